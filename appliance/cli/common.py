@@ -1,0 +1,61 @@
+"""What several verbs share: options, JSON output, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.config import Settings, load, parse_overrides
+
+if TYPE_CHECKING:
+    import argparse
+
+    from appliance.supervisor import Requests
+
+DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config`` and ``--set``."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"configuration file (default {DEFAULT_CONFIG})"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting, e.g. mqtt.host=broker",
+    )
+
+
+def load_settings(options: argparse.Namespace) -> Settings:
+    """Return the settings that the options name."""
+    path = options.config
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    return load(path, environment=os.environ, overrides=parse_overrides(options.set))
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def handle_signals(requests: Requests) -> None:
+    """SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP to reload."""
+
+    def stop(number: int, _frame: Any) -> None:
+        if requests.stop.is_set():
+            os._exit(128 + number)
+        requests.ask_stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, lambda _n, _f: requests.ask_reload())

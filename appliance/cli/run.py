@@ -1,0 +1,43 @@
+"""``appliance run``: the daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from appliance.app import Environment, device_of
+from appliance.cli.common import add_config_arguments, handle_signals, load_settings
+from appliance.daemon import Daemon
+from appliance.service import InstanceLock, ServiceManager
+from appliance.supervisor import Requests
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--frames", type=int, default=0, metavar="N", help="end after N results (0: never)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run until SIGTERM, or until the sources end."""
+    requests = Requests()
+    handle_signals(requests)
+    environment = Environment()
+    device = device_of(load_settings(options), environment)
+    lock = InstanceLock(environment.runtime_folder() / f"{device}.lock")
+    try:
+        Daemon(
+            lambda: load_settings(options),
+            environment,
+            requests,
+            ServiceManager(os.environ),
+            max_frames=options.frames,
+        ).run()
+    finally:
+        lock.release()
+    return 0

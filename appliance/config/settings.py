@@ -1,0 +1,221 @@
+"""The settings, one struct for each table of ``appliance.toml``.
+
+The descriptions are the documentation: ``docs/configuration.md`` and ``config/appliance.toml``
+are generated from them (``appliance schema config``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Mqtt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where detections, metrics and health are published."""
+
+    enabled: Annotated[bool, Meta(description="Publish over MQTT.")] = True
+    host: Annotated[str, Meta(description="Name or address of the broker.")] = "localhost"
+    port: Annotated[Port, Meta(description="Port of the broker; 8883 is usual with TLS.")] = 1883
+    prefix: Annotated[
+        Annotated[str, Meta(pattern=r"^[^+#/\s]+(/[^+#/\s]+)*$")],
+        Meta(description="First part of every topic: {prefix}/{device}/..."),
+    ] = "appliance"
+    username: Annotated[str, Meta(description="User name; empty to connect without one.")] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File holding the password (mode 0600). Passwords never stand in this file."
+        ),
+    ] = ""
+    password_credential: Annotated[
+        str,
+        Meta(description="Name of a systemd credential (LoadCredential=) holding the password."),
+    ] = ""
+    client_id: Annotated[str, Meta(description="MQTT client id; empty for the device's name.")] = ""
+    protocol: Annotated[
+        Literal["auto", "5", "3.1.1"], Meta(description="MQTT version; auto tries 5, then 3.1.1.")
+    ] = "auto"
+    keepalive_seconds: Annotated[
+        Annotated[int, Meta(ge=5, le=3600)],
+        Meta(description="A dead broker is noticed within twice this."),
+    ] = 15
+    tls: Annotated[
+        bool, Meta(description="Encrypt the connection and check the broker's certificate.")
+    ] = False
+    tls_ca_file: Annotated[
+        str, Meta(description="CA certificates (PEM); empty for the system's.")
+    ] = ""
+    tls_certificate_file: Annotated[
+        str, Meta(description="Our certificate (PEM), where the broker asks.")
+    ] = ""
+    tls_key_file: Annotated[str, Meta(description="Key of our certificate (PEM).")] = ""
+    tls_insecure: Annotated[
+        bool, Meta(description="Do not check the broker's name. For tests only.")
+    ] = False
+    outbox: Annotated[
+        Literal["runtime", "memory", "disk"],
+        Meta(
+            description="Where must-deliver messages wait for the broker: runtime (RAM, kept over restarts of "
+            "the service), memory (lost with the process) or disk (survives a power cut)."
+        ),
+    ] = "runtime"
+    outbox_messages: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)],
+        Meta(
+            description="Must-deliver messages kept while the broker is away; the oldest go first."
+        ),
+    ] = 1000
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to look for."""
+
+    name: Annotated[
+        str, Meta(description="Model id (see `appliance models`), or the path of a .tflite file.")
+    ] = "ssdlite-mobilenet-v2-int8"
+    score_threshold: Annotated[
+        Share, Meta(description="Lowest score that counts as a detection, 0 to 1.")
+    ] = 0.5
+    labels: Annotated[
+        tuple[str, ...],
+        Meta(description='Only these labels, e.g. ["person", "car"]; empty for all.'),
+    ] = ()
+
+
+class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs the model."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="auto takes the best one found; a name (see `appliance probe`) never falls back."
+        ),
+    ] = "auto"
+    workers: Annotated[
+        Annotated[int, Meta(ge=0, le=64)],
+        Meta(description="Frames inferred at the same time; 0 for one a CPU core, at most 4."),
+    ] = 0
+    threads: Annotated[
+        Annotated[int, Meta(ge=0, le=64)],
+        Meta(description="Threads of each worker's runtime; 0 for 1."),
+    ] = 0
+
+
+class Controls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Camera controls, where the driver offers them; unset ones stay automatic."""
+
+    exposure_microseconds: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Fixed exposure time.")
+    ] = None
+    gain: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="Fixed analogue gain.")
+    ] = None
+    focus: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="Fixed focus, in the driver's unit (dioptres on Pi)."),
+    ] = None
+
+
+class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source of frames; repeat the table for more."""
+
+    name: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")],
+        Meta(description="Name in topics: a-z, 0-9 and -."),
+    ] = "camera"
+    source: Annotated[
+        str,
+        Meta(
+            description="Where frames come from: picamera2, libcamera, v4l2:/dev/video0, rtsp://..., "
+            "http://..., video:PATH, images:PATH or synthetic."
+        ),
+    ] = "picamera2"
+    width: Annotated[
+        Annotated[int, Meta(ge=16, le=8192)], Meta(description="Captured width, pixels.")
+    ] = 1280
+    height: Annotated[
+        Annotated[int, Meta(ge=16, le=8192)], Meta(description="Captured height, pixels.")
+    ] = 720
+    fps: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)],
+        Meta(description="Frames per second asked of the camera."),
+    ] = 30.0
+    rotation: Annotated[
+        Literal[0, 90, 180, 270],
+        Meta(description="Degrees clockwise that make the picture upright."),
+    ] = 0
+    flip_horizontal: Annotated[
+        bool, Meta(description="Mirror left and right, after the rotation.")
+    ] = False
+    flip_vertical: Annotated[
+        bool, Meta(description="Mirror top and bottom, after the rotation.")
+    ] = False
+    crop: Annotated[
+        tuple[Share, Share, Share, Share],
+        Meta(
+            description="Look only at this part: x, y, width, height in 0..1 of the upright picture."
+        ),
+    ] = (0.0, 0.0, 1.0, 1.0)
+    fit: Annotated[
+        Literal["stretch", "letterbox"],
+        Meta(
+            description="stretch fills the model's square input (as SSD was trained), letterbox keeps proportions."
+        ),
+    ] = "stretch"
+    controls: Annotated[Controls, Meta(description="Exposure, gain, focus.")] = field(
+        default_factory=Controls
+    )
+    options: Annotated[
+        dict[str, Any],
+        Meta(description="Options of this kind of source; see docs/configuration.md."),
+    ] = field(default_factory=dict)
+
+
+class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Heat, frequency, throttling and memory of the board."""
+
+    interval_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Meta(description="How often health is read and published."),
+    ] = 10.0
+
+
+class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Frame rates and stage times."""
+
+    window_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Meta(
+            description="Rates and percentiles are counted over this window and published at its end."
+        ),
+    ] = 10.0
+
+
+class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Detections as JSON lines, beside MQTT."""
+
+    path: Annotated[
+        str, Meta(description="File to append to, - for standard output, empty for none.")
+    ] = ""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a unit can be told."""
+
+    device: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z0-9-]*$")],
+        Meta(
+            description="Name of this unit in topics; empty for appliance- and 8 digits from the machine id."
+        ),
+    ] = ""
+    mqtt: Mqtt = field(default_factory=Mqtt)
+    model: Model = field(default_factory=Model)
+    accelerator: Accelerator = field(default_factory=Accelerator)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    metrics: Metrics = field(default_factory=Metrics)
+    jsonl: Jsonl = field(default_factory=Jsonl)
+    camera: tuple[Camera, ...] = field(default_factory=lambda: (Camera(),))

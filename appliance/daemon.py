@@ -1,0 +1,126 @@
+"""The life of the daemon: run, reload on request (a bad new configuration changes nothing), end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.app import Environment, Runtime, Sinks, make_sinks, wire
+from appliance.errors import ApplianceError
+from appliance.supervisor import Requests, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.config import Settings
+    from appliance.filters import Filter
+    from appliance.service import ServiceManager
+    from appliance.sinks import Sink
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """See the module's description.
+
+    Args:
+        load_settings: reads the configuration; called again for each reload.
+        environment: what surrounds the process.
+        requests: from signals.
+        service: the service manager.
+        extra_sinks: besides the configured ones.
+        filters: besides the configured ones.
+        max_frames: end after so many results; 0 for never.
+    """
+
+    def __init__(
+        self,
+        load_settings: Callable[[], Settings],
+        environment: Environment,
+        requests: Requests,
+        service: ServiceManager,
+        *,
+        extra_sinks: tuple[Sink, ...] = (),
+        filters: tuple[Filter, ...] = (),
+        max_frames: int = 0,
+    ) -> None:
+        self._load_settings = load_settings
+        self._environment = environment
+        self._requests = requests
+        self._service = service
+        self._extra_sinks = extra_sinks
+        self._filters = filters
+        self._max_frames = max_frames
+        self._notice = ""
+        self.sinks: Sinks | None = None
+        self.runtime: Runtime | None = None
+
+    def run(self) -> None:
+        """Run until stopped or finished.
+
+        Raises:
+            ApplianceError: it could not start, or failed.
+        """
+        settings = self._load_settings()
+        self.sinks = self._make_sinks(settings)
+        try:
+            while True:
+                self.runtime = self._wire(settings)
+                supervisor = Supervisor(
+                    self.runtime,
+                    self._requests,
+                    self._service,
+                    notice=self._notice,
+                    max_frames=self._max_frames,
+                )
+                if supervisor.run() != "reload":
+                    return
+                settings = self._reload(settings)
+        finally:
+            self.sinks.close()
+
+    def _wire(self, settings: Settings) -> Runtime:
+        sinks = self.sinks if self.sinks is not None else self._make_sinks(settings)
+        return wire(
+            settings,
+            self._environment,
+            sinks,
+            filters=self._filters,
+            on_change=self._requests.wake.set,
+        )
+
+    def _make_sinks(self, settings: Settings) -> Sinks:
+        return make_sinks(
+            settings,
+            self._environment,
+            extra=self._extra_sinks,
+            on_change=self._requests.wake.set,
+        )
+
+    def _reload(self, old: Settings) -> Settings:
+        """Return the settings to go on with; make new sinks where theirs changed."""
+        self._service.reloading(self._environment.clock.monotonic_ns())
+        try:
+            new = self._load_settings()
+            if self.sinks is not None:
+                self._try_out(new, self.sinks)
+        except ApplianceError as error:
+            self._notice = "reload failed, the old configuration goes on"
+            log.error("%s: %s", self._notice, error)  # noqa: TRY400 - a user's mistake
+            return old
+        self._notice = ""
+        if self.sinks is not None and (new.mqtt, new.jsonl, new.device) != (
+            old.mqtt,
+            old.jsonl,
+            old.device,
+        ):
+            self.sinks.close()
+            self.sinks = self._make_sinks(new)
+        log.info("configuration reloaded")
+        return new
+
+    def _try_out(self, settings: Settings, sinks: Sinks) -> None:
+        """Wire the new configuration once, so that a bad one is found before the old one ends."""
+        runtime = wire(settings, self._environment, sinks)
+        for worker in runtime.pipeline.workers:
+            worker.detector.close()

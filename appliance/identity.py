@@ -1,0 +1,44 @@
+"""Who this unit is: a name from the machine id, and the board's own words for itself."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import platform
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION_ID = b"appliance.device/1"
+"""Key of the hash: the machine id itself must not leave the unit (machine-id(5))."""
+
+
+def device_name(root: Path) -> str:
+    """Return ``appliance-`` and 8 hex digits that belong to this machine.
+
+    Args:
+        root: normally ``/``; its etc/machine-id is hashed, else the host name.
+    """
+    try:
+        machine = (root / "etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    source = machine or socket.gethostname()
+    digest = hmac.new(source.encode(), APPLICATION_ID, hashlib.sha256).hexdigest()
+    return f"appliance-{digest[:8]}"
+
+
+def board_name(root: Path) -> str:
+    """Return the board's model from the device tree or DMI, else the architecture."""
+    tree = root / "proc/device-tree/model"
+    dmi = root / "sys/class/dmi/id/product_name"
+    for path in (tree, dmi):
+        try:
+            name = path.read_text("utf-8", "replace").strip("\0 \n")
+        except OSError:
+            continue
+        if name:
+            return name
+    return platform.machine()

@@ -1,0 +1,232 @@
+"""Every message the appliance publishes: the structs that encode it and make its JSON Schema.
+
+Times ending in ``_ms`` are whole nanoseconds written as milliseconds with six decimals, so stage
+times add up to the latency exactly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+if TYPE_CHECKING:
+    from appliance.telemetry import CollectorStatus
+    from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
+
+Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
+ClockState = Annotated[
+    Literal["synced", "unsynced"], Meta(description="Whether the wall time can be trusted.")
+]
+Seq = Annotated[
+    int, Meta(ge=0, description="Number of this message on its topic since boot_id began; no gaps.")
+]
+BootId = Annotated[str, Meta(description="Changes when the daemon starts; seq begins anew.")]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What every message carries."""
+
+    schema: str
+    device: Annotated[str, Meta(description="Name of the unit.")]
+    boot_id: BootId
+    seq: Seq
+    at: Annotated[str, Meta(description="When it was made, RFC 3339, UTC.")]
+    clock: ClockState
+
+
+class Box(Struct, frozen=True, kw_only=True):
+    """A box in 0..1 of the upright source frame, origin top left."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class Detection(Struct, frozen=True, kw_only=True):
+    """One object."""
+
+    label: str
+    label_id: Annotated[int, Meta(description="COCO category id (1..90) for COCO models.")]
+    score: Annotated[float, Meta(ge=0, le=1)]
+    box: Box
+
+
+class FrameInfo(Struct, frozen=True, kw_only=True):
+    """The frame an inference ran on."""
+
+    seq: Annotated[int, Meta(ge=0, description="Captured frames; gaps are dropped frames.")]
+    captured_at: Moment
+    captured_ns: Annotated[int, Meta(description="CLOCK_MONOTONIC of the unit.")]
+    origin: Annotated[
+        Literal["sensor", "driver", "read"], Meta(description="What captured_* marks.")
+    ]
+    width: Annotated[int, Meta(gt=0)]
+    height: Annotated[int, Meta(gt=0)]
+    file: Annotated[str, Meta(description="For sources of pictures: the file.")] = ""
+
+
+class StageMs(Struct, frozen=True, kw_only=True):
+    """Time of each stage of one frame; they add up to latency_ms."""
+
+    capture: float
+    queue: float
+    preprocess: float
+    inference: float
+    postprocess: float
+
+
+class DetectionsMessage(Message, frozen=True, kw_only=True):
+    """What was seen in one processed frame; an empty list means: looked, and saw nothing."""
+
+    schema: Literal["appliance.detections/1"] = "appliance.detections/1"
+    camera: str
+    frame: FrameInfo
+    model: str
+    accelerator: str
+    latency_ms: Annotated[float, Meta(description="Capture to hand-off to the sinks.")]
+    stages_ms: StageMs
+    detections: tuple[Detection, ...]
+
+
+class SpreadMs(Struct, frozen=True, kw_only=True):
+    """Distribution of a duration over the window, milliseconds."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class WindowInfo(Struct, frozen=True, kw_only=True):
+    """The window the rates were counted over, and the detections messages in it."""
+
+    seconds: float
+    frames: int
+    first_seq: int | None
+    last_seq: int | None
+
+
+class FrameTotals(Struct, frozen=True, kw_only=True):
+    """Since the daemon began: captured = processed + sum(dropped) + in_flight."""
+
+    captured: int
+    processed: int
+    dropped: dict[str, int]
+    in_flight: int
+
+
+class MetricsMessage(Message, frozen=True, kw_only=True):
+    """Rates and stage times of one camera over a window; null where nothing ran."""
+
+    schema: Literal["appliance.metrics/1"] = "appliance.metrics/1"
+    camera: str
+    valid_until: Moment
+    window: WindowInfo
+    camera_fps: float | None
+    end_to_end_fps: float | None
+    inference_only_fps: float | None
+    efficiency: Annotated[
+        float | None,
+        Meta(description="Live: end_to_end / min(camera, inference_only). Null for files."),
+    ]
+    latency_ms: SpreadMs | None
+    stages_ms: dict[str, SpreadMs]
+    frames: FrameTotals
+
+
+class OutboxInfo(Struct, frozen=True, kw_only=True):
+    """Must-deliver messages that wait for the broker."""
+
+    messages: int
+    bytes: int
+    dropped: Annotated[int, Meta(description="Oldest messages given up since the daemon began.")]
+
+
+class HealthMessage(Message, frozen=True, kw_only=True):
+    """How the unit is."""
+
+    schema: Literal["appliance.health/1"] = "appliance.health/1"
+    valid_until: Moment
+    state: Literal["starting", "ok", "degraded"]
+    reasons: Annotated[tuple[str, ...], Meta(description="Why it is not ok.")]
+    uptime_seconds: float
+    temperature_celsius: Annotated[float | None, Meta(description="The processor's.")]
+    throttled: Annotated[bool | None, Meta(description="Now; null where no platform says so.")]
+    thermal: Thermal | None
+    frequency: Frequency | None
+    throttle: Throttle | None
+    memory: Memory | None
+    outbox: OutboxInfo | None
+    collectors: dict[str, CollectorStatus]
+
+
+class AcceleratorFinding(Struct, frozen=True, kw_only=True):
+    """An accelerator that was looked at: found, or refused with the reason."""
+
+    name: str
+    found: bool
+    detail: str
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """The model in use."""
+
+    id: str
+    sha256: str
+    input: tuple[int, int]
+
+
+class CameraInfo(Struct, frozen=True, kw_only=True):
+    """A configured camera; its source without secrets."""
+
+    name: str
+    source: str
+    width: int
+    height: int
+    fps: float
+
+
+class InfoMessage(Message, frozen=True, kw_only=True):
+    """Who the unit is."""
+
+    schema: Literal["appliance.info/1"] = "appliance.info/1"
+    software: str
+    board: Annotated[str, Meta(description="Model of the board, as the device tree names it.")]
+    python: str
+    accelerator: str
+    workers: int
+    threads: int
+    accelerators: tuple[AcceleratorFinding, ...]
+    model: ModelInfo
+    cameras: tuple[CameraInfo, ...]
+
+
+class AlertMessage(Message, frozen=True, kw_only=True):
+    """A transition that somebody should know of."""
+
+    schema: Literal["appliance.alert/1"] = "appliance.alert/1"
+    id: Annotated[str, Meta(description="Unique; the same when delivered twice.")]
+    kind: Literal["camera_lost", "camera_back"]
+    camera: str
+    reason: str
+    duration_seconds: float | None
+
+
+MESSAGES: dict[str, type[Message]] = {
+    "detections": DetectionsMessage,
+    "metrics": MetricsMessage,
+    "health": HealthMessage,
+    "info": InfoMessage,
+    "alert": AlertMessage,
+}
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a kind of message; unknown keys are allowed."""
+    schema = msgspec.json.schema(MESSAGES[kind])
+    return {"$schema": SCHEMA_DIALECT, "$id": f"appliance.{kind}/1", **schema}

@@ -1,0 +1,98 @@
+"""Fetch a known model from its address, or from a copy at hand, and check it before keeping it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import urllib.request
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from appliance.errors import ModelError, UnavailableError
+from appliance.models.catalogue import ModelEntry, record_path, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TIMEOUT_SECONDS = 30
+_CHUNK = 1 << 16
+
+
+def fetch(
+    entry: ModelEntry,
+    folder: Path,
+    *,
+    copy_from: Path | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Path:
+    """Bring the entry's file into ``folder``; return its path.
+
+    Args:
+        entry: of the catalogue.
+        folder: made if it is missing.
+        copy_from: a folder or file to take it from, instead of the network.
+        progress: told bytes done and in all (0 where unknown).
+
+    Raises:
+        UnavailableError: no network, no such copy, or the folder cannot be written.
+        ModelError: what came is not the model.
+    """
+    content = _copy(entry, copy_from) if copy_from else _download(entry, progress)
+    path = folder / entry.file
+    verify(content, entry, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+        if not entry.sha256:
+            record_path(path).write_text(hashlib.sha256(content).hexdigest() + "\n")
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def _copy(entry: ModelEntry, place: Path) -> bytes:
+    path = place / entry.file if place.is_dir() else place
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnavailableError(
+            f"model {entry.id}: no copy at {path}", hint=f"expected a file {entry.file}"
+        ) from error
+
+
+def _download(entry: ModelEntry, progress: Callable[[int, int], None]) -> bytes:
+    url = entry.source.url
+    if not url.startswith("https://") or not url.endswith((".tflite", ".zip")):
+        raise UnavailableError(
+            f"model {entry.id}: has no address to fetch from",
+            hint=f"take it from a copy: appliance models fetch {entry.id} --from DIR",
+        )
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - https
+            content = _read(answer, progress)
+    except OSError as error:
+        raise UnavailableError(
+            f"model {entry.id}: {url} cannot be reached: {error}",
+            hint="check the network, or take a copy: --from DIR",
+        ) from error
+    return _member(content, entry) if entry.source.member else content
+
+
+def _read(answer: Any, progress: Callable[[int, int], None]) -> bytes:
+    total = int(answer.headers.get("Content-Length") or 0)
+    buffer = io.BytesIO()
+    while chunk := answer.read(_CHUNK):
+        buffer.write(chunk)
+        progress(buffer.tell(), total)
+    return buffer.getvalue()
+
+
+def _member(content: bytes, entry: ModelEntry) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(entry.source.member)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(f"model {entry.id}: the download is not the expected archive") from error

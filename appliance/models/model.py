@@ -1,0 +1,120 @@
+"""A model that is ready to be given to a runtime, and the names of what it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from appliance.errors import LabelsError, ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.heads import Head
+
+InputKind = Literal["uint8", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Names by label id; ids without a name are called ``class_<id>``.
+
+    Attributes:
+        names: name of each label id; empty text for ids that mean nothing.
+    """
+
+    names: tuple[str, ...]
+
+    def name(self, label_id: int) -> str:
+        """Return the name of ``label_id``; never fails, whatever the id."""
+        if 0 <= label_id < len(self.names) and self.names[label_id]:
+            return self.names[label_id]
+        return f"class_{label_id}"
+
+    def ids(self, names: tuple[str, ...]) -> frozenset[int]:
+        """Return the ids of ``names``.
+
+        Raises:
+            LabelsError: a name is not among the labels.
+        """
+        known = {name: number for number, name in enumerate(self.names) if name}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise LabelsError(
+                f"the model does not know the label {unknown[0]!r}",
+                hint=f"it knows: {', '.join(known)}",
+            )
+        return frozenset(known[name] for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checked model file with all that is needed to run it.
+
+    Attributes:
+        id: catalogue id, or the file's name.
+        content: the file's bytes, so that what was checked is what is loaded.
+        sha256: of ``content``, hexadecimal.
+        format: kind of file, ``tflite``.
+        input_width, input_height: pixels.
+        input_kind: ``uint8`` takes raw pixels; ``float32`` takes pixel * scale + offset.
+        input_scale, input_offset: for ``float32``.
+        head: decodes the outputs.
+        labels: names by label id.
+        path: where it was read from.
+    """
+
+    id: str
+    content: bytes
+    sha256: str
+    format: str
+    input_width: int
+    input_height: int
+    input_kind: InputKind
+    input_scale: float
+    input_offset: float
+    head: Head
+    labels: Labels
+    path: Path
+
+
+def read_labels(path: Path, *, classes: int | None = None, offset: int = 0) -> Labels:
+    """Read one name a line; line number (from 0) plus nothing is the label id.
+
+    Args:
+        path: UTF-8 text; ``???``, ``n/a`` and empty lines are ids that mean nothing.
+        classes: how many class columns the model has, where that is known.
+        offset: label id of class column 0.
+
+    Raises:
+        LabelsError: the file is unreadable or its length does not fit the model.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelsError(f"labels {path}: cannot be read: {error}") from error
+    names = tuple("" if line.strip() in ("", "???", "n/a") else line.strip() for line in lines)
+    if not any(names):
+        raise LabelsError(f"labels {path}: holds no names", hint="one name a line is expected")
+    if classes is not None and len(names) != classes + offset:
+        raise LabelsError(
+            f"labels {path}: {len(names)} lines, but the model needs {classes + offset}",
+            hint="give the label file that came with the model",
+        )
+    return Labels(names)
+
+
+def read_model_bytes(path: Path) -> bytes:
+    """Return the file's bytes.
+
+    Raises:
+        ModelError: missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"model {path}: no such file", hint="`appliance models` lists the known ones"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"model {path}: cannot be read: {error.strerror}") from error

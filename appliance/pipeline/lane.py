@@ -1,0 +1,205 @@
+"""One camera's way through the pipeline: capture, recovery, order, filters, books."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from appliance.backoff import Backoff
+from appliance.errors import ApplianceError, FrameError
+from appliance.pipeline.heartbeat import Heartbeat
+from appliance.pipeline.ledger import DropReason, FrameLedger
+from appliance.pipeline.sequencer import Sequencer
+from appliance.pipeline.slot import Exchange, Pending
+from appliance.pipeline.statistics import WindowStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.clock import Clock
+    from appliance.filters import Filter
+    from appliance.preprocess import View
+    from appliance.sources import Source
+    from appliance.values import Observation
+
+log = logging.getLogger(__name__)
+
+STALL_SECONDS = 12.0
+"""Longest that a source's ``read`` may take: OpenCV's V4L2 gives up after 10 s."""
+REOPEN_FIRST_SECONDS = 0.5
+REOPEN_LONGEST_SECONDS = 30.0
+_OFFER_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """A camera was lost or came back.
+
+    Attributes:
+        camera: its name.
+        kind: what happened.
+        reason: why it was lost; empty when it is back.
+        seconds: how long it was gone, when it is back.
+    """
+
+    camera: str
+    kind: Literal["camera_lost", "camera_back"]
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A worker's result on its way into order."""
+
+    observation: Observation
+    number: int
+
+
+class Lane:
+    """See the module's description.
+
+    Args:
+        index: number of the camera in the exchange.
+        name: of the camera.
+        source: its source, unopened.
+        view: how it looks at the world.
+        filters: applied in this order.
+        emit: takes each finished observation, returns the number of its message.
+        on_event: told when the camera is lost and when it is back.
+        clock: the appliance's clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        name: str,
+        source: Source,
+        view: View,
+        filters: tuple[Filter, ...],
+        emit: Callable[[Observation, Lane], int],
+        on_event: Callable[[CameraEvent], None],
+        clock: Clock,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.source = source
+        self.view = view
+        self.ledger = FrameLedger()
+        self.statistics = WindowStatistics(clock.monotonic_ns())
+        self.heartbeat = Heartbeat(f"capture {name}", clock)
+        self.wants_picture = any(f.wants_picture for f in filters)
+        self.ended = threading.Event()
+        self.lost_reason = ""
+        self._filters = filters
+        self._emit = emit
+        self._on_event = on_event
+        self._clock = clock
+        self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
+        self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
+        self._lost_ns: int | None = None
+        self._started = False
+
+    def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
+        """Capture until the source ends or ``stop`` is set; reopen it when it is lost.
+
+        Raises:
+            ApplianceError: the source failed in a way that trying again cannot cure.
+        """
+        try:
+            while not stop.is_set() and not self.ended.is_set():
+                try:
+                    self.heartbeat.wait("opening the camera", STALL_SECONDS)
+                    self.source.open()
+                    self._capture_until_lost(exchange, stop)
+                except ApplianceError as error:
+                    self._recover(error, stop)
+        finally:
+            self.source.close()
+
+    def capture_one(self, exchange: Exchange[Lane], stop: threading.Event) -> bool:
+        """Move one frame from the source to the exchange; False at the source's end."""
+        self.heartbeat.wait("a frame", STALL_SECONDS)
+        try:
+            frame = self.source.read()
+        except FrameError as error:
+            self.statistics.captured()
+            self.ledger.drop(self.ledger.capture(), "corrupt")
+            self.heartbeat.beat()
+            log.debug("camera %s: %s", self.name, error)
+            return True
+        if frame is None:
+            self.ended.set()
+            return False
+        self._note_alive()
+        self.statistics.captured()
+        number = self.ledger.capture()
+        pending = Pending(self, frame, number, self._clock.monotonic_ns())
+        self.heartbeat.beat()
+        if self.source.live:
+            old = exchange.replace(self.index, pending)
+            if old is not None:
+                self.discard(old, "superseded" if old is not pending else "shutdown")
+            return True
+        while not exchange.offer(self.index, pending, _OFFER_SECONDS):
+            if stop.is_set():
+                self.discard(pending, "shutdown")
+                return False
+            self.heartbeat.wait("a free worker", STALL_SECONDS)
+        return True
+
+    def discard(self, pending: Pending[Lane], reason: DropReason) -> None:
+        """Release a frame without a result."""
+        pending.frame.release()
+        self.ledger.drop(pending.number, reason)
+
+    def submit(self, pending: Pending[Lane], observation: Observation) -> None:
+        """Hand in a result; it goes on when all earlier ones have."""
+        self._sequencer.submit(pending.ticket, Result(observation, pending.number))
+
+    def fail(self, pending: Pending[Lane], reason: DropReason) -> None:
+        """Say that a taken frame (already released) will have no result."""
+        self.ledger.drop(pending.number, reason)
+        self._sequencer.submit(pending.ticket, None)
+
+    def _deliver(self, result: Result) -> None:
+        observation = result.observation
+        for one in self._filters:
+            observation = one.apply(observation)
+        times = replace(observation.times, done_ns=self._clock.monotonic_ns())
+        observation = replace(observation, times=times)
+        message_seq = self._emit(observation, self)
+        self.statistics.processed(observation, message_seq)
+        self.ledger.process(result.number)
+
+    def _capture_until_lost(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
+        while not stop.is_set():
+            if not self.capture_one(exchange, stop):
+                return
+
+    def _recover(self, error: ApplianceError, stop: threading.Event) -> None:
+        if not error.retryable or (not self.source.live and not self._started):
+            raise error
+        self.source.close()
+        if self._lost_ns is None:
+            self._lost_ns = self._clock.monotonic_ns()
+            self.lost_reason = str(error)
+            log.warning("camera %s lost: %s", self.name, error)
+            self._on_event(CameraEvent(self.name, "camera_lost", reason=str(error)))
+        seconds = self._backoff.next()
+        self.heartbeat.wait("the camera to come back", seconds)
+        self._clock.wait(stop, seconds)
+
+    def _note_alive(self) -> None:
+        self._started = True
+        if self._lost_ns is None:
+            return
+        seconds = (self._clock.monotonic_ns() - self._lost_ns) / 1e9
+        self._lost_ns = None
+        self.lost_reason = ""
+        self._backoff.reset()
+        log.info("camera %s is back after %.1f s", self.name, seconds)
+        self._on_event(CameraEvent(self.name, "camera_back", seconds=round(seconds, 3)))

@@ -1,0 +1,131 @@
+"""A worker: takes a frame, runs the detector on it, hands in the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from appliance.errors import DetectorError, FrameError
+from appliance.pipeline.heartbeat import Heartbeat
+from appliance.preprocess import Layout, Preprocessor, boxes_to_source
+from appliance.values import Detections, Observation, Pixels, StageTimes
+
+if TYPE_CHECKING:
+    import threading
+
+    from appliance.accelerators import Detector
+    from appliance.clock import Clock
+    from appliance.pipeline.lane import Lane
+    from appliance.pipeline.slot import Exchange, Pending
+
+IDLE_SECONDS = 0.5
+INFERENCE_SECONDS = 10.0
+"""Longest that preprocessing and inference of one frame may take before the worker counts as
+hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
+MAX_CONSECUTIVE_ERRORS = 10
+
+
+class Worker:
+    """One thread's share of the work; owns its detector and scratch pictures.
+
+    Args:
+        name: of the thread.
+        detector: used by this worker only.
+        input_size: width, height of the model's input.
+        score_threshold: lowest score that counts.
+        clock: the appliance's clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        detector: Detector,
+        input_size: tuple[int, int],
+        score_threshold: float,
+        clock: Clock,
+    ) -> None:
+        self.heartbeat = Heartbeat(name, clock)
+        self.detector = detector
+        self._input_size = input_size
+        self._score_threshold = score_threshold
+        self._clock = clock
+        self._preprocessors: dict[str, Preprocessor] = {}
+        self._errors = 0
+
+    def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
+        """Work until ``stop`` is set."""
+        try:
+            while not stop.is_set():
+                self.heartbeat.wait("a frame", IDLE_SECONDS + 1)
+                self.work_one(exchange, IDLE_SECONDS)
+        finally:
+            self.detector.close()
+
+    def work_one(self, exchange: Exchange[Lane], timeout: float) -> bool:
+        """Process one frame, waiting up to ``timeout`` seconds for it; say whether one came.
+
+        Raises:
+            DetectorError: inference failed ``MAX_CONSECUTIVE_ERRORS`` times in a row.
+        """
+        pending = exchange.take(timeout)
+        if pending is None:
+            return False
+        self.heartbeat.wait("the inference", INFERENCE_SECONDS)
+        try:
+            observation = self._process(pending)
+        except FrameError:
+            pending.lane.fail(pending, "unusable")
+        except DetectorError:
+            pending.lane.fail(pending, "detector_error")
+            self._errors += 1
+            if self._errors >= MAX_CONSECUTIVE_ERRORS:
+                raise
+        else:
+            self._errors = 0
+            pending.lane.submit(pending, observation)
+        self.heartbeat.beat()
+        return True
+
+    def _process(self, pending: Pending[Lane]) -> Observation:
+        frame, clock = pending.frame, self._clock
+        taken_ns = clock.monotonic_ns()
+        try:
+            plan, picture = self._load(pending)
+        finally:
+            frame.release()
+        preprocessed_ns = clock.monotonic_ns()
+        self.detector.infer()
+        inferred_ns = clock.monotonic_ns()
+        seen = self.detector.detections(self._score_threshold)
+        boxes = boxes_to_source(seen.boxes, plan, *self._input_size)
+        detections = Detections.of(boxes, seen.scores, seen.label_ids)
+        return Observation(
+            camera=pending.lane.name,
+            frame_seq=frame.seq,
+            width=plan.upright[0],
+            height=plan.upright[1],
+            origin=frame.origin,
+            detections=detections,
+            times=StageTimes(
+                captured_ns=frame.captured_ns,
+                received_ns=pending.received_ns,
+                taken_ns=taken_ns,
+                preprocessed_ns=preprocessed_ns,
+                inferred_ns=inferred_ns,
+                done_ns=clock.monotonic_ns(),
+            ),
+            name=frame.name,
+            picture=picture,
+        )
+
+    def _load(self, pending: Pending[Lane]) -> tuple[Layout, Pixels | None]:
+        """Write the frame into the detector's input; the view must not outlive this call."""
+        lane = pending.lane
+        if lane.name not in self._preprocessors:
+            self._preprocessors[lane.name] = Preprocessor(lane.view, *self._input_size)
+        with self.detector.input() as tensor:
+            plan = self._preprocessors[lane.name].run(pending.frame, tensor)
+            picture = np.array(tensor) if lane.wants_picture else None
+        return plan, picture

@@ -1,0 +1,164 @@
+"""From raw output tensors to detections: pure functions on arrays.
+
+Two conventions are known. *Raw SSD*: box encodings relative to anchors and class logits, decoded
+and suppressed here. *Post-processed*: the four outputs of ``TFLite_Detection_PostProcess``.
+Scores are thresholded before anything is decoded: of 174,447 logits a few dozen remain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from appliance.values import Detections, Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_DETECTIONS = 100
+"""COCO's limit on detections a picture (pycocotools maxDets), and the model's own."""
+IOU_THRESHOLD = 0.6
+"""Overlap above which the weaker box of one class goes (pipeline.config of the source model)."""
+MAX_CANDIDATES = 1000
+"""Candidates that enter suppression, best first: bounds the work at very low thresholds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantisation:
+    """real = scale * (stored - zero_point); scale 1, zero point 0 for floats."""
+
+    scale: float = 1.0
+    zero_point: int = 0
+
+    def real(self, stored: NDArray[Any]) -> Floats:
+        """Return stored values as float32."""
+        return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+
+    def stored(self, real: float) -> float:
+        """Return where ``real`` lies on the stored scale (not rounded)."""
+        return real / self.scale + self.zero_point
+
+
+def decode_raw_ssd(
+    encodings: NDArray[Any],
+    logits: NDArray[Any],
+    anchors: Floats,
+    *,
+    encoding_quantisation: Quantisation,
+    logit_quantisation: Quantisation,
+    scales: tuple[float, float, float, float],
+    score_threshold: float,
+    label_offset: int = 0,
+) -> Detections:
+    """Decode an SSD head that has no post-processing of its own.
+
+    Args:
+        encodings: (n, 4) ty, tx, th, tw relative to the anchors.
+        logits: (n, classes) before the sigmoid; column 0 is the background.
+        anchors: float32 (n, 4) ymin, xmin, ymax, xmax in 0..1.
+        encoding_quantisation: of ``encodings``.
+        logit_quantisation: of ``logits``.
+        scales: what the encodings were multiplied with in training, y, x, h, w.
+        score_threshold: lowest score kept, 0..1.
+        label_offset: label id of class column 0.
+
+    Returns:
+        Detections whose boxes are in 0..1 of the model's input, best first.
+    """
+    lowest = logit_quantisation.stored(_logit(score_threshold))
+    rows, columns = np.nonzero(logits[:, 1:] >= lowest)
+    columns = columns + 1
+    scores = _sigmoid(logit_quantisation.real(logits[rows, columns]))
+    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    rows, columns, scores = rows[best], columns[best], scores[best]
+    boxes = _decode_boxes(encoding_quantisation.real(encodings[rows]), anchors[rows], scales)
+    keep = suppress(boxes, scores, columns)[:MAX_DETECTIONS]
+    return Detections.of(boxes[keep], scores[keep], (columns[keep] + label_offset).astype(np.int32))
+
+
+def decode_postprocessed(
+    boxes: Floats,
+    classes: Floats,
+    scores: Floats,
+    count: float,
+    *,
+    score_threshold: float,
+    label_offset: int = 1,
+) -> Detections:
+    """Read the four outputs of ``TFLite_Detection_PostProcess``.
+
+    Args:
+        boxes: (n, 4) ymin, xmin, ymax, xmax in 0..1, may exceed that range.
+        classes: (n,) class numbers without background.
+        scores: (n,) in 0..1.
+        count: how many rows mean something; the others are garbage and cut.
+        score_threshold: lowest score kept.
+        label_offset: added to a class number to make its label id (COCO: 1).
+    """
+    usable = int(count) if math.isfinite(count) else 0
+    n = max(0, min(usable, len(scores)))
+    boxes, classes, scores = boxes[:n], classes[:n], scores[:n]
+    keep = (scores >= score_threshold) & np.isfinite(classes)
+    label_ids = classes[keep].astype(np.int32) + np.int32(label_offset)
+    return Detections.of(boxes[keep][:, [1, 0, 3, 2]], scores[keep], label_ids)
+
+
+def suppress(
+    boxes: Floats,
+    scores: Floats,
+    classes: NDArray[Any],
+    iou_threshold: float = IOU_THRESHOLD,
+) -> NDArray[np.intp]:
+    """Return the indices that survive class-wise greedy suppression, best first.
+
+    Args:
+        boxes: (n, 4) xyxy.
+        scores: (n,).
+        classes: (n,) whole numbers.
+        iou_threshold: intersection over union above which the weaker box of a class goes.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, classes = boxes[order], classes[order]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alive = np.ones(len(order), np.bool_)
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        rest = np.flatnonzero(alive[i + 1 :] & (classes[i + 1 :] == classes[i])) + i + 1
+        if len(rest) == 0:
+            continue
+        corner_low = np.maximum(boxes[i, :2], boxes[rest, :2])
+        corner_high = np.minimum(boxes[i, 2:], boxes[rest, 2:])
+        overlap = np.clip(corner_high - corner_low, 0, None).prod(axis=1)
+        union = area[i] + area[rest] - overlap
+        alive[rest[overlap > iou_threshold * union]] = False
+    return order[alive]
+
+
+def _decode_boxes(
+    encodings: Floats, anchors: Floats, scales: tuple[float, float, float, float]
+) -> Floats:
+    """Undo SSD's box encoding: (n, 4) ty, tx, th, tw to (n, 4) xyxy."""
+    sizes = anchors[:, 2:] - anchors[:, :2]
+    centres = (anchors[:, 2:] + anchors[:, :2]) / 2
+    scaled = encodings / np.asarray(scales, np.float32)
+    middle = scaled[:, :2] * sizes + centres
+    half = np.exp(scaled[:, 2:]) * sizes / 2
+    boxes = np.concatenate([middle - half, middle + half], axis=1)
+    return boxes[:, [1, 0, 3, 2]].astype(np.float32)
+
+
+def _sigmoid(values: Floats) -> Floats:
+    return (1 / (1 + np.exp(-values))).astype(np.float32)
+
+
+def _logit(probability: float) -> float:
+    """Return the logit of ``probability``; minus infinity for 0 and below."""
+    if probability <= 0:
+        return -math.inf
+    if probability >= 1:
+        return math.inf
+    return math.log(probability / (1 - probability))

@@ -1,0 +1,301 @@
+"""Makes messages from what happened, numbers and encodes them once, hands them to the sinks."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.clock import NS_PER_MS, rfc3339, wall_of
+from appliance.messages import (
+    AcceleratorFinding,
+    AlertMessage,
+    Box,
+    CameraInfo,
+    Detection,
+    DetectionsMessage,
+    FrameInfo,
+    FrameTotals,
+    HealthMessage,
+    InfoMessage,
+    Message,
+    MetricsMessage,
+    ModelInfo,
+    OutboxInfo,
+    SpreadMs,
+    StageMs,
+    WindowInfo,
+)
+from appliance.sinks import Outgoing
+from appliance.values import StageTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from appliance.clock import Clock
+    from appliance.models import Labels
+    from appliance.pipeline import CameraEvent, Counts, Window
+    from appliance.sinks import Sink
+    from appliance.telemetry import Snapshot
+    from appliance.values import Observation
+
+DETECTIONS_EXPIRY_SECONDS = 60
+VALID_INTERVALS = 3
+"""A retained metrics or health message counts as stale after so many missed intervals."""
+_BOX_DIGITS = 4
+_SCORE_DIGITS = 4
+_FPS_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all messages of a unit say of it.
+
+    Attributes:
+        device: its name.
+        boot_id: of this run of the daemon.
+        model_id: of the model in use.
+        accelerator: in use.
+        workers: detectors in parallel.
+        labels: names by label id.
+    """
+
+    device: str
+    boot_id: str
+    model_id: str
+    accelerator: str
+    workers: int
+    labels: Labels
+
+
+def new_boot_id() -> str:
+    """Return an id for this run of the daemon."""
+    return uuid.uuid4().hex[:12]
+
+
+class Reporter:
+    """See the module's description. Thread-safe.
+
+    Args:
+        identity: of the unit.
+        sinks: every message goes to each, in order.
+        clock: the appliance's clock.
+    """
+
+    def __init__(self, identity: Identity, sinks: tuple[Sink, ...], clock: Clock) -> None:
+        self._identity = identity
+        self._sinks = sinks
+        self._clock = clock
+        self._encoder = msgspec.json.Encoder()
+        self._lock = threading.Lock()
+        self._seqs: defaultdict[str, int] = defaultdict(int)
+
+    def detections(self, seen: Observation, written: Callable[[int], None] | None = None) -> int:
+        """Publish what was seen in one frame; return the message's number."""
+        topic = f"{seen.camera}/detections"
+        head = self._head(topic)
+        message = DetectionsMessage(
+            **head,
+            camera=seen.camera,
+            frame=FrameInfo(
+                seq=seen.frame_seq,
+                captured_at=wall_of(self._clock, seen.times.captured_ns),
+                captured_ns=seen.times.captured_ns,
+                origin=seen.origin.value,
+                width=seen.width,
+                height=seen.height,
+                file=seen.name,
+            ),
+            model=self._identity.model_id,
+            accelerator=self._identity.accelerator,
+            latency_ms=seen.times.latency_ns / NS_PER_MS,
+            stages_ms=_stages_ms(seen.times),
+            detections=self._detections(seen),
+        )
+        self._send(
+            "detections",
+            topic,
+            message,
+            expiry=DETECTIONS_EXPIRY_SECONDS,
+            written=written,
+            handed_ns=seen.times.done_ns,
+        )
+        return message.seq
+
+    def metrics(
+        self, camera: str, window: Window, counts: Counts, *, live: bool, valid_for: timedelta
+    ) -> MetricsMessage:
+        """Publish one camera's window."""
+        topic = f"{camera}/metrics"
+        workers = self._identity.workers
+        message = MetricsMessage(
+            **self._head(topic),
+            camera=camera,
+            valid_until=rfc3339(self._clock.utc() + valid_for),
+            window=WindowInfo(
+                seconds=round(window.seconds, 6),
+                frames=window.frames,
+                first_seq=window.first_seq,
+                last_seq=window.last_seq,
+            ),
+            camera_fps=_rounded(window.camera_fps) if live else None,
+            end_to_end_fps=_rounded(window.end_to_end_fps),
+            inference_only_fps=_rounded(window.inference_only_fps(workers)),
+            efficiency=_rounded(window.efficiency(workers)) if live else None,
+            latency_ms=SpreadMs(**asdict(window.latency)) if window.latency else None,
+            stages_ms={name: SpreadMs(**asdict(one)) for name, one in window.stages.items()},
+            frames=FrameTotals(
+                captured=counts.captured,
+                processed=counts.processed,
+                dropped=counts.dropped,
+                in_flight=counts.in_flight,
+            ),
+        )
+        expiry = round(valid_for.total_seconds())
+        self._send("metrics", topic, message, retain=True, expiry=expiry)
+        return message
+
+    def health(
+        self,
+        snapshot: Snapshot,
+        *,
+        reasons: tuple[str, ...],
+        starting: bool,
+        uptime_seconds: float,
+        outbox: OutboxInfo | None,
+        valid_for: timedelta,
+    ) -> HealthMessage:
+        """Publish how the unit is."""
+        throttle, thermal = snapshot.throttle, snapshot.thermal
+        message = HealthMessage(
+            **self._head("health"),
+            valid_until=rfc3339(self._clock.utc() + valid_for),
+            state="degraded" if reasons else "starting" if starting else "ok",
+            reasons=reasons,
+            uptime_seconds=round(uptime_seconds, 1),
+            temperature_celsius=thermal.temperature_celsius if thermal else None,
+            throttled=bool(throttle.now) if throttle else None,
+            thermal=thermal,
+            frequency=snapshot.frequency,
+            throttle=throttle,
+            memory=snapshot.memory,
+            outbox=outbox,
+            collectors=snapshot.collectors,
+        )
+        expiry = round(valid_for.total_seconds())
+        self._send("health", "health", message, qos=1, retain=True, expiry=expiry)
+        return message
+
+    def info(
+        self,
+        *,
+        software: str,
+        board: str,
+        python: str,
+        threads: int,
+        accelerators: tuple[AcceleratorFinding, ...],
+        model: ModelInfo,
+        cameras: tuple[CameraInfo, ...],
+    ) -> None:
+        """Publish who the unit is."""
+        message = InfoMessage(
+            **self._head("info"),
+            software=software,
+            board=board,
+            python=python,
+            accelerator=self._identity.accelerator,
+            workers=self._identity.workers,
+            threads=threads,
+            accelerators=accelerators,
+            model=model,
+            cameras=cameras,
+        )
+        self._send("info", "info", message, qos=1, retain=True)
+
+    def camera_event(self, event: CameraEvent) -> None:
+        """Publish that a camera was lost or came back; delivered even if the broker is away."""
+        head = self._head("alerts")
+        message = AlertMessage(
+            **head,
+            id=f"{self._identity.boot_id}-{head['seq']}",
+            kind=event.kind,
+            camera=event.camera,
+            reason=event.reason,
+            duration_seconds=event.seconds if event.kind == "camera_back" else None,
+        )
+        self._send("alert", "alerts", message, qos=1, durable=True)
+
+    def _head(self, topic: str) -> dict[str, Any]:
+        with self._lock:
+            seq = self._seqs[topic]
+            self._seqs[topic] = seq + 1
+        return {
+            "device": self._identity.device,
+            "boot_id": self._identity.boot_id,
+            "seq": seq,
+            "at": rfc3339(self._clock.utc()),
+            "clock": "synced" if self._clock.synced() else "unsynced",
+        }
+
+    def _send(
+        self,
+        kind: str,
+        topic: str,
+        message: Message,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        durable: bool = False,
+        expiry: int | None = None,
+        written: Callable[[int], None] | None = None,
+        handed_ns: int | None = None,
+    ) -> None:
+        outgoing = Outgoing(
+            kind=kind,
+            topic=topic,
+            payload=self._encoder.encode(message),
+            message=message,
+            qos=qos,
+            retain=retain,
+            durable=durable,
+            expiry_seconds=expiry,
+            handed_ns=self._clock.monotonic_ns() if handed_ns is None else handed_ns,
+            written=written,
+        )
+        for sink in self._sinks:
+            sink.put(outgoing)
+
+    def _detections(self, seen: Observation) -> tuple[Detection, ...]:
+        found = seen.detections
+        name = self._identity.labels.name
+        return tuple(
+            Detection(
+                label=name(label_id),
+                label_id=label_id,
+                score=round(score, _SCORE_DIGITS),
+                box=to_box(box),
+            )
+            for box, score, label_id in zip(
+                found.boxes.tolist(), found.scores.tolist(), found.label_ids.tolist(), strict=True
+            )
+        )
+
+
+def to_box(corners: list[float]) -> Box:
+    """Return xmin, ymin, xmax, ymax as x, y, w, h, four decimals."""
+    x0, y0, x1, y1 = (round(value, _BOX_DIGITS) for value in corners)
+    return Box(x=x0, y=y0, w=round(x1 - x0, _BOX_DIGITS), h=round(y1 - y0, _BOX_DIGITS))
+
+
+def _stages_ms(times: StageTimes) -> StageMs:
+    durations = zip(StageTimes.NAMES, times.durations_ns, strict=True)
+    return StageMs(**{name: duration / NS_PER_MS for name, duration in durations})
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, _FPS_DIGITS)

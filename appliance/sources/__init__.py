@@ -1,0 +1,138 @@
+"""Sources of frames: one protocol, one file a kind, one registry line each.
+
+A source is written ``kind`` or ``kind:target``; addresses (``rtsp://...``) name their kind by
+their scheme. Constructors touch no device; ``open`` does, and vendor modules are imported there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from appliance.config.faults import find_faults
+from appliance.errors import ConfigError
+
+if TYPE_CHECKING:
+    from appliance.clock import Clock
+    from appliance.config import Camera
+    from appliance.values import Frame
+
+
+class Source(Protocol):
+    """Delivers frames from one camera, file or stream. Used by one thread at a time.
+
+    Attributes:
+        live: True drops old frames when the pipeline is slower; False waits for it.
+    """
+
+    live: bool
+
+    def open(self) -> None:
+        """Open the device.
+
+        Raises:
+            SourceUnavailableError: not there, not permitted, or busy (retryable).
+            MediaError: a file that cannot be used.
+        """
+
+    def read(self) -> Frame | None:
+        """Return the next frame, or None at the end; blocks at most a few seconds.
+
+        Raises:
+            FrameError: this frame is unusable; the next may be fine.
+            SourceLostError: the camera is gone; close and open again.
+        """
+
+    def close(self) -> None:
+        """Release the device; safe to call twice, or before ``open``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What a source is made from.
+
+    Attributes:
+        target: what follows the kind: a device, path or address; may be empty.
+        camera: the camera's settings.
+        options: the kind's own options, an instance of its ``Options`` struct.
+        input_width, input_height: the model's input in pixels, for sensors that can scale.
+        clock: the appliance's clock.
+    """
+
+    target: str
+    camera: Camera
+    options: Any
+    input_width: int
+    input_height: int
+    clock: Clock
+
+
+# kind: (module, schemes that mean it besides the kind's own name)
+REGISTRY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "picamera2": ("appliance.sources.picamera2", ()),
+    "libcamera": ("appliance.sources.libcamera", ()),
+    "v4l2": ("appliance.sources.v4l2", ("usb",)),
+    "stream": ("appliance.sources.stream", ("rtsp", "rtsps", "http", "https")),
+    "video": ("appliance.sources.video", ("file",)),
+    "images": ("appliance.sources.images", ("image",)),
+    "synthetic": ("appliance.sources.synthetic", ()),
+}
+
+
+def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) -> Source:
+    """Return the (unopened) source of ``camera``.
+
+    Args:
+        camera: its settings.
+        input_size: width, height of the model's input.
+        clock: stamps the frames.
+
+    Raises:
+        ConfigError: unknown kind or wrong options, all faults listed.
+    """
+    kind, target = parse_source(camera)
+    module = import_module(REGISTRY[kind][0])
+    options = _options(camera, module.Options)
+    request = SourceRequest(target, camera, options, *input_size, clock)
+    source: Source = module.create(request)
+    return source
+
+
+def check_source(camera: Camera) -> None:
+    """Raise ConfigError unless the camera's source and options make sense."""
+    kind, _ = parse_source(camera)
+    _options(camera, import_module(REGISTRY[kind][0]).Options)
+
+
+def parse_source(camera: Camera) -> tuple[str, str]:
+    """Return kind and target of the camera's source.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    text = camera.source
+    scheme, separator, rest = text.partition(":")
+    for kind, (_, schemes) in REGISTRY.items():
+        if scheme == kind:
+            return kind, rest
+        if scheme in schemes and separator:
+            return kind, text if rest.startswith("//") and kind == "stream" else rest
+    raise ConfigError(
+        "the configuration cannot be used:",
+        faults=(
+            (
+                f"camera[{camera.name}].source: got {text!r}, expected one of "
+                f"{', '.join(REGISTRY)} or an rtsp:// or http:// address"
+            ),
+        ),
+    )
+
+
+def _options(camera: Camera, kind: type[msgspec.Struct]) -> Any:
+    faults = find_faults(dict(camera.options), kind, f"camera[{camera.name}].options")
+    if faults:
+        raise ConfigError("the configuration cannot be used:", faults=tuple(faults))
+    return msgspec.convert(dict(camera.options), kind)

@@ -1,0 +1,128 @@
+"""One picture or a folder of pictures (JPEG, PNG, and what else OpenCV reads), in name order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import cv2
+import msgspec
+import numpy as np
+
+from appliance.errors import FrameError, MediaError
+from appliance.sources import jpeg
+from appliance.values import Frame, PixelFormat, Pixels
+
+if TYPE_CHECKING:
+    from appliance.clock import Clock
+    from appliance.sources import SourceRequest
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a source of pictures."""
+
+    loop: Annotated[bool, msgspec.Meta(description="Start again at the end.")] = False
+
+
+class ImagesSource:
+    """See the module's description. A damaged picture costs one frame, not the run."""
+
+    live = False
+
+    def __init__(self, request: SourceRequest) -> None:
+        self._target = Path(request.target)
+        self._loop: bool = request.options.loop
+        self._clock = request.clock
+        self._files: list[Path] = []
+        self._next = 0
+        self._seq = 0
+
+    def open(self) -> None:
+        """List the files.
+
+        Raises:
+            MediaError: no such path, or a folder without pictures.
+        """
+        self._files = list_images(self._target)
+        self._next = 0
+
+    def read(self) -> Frame | None:
+        """Return the next picture, or None after the last."""
+        if self._next >= len(self._files):
+            if not self._loop or not self._files:
+                return None
+            self._next = 0
+        path = self._files[self._next]
+        self._next += 1
+        self._seq += 1
+        return read_image(path, self._clock, self._seq - 1)
+
+    def close(self) -> None:
+        """Forget the list."""
+        self._files = []
+
+
+def list_images(target: Path) -> list[Path]:
+    """Return the picture ``target``, or the pictures in the folder ``target``, by name.
+
+    Raises:
+        MediaError: there is nothing.
+    """
+    if target.is_dir():
+        found = sorted(path for path in target.iterdir() if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise MediaError(
+                f"{target}: holds no pictures", hint=f"looked for {', '.join(sorted(SUFFIXES))}"
+            )
+        return found
+    if not target.is_file():
+        raise MediaError(f"{target}: no such picture or folder")
+    return [target]
+
+
+def read_image(path: Path, clock: Clock, seq: int) -> Frame:
+    """Read and decode one picture, stamped when reading began.
+
+    Raises:
+        FrameError: unreadable, truncated or not a picture.
+    """
+    captured_ns = clock.monotonic_ns()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FrameError(f"{path}: cannot be read: {error.strerror}") from error
+    pixels = _decode(content, str(path))
+    height, width = pixels.shape[:2]
+    return Frame(
+        pixels=pixels,
+        format=PixelFormat.BGR24,
+        width=width,
+        height=height,
+        captured_ns=captured_ns,
+        seq=seq,
+        name=str(path),
+    )
+
+
+def _decode(content: bytes, name: str) -> Pixels:
+    if content[:2] == b"\xff\xd8":
+        return jpeg.decode(content, name)
+    if not content:
+        raise FrameError(f"{name}: is empty")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise FrameError(f"{name}: damaged picture: {error}") from error
+    if pixels is None:
+        raise FrameError(f"{name}: is not a picture that can be read, or is damaged")
+    return np.asarray(pixels, np.uint8)
+
+
+def create(request: SourceRequest) -> ImagesSource:
+    """Return a source of pictures."""
+    return ImagesSource(request)
+
+
+__all__ = ["ImagesSource", "MediaError", "Options", "create", "list_images", "read_image"]

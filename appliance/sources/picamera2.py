@@ -1,0 +1,179 @@
+"""Raspberry Pi cameras through picamera2: the ISP scales to the model's size for nothing.
+
+The low-resolution stream comes at the model's input size (YUV420, which every Pi can make) and is
+what the model sees; the main stream stays at the configured size for snapshots. Needs the
+system's ``python3-picamera2``; imported when opened.
+
+Written to the API of picamera2 0.3.38; contract-tested with a fake that follows it, not run on
+hardware in this repository's tests.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+
+from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.sources.stamps import StampVerifier
+from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
+
+if TYPE_CHECKING:
+    from appliance.sources import SourceRequest
+
+_BUFFERS = 4
+_ALIGNMENT = 2
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a Raspberry Pi camera."""
+
+    lores: Annotated[
+        bool, msgspec.Meta(description="Let the ISP scale to the model's size; else the CPU does.")
+    ] = True
+    frame_timeout_seconds: Annotated[
+        float, msgspec.Meta(gt=0, le=60, description="No frame for this long means lost.")
+    ] = 2.0
+
+
+class Picamera2Source:
+    """See the module's description."""
+
+    live = True
+
+    def __init__(self, request: SourceRequest) -> None:
+        self._request = request
+        self._options: Options = request.options
+        self._clock = request.clock
+        self._stamps = StampVerifier(request.clock, ClockOrigin.SENSOR)
+        self._camera: Any = None
+        self._stream = "main"
+        self._size = (0, 0)
+        self._seq = 0
+
+    def open(self) -> None:
+        """Configure and start the camera.
+
+        Raises:
+            SourceUnavailableError: no picamera2, no camera, or used by another program.
+        """
+        number = self._number()
+        library = self._import()
+        cameras = library.Picamera2.global_camera_info()
+        if number >= len(cameras):
+            raise SourceUnavailableError(
+                f"camera picamera2:{number}: is not there; {len(cameras)} found",
+                hint="check the ribbon cable; `rpicam-hello --list-cameras` lists cameras",
+            )
+        try:
+            camera = library.Picamera2(number)
+            self._configure(camera)
+            camera.start()
+        except (RuntimeError, OSError, IndexError) as error:
+            raise SourceUnavailableError(
+                f"camera picamera2:{number}: cannot be started: {error}",
+                hint="another program may use it",
+            ) from error
+        self._camera = camera
+
+    def read(self) -> Frame | None:
+        """Return the next frame; its buffer goes back to the camera when it is released.
+
+        Raises:
+            SourceLostError: no frame within the time-out.
+        """
+        if self._camera is None:
+            raise SourceLostError("camera picamera2: is closed")
+        read_ns = self._clock.monotonic_ns()
+        try:
+            request = self._camera.capture_request(wait=self._options.frame_timeout_seconds)
+        except (TimeoutError, RuntimeError) as error:
+            raise SourceLostError(
+                "camera picamera2: stopped delivering", hint="loose cable, or the sensor hangs"
+            ) from error
+        seq, self._seq = self._seq, self._seq + 1
+        stamp = request.get_metadata().get("SensorTimestamp")
+        captured_ns, origin = self._stamps.stamp(stamp, read_ns)
+        width, height = self._size
+        pixels = self._pixels(request)
+        return Frame(
+            pixels=pixels,
+            format=PixelFormat.I420 if self._stream == "lores" else PixelFormat.BGR24,
+            width=width,
+            height=height,
+            captured_ns=captured_ns,
+            seq=seq,
+            origin=origin,
+            release=request.release,
+        )
+
+    def close(self) -> None:
+        """Stop and release the camera."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.stop()
+            camera.close()
+
+    def _pixels(self, request: Any) -> Pixels:
+        """Return the stream's picture without the padding the ISP adds to its rows."""
+        width, height = self._size
+        array = np.asarray(request.make_array(self._stream), np.uint8)
+        if self._stream == "lores":
+            return array[: height * 3 // 2, :width]
+        return array[:height, :width, :3]
+
+    def _configure(self, camera: Any) -> None:
+        settings = self._request.camera
+        controls: dict[str, Any] = {"FrameRate": settings.fps}
+        given = settings.controls
+        if given.exposure_microseconds is not None:
+            controls["ExposureTime"] = given.exposure_microseconds
+        if given.gain is not None:
+            controls["AnalogueGain"] = given.gain
+        if given.focus is not None:
+            controls |= {"AfMode": 0, "LensPosition": given.focus}
+        main = {"size": (settings.width, settings.height), "format": "RGB888"}
+        full_view = settings.crop == (0.0, 0.0, 1.0, 1.0) and settings.fit == "stretch"
+        lores = None
+        if self._options.lores and full_view:
+            lores = {"size": self._lores_size(), "format": "YUV420"}
+        configuration = camera.create_video_configuration(
+            main=main, lores=lores, controls=controls, buffer_count=_BUFFERS
+        )
+        camera.configure(configuration)
+        self._stream = "lores" if lores else "main"
+        self._size = tuple(camera.camera_configuration()[self._stream]["size"])
+
+    def _lores_size(self) -> tuple[int, int]:
+        """Return the model's size, turned if the camera lies on its side, never above main."""
+        width, height = self._request.input_width, self._request.input_height
+        if self._request.camera.rotation in (90, 270):
+            width, height = height, width
+        width = min(width, self._request.camera.width)
+        height = min(height, self._request.camera.height)
+        return width // _ALIGNMENT * _ALIGNMENT, height // _ALIGNMENT * _ALIGNMENT
+
+    def _number(self) -> int:
+        target = self._request.target or "0"
+        if not target.isdigit():
+            raise SourceUnavailableError(
+                f"camera picamera2:{target}: expected the camera's number", hint="picamera2:0"
+            )
+        return int(target)
+
+    @staticmethod
+    def _import() -> Any:
+        try:
+            return import_module("picamera2")
+        except (ImportError, OSError) as error:
+            raise SourceUnavailableError(
+                f"camera picamera2: the library is not usable: {error}",
+                hint="apt install python3-picamera2, in an environment with system packages",
+            ) from error
+
+
+def create(request: SourceRequest) -> Picamera2Source:
+    """Return a Raspberry Pi camera."""
+    return Picamera2Source(request)

@@ -1,0 +1,213 @@
+"""Runs a wired appliance: housekeeping, watchdog, reload, an orderly end. Main thread only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from appliance.clock import NS_PER_SECOND
+from appliance.messages import OutboxInfo
+from appliance.reporter import VALID_INTERVALS
+
+if TYPE_CHECKING:
+    from appliance.app import Runtime
+    from appliance.clock import Clock
+    from appliance.messages import HealthMessage, MetricsMessage
+    from appliance.service import ServiceManager
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["stopped", "finished", "reload"]
+_TICK_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Requests:
+    """What signals and threads ask of the supervisor."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    reload: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    def ask_stop(self) -> None:
+        """End soon."""
+        self.stop.set()
+        self.wake.set()
+
+    def ask_reload(self) -> None:
+        """Read the configuration again."""
+        self.reload.set()
+        self.wake.set()
+
+
+class Supervisor:
+    """See the module's description.
+
+    Args:
+        runtime: what to run.
+        requests: from signals and threads.
+        service: the service manager.
+        notice: what the health message should say besides (a failed reload); empty for nothing.
+        max_frames: end after so many results; 0 for never.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        requests: Requests,
+        service: ServiceManager,
+        *,
+        notice: str = "",
+        max_frames: int = 0,
+    ) -> None:
+        self._runtime = runtime
+        self._requests = requests
+        self._service = service
+        self.notice = notice
+        self._max_frames = max_frames
+        self._clock: Clock = runtime.environment.clock
+        self._began_ns = self._clock.monotonic_ns()
+        self._reasons: tuple[str, ...] | None = None
+        self._published: tuple[bool, tuple[str, ...]] | None = None
+        self._metrics: dict[str, MetricsMessage] = {}
+        self._health: HealthMessage | None = None
+        watchdog = service.watchdog_seconds
+        self._watchdog_ns = round(watchdog / 3 * NS_PER_SECOND) if watchdog else None
+
+    def run(self) -> Outcome:
+        """Run until stopped, finished or asked to reload; the pipeline is stopped then.
+
+        Raises:
+            ApplianceError: a thread failed, or could not be ended.
+        """
+        runtime, requests = self._runtime, self._requests
+        settings = runtime.settings
+        health_ns = round(settings.telemetry.interval_seconds * NS_PER_SECOND)
+        window_ns = round(settings.metrics.window_seconds * NS_PER_SECOND)
+        runtime.publish_info()
+        runtime.pipeline.start()
+        self._service.ready()
+        now_ns = self._clock.monotonic_ns()
+        next_health_ns, next_metrics_ns, next_ping_ns = now_ns, now_ns + window_ns, now_ns
+        try:
+            while True:
+                outcome = self._outcome()
+                if outcome is not None:
+                    return outcome
+                now_ns = self._clock.monotonic_ns()
+                if now_ns >= next_metrics_ns:
+                    self._publish_metrics()
+                    next_metrics_ns += window_ns
+                if now_ns >= next_health_ns or self._state() != self._published:
+                    self._publish_health()
+                    next_health_ns = now_ns + health_ns
+                if self._watchdog_ns and now_ns >= next_ping_ns:
+                    self._feed_watchdog()
+                    next_ping_ns = now_ns + self._watchdog_ns
+                due_ns = min(next_metrics_ns, next_health_ns, now_ns + self._tick_ns())
+                requests.wake.clear()
+                self._clock.wait(requests.wake, (due_ns - now_ns) / NS_PER_SECOND)
+        finally:
+            self._end()
+
+    def _outcome(self) -> Outcome | None:
+        runtime, requests = self._runtime, self._requests
+        runtime.pipeline.check()
+        if runtime.sinks.mqtt is not None and runtime.sinks.mqtt.failure is not None:
+            raise runtime.sinks.mqtt.failure
+        if requests.stop.is_set():
+            return "stopped"
+        if requests.reload.is_set():
+            requests.reload.clear()
+            return "reload"
+        done = sum(lane.ledger.counts().processed for lane in runtime.pipeline.lanes)
+        if runtime.pipeline.finished() or (self._max_frames and done >= self._max_frames):
+            return "finished"
+        return None
+
+    def _tick_ns(self) -> int:
+        short = self._max_frames or any(not l.source.live for l in self._runtime.pipeline.lanes)  # noqa: E741
+        seconds = 0.1 if short else _TICK_SECONDS
+        tick_ns = round(seconds * NS_PER_SECOND)
+        return min(tick_ns, self._watchdog_ns) if self._watchdog_ns else tick_ns
+
+    def _end(self) -> None:
+        """Stop the pipeline and publish the last window, so that no result is uncounted."""
+        self._service.stopping() if self._requests.stop.is_set() else None
+        try:
+            self._runtime.pipeline.stop()
+        finally:
+            self._publish_metrics()
+
+    def _feed_watchdog(self) -> None:
+        silent = self._runtime.pipeline.life.silent()
+        if silent:
+            log.warning("no progress in: %s; the watchdog is not fed", ", ".join(silent))
+        else:
+            self._service.alive()
+
+    def _publish_metrics(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        seconds = self._runtime.settings.metrics.window_seconds * VALID_INTERVALS
+        for lane in self._runtime.pipeline.lanes:
+            self._metrics[lane.name] = self._runtime.reporter.metrics(
+                lane.name,
+                lane.statistics.roll(now_ns),
+                lane.ledger.counts(),
+                live=lane.source.live,
+                valid_for=timedelta(seconds=seconds),
+            )
+        self._service.status(self.status_line())
+
+    def _publish_health(self) -> None:
+        self._published = self._state()
+        starting, self._reasons = self._published
+        interval = self._runtime.settings.telemetry.interval_seconds
+        uptime_ns = self._clock.monotonic_ns() - self._began_ns
+        mqtt = self._runtime.sinks.mqtt
+        outbox = None
+        if mqtt is not None:
+            messages, size, dropped = mqtt.outbox_state()
+            outbox = OutboxInfo(messages=messages, bytes=size, dropped=dropped)
+        self._health = self._runtime.reporter.health(
+            self._runtime.telemetry.snapshot(),
+            reasons=self._reasons,
+            starting=starting,
+            uptime_seconds=uptime_ns / NS_PER_SECOND,
+            outbox=outbox,
+            valid_for=timedelta(seconds=interval * VALID_INTERVALS),
+        )
+        self._service.status(self.status_line())
+
+    def _state(self) -> tuple[bool, tuple[str, ...]]:
+        """Return whether nothing was seen yet, and why the unit is not well."""
+        lanes = self._runtime.pipeline.lanes
+        started = any(lane.ledger.counts().processed for lane in lanes)
+        return not started, self._current_reasons()
+
+    def _current_reasons(self) -> tuple[str, ...]:
+        reasons = [
+            f"camera {lane.name}: {lane.lost_reason}"
+            for lane in self._runtime.pipeline.lanes
+            if lane.lost_reason
+        ]
+        mqtt = self._runtime.sinks.mqtt
+        if mqtt is not None and mqtt.problem and mqtt.problem != "connecting":
+            reasons.append(f"broker: {mqtt.problem}")
+        if self.notice:
+            reasons.append(self.notice)
+        return tuple(reasons)
+
+    def status_line(self) -> str:
+        """Return frame rates and temperature in one line, for ``systemctl status``."""
+        parts = []
+        for name, metrics in self._metrics.items():
+            fps = metrics.end_to_end_fps
+            parts.append(f"{name} {fps:.1f} FPS" if fps is not None else f"{name} no frames")
+        if self._health is not None and self._health.temperature_celsius is not None:
+            parts.append(f"{self._health.temperature_celsius:.1f} °C")
+        parts += self._reasons or ()
+        return ", ".join(parts) or "starting"

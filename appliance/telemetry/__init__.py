@@ -1,0 +1,91 @@
+"""Telemetry of the board: one file a collector, roots as parameters, no process per reading.
+
+Absent is not failed and not zero: a collector returns None where the board has no such thing,
+and raises where it should be readable and is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from appliance.clock import NS_PER_MS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.clock import Clock
+    from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
+
+# name in `health`: module
+REGISTRY: dict[str, str] = {
+    "thermal": "appliance.telemetry.thermal",
+    "frequency": "appliance.telemetry.frequency",
+    "throttle": "appliance.telemetry.throttle",
+    "memory": "appliance.telemetry.memory",
+}
+
+
+class Collector(Protocol):
+    """Reads one kind of thing."""
+
+    def collect(self) -> msgspec.Struct | None:
+        """Return the reading, or None where the board has no such thing.
+
+        Raises:
+            OSError, ValueError: it is there but cannot be read or understood.
+        """
+
+
+class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one collector fared: it read something, found nothing to read, or failed."""
+
+    success: bool
+    duration_ms: float
+    error: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All readings at one instant; None is absent or failed (see ``collectors``)."""
+
+    thermal: Thermal | None = None
+    frequency: Frequency | None = None
+    throttle: Throttle | None = None
+    memory: Memory | None = None
+    collectors: dict[str, CollectorStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """All collectors of the registry over one root."""
+
+    collectors: dict[str, Collector]
+    clock: Clock
+
+    @classmethod
+    def over(cls, root: Path, clock: Clock) -> Telemetry:
+        """Return the collectors over ``root`` (normally ``/``)."""
+        made: dict[str, Collector] = {
+            name: import_module(module).create(root) for name, module in REGISTRY.items()
+        }
+        return cls(made, clock)
+
+    def snapshot(self) -> Snapshot:
+        """Read everything; a failing collector never fails the snapshot."""
+        readings: dict[str, Any] = {}
+        statuses = {}
+        for name, collector in self.collectors.items():
+            began_ns = self.clock.monotonic_ns()
+            error = ""
+            try:
+                readings[name] = collector.collect()
+            except (OSError, ValueError) as why:
+                error = f"{type(why).__name__}: {why}"
+            duration_ms = (self.clock.monotonic_ns() - began_ns) / NS_PER_MS
+            statuses[name] = CollectorStatus(
+                success=not error, duration_ms=round(duration_ms, 3), error=error
+            )
+        return Snapshot(**readings, collectors=statuses)

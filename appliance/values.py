@@ -1,0 +1,238 @@
+"""Value types that flow through the pipeline: frozen, validated where they are made."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.errors import FrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int32]
+
+
+class PixelFormat(enum.Enum):
+    """Memory layout of a picture; the value is its name in messages and errors."""
+
+    BGR24 = "bgr24"
+    """(height, width, 3), blue first: OpenCV's order."""
+    RGB24 = "rgb24"
+    """(height, width, 3), red first."""
+    I420 = "i420"
+    """(height * 3 / 2, width): a Y plane, then quarter-size U and V planes (BT.601)."""
+    NV12 = "nv12"
+    """(height * 3 / 2, width): a Y plane, then interleaved quarter-size UV."""
+
+
+_PLANAR = frozenset({PixelFormat.I420, PixelFormat.NV12})
+
+
+class ClockOrigin(enum.Enum):
+    """What ``captured_ns`` of a frame marks."""
+
+    SENSOR = "sensor"
+    """Stamped by the sensor's driver stack: start of the frame's readout."""
+    DRIVER = "driver"
+    """Stamped by the kernel driver when the frame began to arrive."""
+    READ = "read"
+    """Stamped by us when we began to read: everything before is not measured."""
+
+
+def _nothing() -> None:
+    """Release nothing: the frame owns its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One captured picture.
+
+    Attributes:
+        pixels: uint8, shaped as ``format`` says; rows may be strided, the last axis not.
+        format: layout of ``pixels``.
+        width, height: size of the picture in pixels.
+        captured_ns: CLOCK_MONOTONIC nanoseconds of ``origin``.
+        seq: number of the frame at its camera; gaps are frames that were dropped.
+        origin: what ``captured_ns`` marks.
+        release: hands the buffer back to the driver; called exactly once, by the pipeline.
+        name: where the picture came from (a file's path), empty for cameras.
+
+    Raises:
+        FrameError: the pixels do not have the shape or type that the format needs.
+    """
+
+    pixels: Pixels
+    format: PixelFormat
+    width: int
+    height: int
+    captured_ns: int
+    seq: int
+    origin: ClockOrigin = ClockOrigin.READ
+    release: Callable[[], None] = _nothing
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pixels, np.ndarray) or self.pixels.dtype != np.uint8:
+            got = getattr(self.pixels, "dtype", type(self.pixels).__name__)
+            raise FrameError(f"frame {self.seq}: pixels must be uint8, got {got}")
+        if self.width <= 0 or self.height <= 0:
+            raise FrameError(f"frame {self.seq}: no picture is {self.width}x{self.height}")
+        if self.pixels.shape != frame_shape(self.format, self.width, self.height):
+            raise FrameError(
+                f"frame {self.seq}: {self.format.value} of {self.width}x{self.height} must have "
+                f"shape {frame_shape(self.format, self.width, self.height)}, "
+                f"got {self.pixels.shape}"
+            )
+        if self.format in _PLANAR and (self.width % 2 or self.height % 2):
+            raise FrameError(f"frame {self.seq}: {self.format.value} needs even sides")
+
+
+def frame_shape(pixel_format: PixelFormat, width: int, height: int) -> tuple[int, ...]:
+    """Return the array shape of a picture of that format and size."""
+    if pixel_format in _PLANAR:
+        return (height * 3 // 2, width)
+    return (height, width, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Boundaries between the stages of one frame, CLOCK_MONOTONIC nanoseconds.
+
+    Neighbouring stages share a boundary, so the stages add up to the latency exactly.
+
+    Raises:
+        ValueError: the boundaries are not in order.
+    """
+
+    captured_ns: int
+    received_ns: int
+    taken_ns: int
+    preprocessed_ns: int
+    inferred_ns: int
+    done_ns: int
+
+    NAMES = ("capture", "queue", "preprocess", "inference", "postprocess")
+
+    def __post_init__(self) -> None:
+        stamps = self.boundaries
+        if any(later < earlier for earlier, later in itertools.pairwise(stamps)):
+            raise ValueError(f"stage boundaries must not go back: {stamps}")
+
+    @property
+    def boundaries(self) -> tuple[int, int, int, int, int, int]:
+        """Return the six boundaries in order."""
+        return (
+            self.captured_ns,
+            self.received_ns,
+            self.taken_ns,
+            self.preprocessed_ns,
+            self.inferred_ns,
+            self.done_ns,
+        )
+
+    @property
+    def durations_ns(self) -> tuple[int, ...]:
+        """Return the duration of each stage of ``NAMES``, nanoseconds."""
+        stamps = self.boundaries
+        return tuple(b - a for a, b in itertools.pairwise(stamps))
+
+    @property
+    def latency_ns(self) -> int:
+        """Return capture to hand-off, nanoseconds: the sum of all stages."""
+        return self.done_ns - self.captured_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector saw in one frame, best first.
+
+    Attributes:
+        boxes: float32 (n, 4), xmin, ymin, xmax, ymax in 0..1 of the source frame, top left origin.
+        scores: float32 (n,), 0..1.
+        label_ids: int32 (n,); the COCO category id (1..90) for COCO models.
+        rejected: how many rows ``of`` refused (not finite, empty, score out of range).
+    """
+
+    boxes: Floats
+    scores: Floats
+    label_ids: Ints
+    rejected: int = 0
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        for name, array, shape, kind in (
+            ("boxes", self.boxes, (n, 4), np.float32),
+            ("scores", self.scores, (n,), np.float32),
+            ("label_ids", self.label_ids, (n,), np.int32),
+        ):
+            if array.shape != shape or array.dtype != kind:
+                raise ValueError(
+                    f"{name} must be {np.dtype(kind).name} {shape}, "
+                    f"got {array.dtype.name} {array.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no detections (an inference ran and saw nothing)."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+    @classmethod
+    def of(cls, boxes: Floats, scores: Floats, label_ids: Ints) -> Self:
+        """Clip boxes to the frame, drop and count rows that mean nothing, sort by score."""
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        scores = np.asarray(scores, np.float32)
+        finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+        clipped = np.clip(np.where(finite[:, None], boxes, 0), 0, 1)
+        sides = clipped[:, 2:] - clipped[:, :2]
+        keep = finite & (sides > 0).all(axis=1) & (scores >= 0) & (scores <= 1)
+        order = np.flatnonzero(keep)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        return cls(
+            clipped[order].astype(np.float32),
+            scores[order],
+            np.asarray(label_ids, np.int32)[order],
+            rejected=int(len(scores) - len(order)),
+        )
+
+    def where(self, keep: NDArray[np.bool_]) -> Self:
+        """Return the rows where ``keep`` (bool, (n,)) is true."""
+        return type(self)(
+            self.boxes[keep], self.scores[keep], self.label_ids[keep], rejected=self.rejected
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One processed frame on its way through filters and sinks.
+
+    Attributes:
+        camera: name of the camera.
+        frame_seq: number of the frame at its camera.
+        width, height: size in pixels of the frame as it stands upright (after rotation).
+        origin: what ``times.captured_ns`` marks.
+        detections: what was seen; empty only because inference ran and saw nothing.
+        times: stage boundaries; ``done_ns`` is final once the filters ran.
+        name: the file a picture came from, empty for cameras.
+        picture: uint8 RGB (h, w, 3) as the model saw it, for filters that want it, else None.
+    """
+
+    camera: str
+    frame_seq: int
+    width: int
+    height: int
+    origin: ClockOrigin
+    detections: Detections
+    times: StageTimes
+    name: str = ""
+    picture: Pixels | None = None
