@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from appliance.config import Camera, Settings
     from appliance.filters import Filter
     from appliance.sinks import Sink
+    from appliance.sources import Source
     from appliance.values import Observation
 
 MAX_WORKERS = 4
@@ -180,6 +181,7 @@ def wire(
     *,
     filters: tuple[Filter, ...] = (),
     on_change: Callable[[], None] = lambda: None,
+    make_source: Callable[[Camera, tuple[int, int]], Source] | None = None,
 ) -> Runtime:
     """Return the appliance of ``settings``: model loaded, detectors open, nothing started.
 
@@ -189,6 +191,7 @@ def wire(
         sinks: where messages go.
         filters: applied after the configured ones, to every camera.
         on_change: called when a thread ended.
+        make_source: makes a camera's source for an input size, instead of the registry.
 
     Raises:
         ApplianceError: model, labels, accelerator or a camera's options cannot be used.
@@ -212,11 +215,12 @@ def wire(
         wanted = (LabelFilter(model.labels.ids(settings.model.labels)),)
     input_size = (model.input_width, model.input_height)
     exchange: Exchange[Lane] = Exchange(len(settings.camera))
+    make = make_source or _registry_source(clock)
     lanes = tuple(
         Lane(
             index=index,
             name=camera.name,
-            source=create_source(camera, input_size=input_size, clock=clock),
+            source=make(camera, input_size),
             view=view_of(camera),
             filters=(*wanted, *filters),
             emit=_emitter(reporter),
@@ -267,6 +271,10 @@ def without_secrets(source: str) -> str:
     if not parts.netloc:
         return source
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:
+    return lambda camera, size: create_source(camera, input_size=size, clock=clock)
 
 
 def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:

@@ -6,14 +6,13 @@ times add up to the latency exactly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-if TYPE_CHECKING:
-    from appliance.telemetry import CollectorStatus
-    from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
+from appliance.telemetry import CollectorStatus
+from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 ClockState = Annotated[

@@ -59,7 +59,8 @@ class Mqtt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outbox: Annotated[
         Literal["runtime", "memory", "disk"],
         Meta(
-            description="Where must-deliver messages wait for the broker: runtime (RAM, kept over restarts of "
+            description="Where must-deliver messages wait for the broker: runtime (RAM, kept "
+            "over restarts of "
             "the service), memory (lost with the process) or disk (survives a power cut)."
         ),
     ] = "runtime"
@@ -92,7 +93,8 @@ class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     name: Annotated[
         str,
         Meta(
-            description="auto takes the best one found; a name (see `appliance probe`) never falls back."
+            description="auto takes the best one found; a name (see `appliance probe`) never "
+            "falls back."
         ),
     ] = "auto"
     workers: Annotated[
@@ -130,7 +132,8 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[
         str,
         Meta(
-            description="Where frames come from: picamera2, libcamera, v4l2:/dev/video0, rtsp://..., "
+            description="Where frames come from: picamera2, libcamera, v4l2:/dev/video0, "
+            "rtsp://..., "
             "http://..., video:PATH, images:PATH or synthetic."
         ),
     ] = "picamera2"
@@ -157,13 +160,15 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     crop: Annotated[
         tuple[Share, Share, Share, Share],
         Meta(
-            description="Look only at this part: x, y, width, height in 0..1 of the upright picture."
+            description="Look only at this part: x, y, width, height in 0..1 of the upright "
+            "picture."
         ),
     ] = (0.0, 0.0, 1.0, 1.0)
     fit: Annotated[
         Literal["stretch", "letterbox"],
         Meta(
-            description="stretch fills the model's square input (as SSD was trained), letterbox keeps proportions."
+            description="stretch fills the model's square input (as SSD was trained), "
+            "letterbox keeps proportions."
         ),
     ] = "stretch"
     controls: Annotated[Controls, Meta(description="Exposure, gain, focus.")] = field(
@@ -190,7 +195,8 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     window_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],
         Meta(
-            description="Rates and percentiles are counted over this window and published at its end."
+            description="Rates and percentiles are counted over this window and published at "
+            "its end."
         ),
     ] = 10.0
 
@@ -209,7 +215,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: Annotated[
         Annotated[str, Meta(pattern=r"^[a-z0-9-]*$")],
         Meta(
-            description="Name of this unit in topics; empty for appliance- and 8 digits from the machine id."
+            description="Name of this unit in topics; empty for appliance- and 8 digits from "
+            "the machine id."
         ),
     ] = ""
     mqtt: Mqtt = field(default_factory=Mqtt)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from appliance.clock import NS_PER_MS
+from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.clock import Clock
-    from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
 
 # name in `health`: module
 REGISTRY: dict[str, str] = {

@@ -1,0 +1,53 @@
+# Two commands for everybody: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint docs bench lock clean mosquitto
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/appliance demo $(ARGS)
+
+test: $(VENV)/dev.stamp mosquitto
+	$(BIN)/python -m pytest $(ARGS)
+
+# What a change must pass besides the tests: style, types, architecture, generated documents.
+check lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_docs.py --check
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python scripts/generate_docs.py
+
+bench: $(VENV)/demo.stamp
+	$(BIN)/python scripts/benchmark.py $(ARGS)
+
+# The tests talk to a real broker.
+mosquitto:
+	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || sh scripts/install_mosquitto.sh
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@ $(VENV)/demo.stamp
+
+# Locks carry hashes and no index addresses. Needs uv (pip install uv).
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group build -o requirements/demo.txt
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group dev -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,102 @@
+"""Frames held in memory, so that decoding or rendering is not what is measured."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from appliance.clock import NS_PER_SECOND
+from appliance.values import ClockOrigin
+
+if TYPE_CHECKING:
+    from appliance.clock import Clock
+    from appliance.sources import Source
+    from appliance.values import Frame
+
+POOL = 32
+"""Distinct frames kept: more than a CPU cache holds, little enough for a small board."""
+
+
+class PreloadedSource:
+    """Delivers copies of the first frames of ``inner``, over and over.
+
+    Args:
+        inner: opened, read up to ``POOL`` times, closed.
+        frames: how many to deliver.
+        rate: frames a second of a live camera, or None for back-pressure.
+        clock: stamps the frames.
+    """
+
+    def __init__(self, inner: Source, frames: int, rate: float | None, clock: Clock) -> None:
+        self.live = rate is not None
+        self._pool = _load(inner, min(frames, POOL))
+        self._frames = frames
+        self._period_ns = NS_PER_SECOND / rate if rate else 0.0
+        self._clock = clock
+        self._never = threading.Event()
+        self._start_ns = 0
+        self._seq = 0
+
+    def open(self) -> None:
+        """Start the clock."""
+        self._start_ns = self._clock.monotonic_ns()
+
+    def read(self) -> Frame | None:
+        """Return the next frame, stamped now."""
+        if self._seq >= self._frames:
+            return None
+        if self.live:
+            due_ns = self._start_ns + round(self._seq * self._period_ns)
+            self._clock.wait(self._never, (due_ns - self._clock.monotonic_ns()) / NS_PER_SECOND)
+        frame = self._pool[self._seq % len(self._pool)]
+        seq, self._seq = self._seq, self._seq + 1
+        now_ns = self._clock.monotonic_ns()
+        return replace(frame, seq=seq, captured_ns=now_ns, origin=ClockOrigin.READ)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _load(inner: Source, count: int) -> list[Frame]:
+    frames: list[Frame] = []
+    inner.open()
+    try:
+        while len(frames) < count:
+            frame = inner.read()
+            if frame is None:
+                break
+            frames.append(replace(frame, pixels=frame.pixels.copy(), release=lambda: None))
+            frame.release()
+    finally:
+        inner.close()
+    return frames
+
+
+class LimitedSource:
+    """Ends ``inner`` after ``frames`` frames.
+
+    Args:
+        inner: any source.
+        frames: how many to let through.
+    """
+
+    def __init__(self, inner: Source, frames: int) -> None:
+        self.live = inner.live
+        self._inner = inner
+        self._left = frames
+
+    def open(self) -> None:
+        """Open the inner source."""
+        self._inner.open()
+
+    def read(self) -> Frame | None:
+        """Return the inner source's next frame, or None when enough came."""
+        if self._left <= 0:
+            return None
+        self._left -= 1
+        return self._inner.read()
+
+    def close(self) -> None:
+        """Close the inner source."""
+        self._inner.close()

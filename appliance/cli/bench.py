@@ -1,0 +1,135 @@
+"""``appliance bench``: how fast is it, end to end, and how fast would the detector be alone?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.bench.measure import BenchPlan, measure
+from appliance.cli.common import print_json
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator, Model, Mqtt
+from appliance.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    defaults = Camera()
+    parser.add_argument(
+        "--source", default="synthetic", metavar="PATH|synthetic|KIND:TARGET", help="frames"
+    )
+    parser.add_argument("--model", default=Model().name, metavar="ID|PATH")
+    parser.add_argument("--accelerator", default="auto", metavar="NAME")
+    parser.add_argument("--frames", type=int, default=300, metavar="N", help="results to measure")
+    parser.add_argument("--preload", action="store_true", help="keep the frames in memory")
+    parser.add_argument(
+        "--rate", type=float, metavar="FPS", help="a live source at this rate; else back-pressure"
+    )
+    parser.add_argument("--width", type=int, default=defaults.width, help="of a synthetic source")
+    parser.add_argument("--height", type=int, default=defaults.height, help="of a synthetic source")
+    parser.add_argument("--workers", type=int, default=0, metavar="N")
+    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print."""
+    plan = BenchPlan(_settings(options), options.frames, options.preload, options.rate)
+    figures = measure(plan, _progress())
+    if options.json:
+        print_json(figures)
+    else:
+        print(render(figures))
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if options.rate is not None and options.rate <= 0:
+        raise UsageError(f"--rate {options.rate}: expected frames per second above 0")
+    live = options.rate is not None
+    source: str = options.source
+    camera_options: dict[str, Any] = {}
+    path = Path(source)
+    if source == "synthetic":
+        camera_options = {"rate": "live" if live and not options.preload else "file"}
+    elif path.is_dir() or path.suffix.lower() in {".jpg", ".jpeg", ".png"}:
+        source, camera_options = f"images:{source}", {"loop": True}
+    elif ":" not in source or path.exists():
+        source, camera_options = f"video:{source}", {"real_time": live, "loop": True}
+    camera = Camera(
+        source=source,
+        width=options.width,
+        height=options.height,
+        fps=options.rate or Camera().fps,
+        options=camera_options,
+    )
+    return Settings(
+        mqtt=Mqtt(enabled=False),
+        model=Model(name=options.model),
+        accelerator=Accelerator(
+            name=options.accelerator, workers=options.workers, threads=options.threads
+        ),
+        camera=(camera,),
+    )
+
+
+def _progress() -> Callable[[int, int], None]:
+    if not sys.stderr.isatty():
+        return lambda _done, _all: None
+    from rich.console import Console  # noqa: PLC0415 - terminal only
+    from rich.progress import Progress  # noqa: PLC0415 - terminal only
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task("measuring", total=None)
+    bar.start()
+
+    def show(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()
+
+    return show
+
+
+def render(figures: dict[str, Any]) -> str:
+    """Return the figures as a table for a person."""
+    camera = figures["camera_fps"]
+    dropped = {k: v for k, v in figures["frames"]["dropped"].items() if v}
+    lines = [
+        (
+            f"{figures['model']} on {figures['accelerator']}, {figures['workers']} x "
+            f"{figures['threads']} thread, {figures['source']} {figures['size'][0]}x"
+            f"{figures['size'][1]}{' in memory' if figures['preload'] else ''}"
+        ),
+        "",
+        f"end-to-end FPS      {figures['e2e_fps']:8.2f}   every stage included",
+        f"inference-only FPS  {figures['inference_only_fps']:8.2f}   what others print",
+        f"camera FPS          {camera:8.2f}"
+        if camera
+        else "camera FPS                 -   back-pressure",
+        f"efficiency          {figures['efficiency']:8.3f}",
+        "",
+        f"{'stage':<14}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}  ms",
+    ]
+    stages = {**figures["stages_ms"], "latency": figures["latency_ms"]}
+    lines += [
+        f"{name:<14}" + "".join(f"{one[key]:9.2f}" for key in ("mean", "p50", "p95", "p99"))
+        for name, one in stages.items()
+    ]
+    lines += [
+        "",
+        (
+            f"frames: {figures['frames']['captured']} captured, {figures['frames']['processed']} "
+            f"processed, dropped {dropped or 'none'}"
+        ),
+        (
+            f"CPU {figures['cpu_seconds_per_frame'] * 1000:.2f} ms a frame, peak memory "
+            f"{figures['rss_mib']:.0f} MiB, median of {figures['rounds']} rounds"
+        ),
+    ]
+    return "\n".join(lines)

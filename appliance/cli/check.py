@@ -1,0 +1,105 @@
+"""``appliance check``: would the daemon start, and would it see and publish anything?"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.accelerators import choose
+from appliance.app import Environment, device_of, load_model
+from appliance.broker import broker_address
+from appliance.cli.common import add_config_arguments, load_settings, print_json
+from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.sources import check_source, create_source
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from appliance.config import Settings
+
+_BROKER_SECONDS = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    add_config_arguments(parser)
+    parser.add_argument("--dump", action="store_true", help="print the effective settings (JSON)")
+    parser.add_argument(
+        "--offline", action="store_true", help="do not open cameras nor reach the broker"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check everything; the exit code is that of the first fault."""
+    settings = load_settings(options)
+    if options.dump:
+        print_json(msgspec.to_builtins(settings))
+        return 0
+    checks = _checks(settings, offline=options.offline)
+    rows: list[dict[str, Any]] = [{"check": "configuration", "ok": True, "detail": "valid"}]
+    exit_code = 0
+    for name, check in checks:
+        try:
+            rows.append({"check": name, "ok": True, "detail": check()})
+        except ApplianceError as error:
+            rows.append({"check": name, "ok": False, "detail": str(error)})
+            exit_code = exit_code or error.exit_code
+    for row in rows:
+        if options.json:
+            print_json(row)
+        else:
+            print(f"{'ok    ' if row['ok'] else 'FAULT '} {row['check']:<20} {row['detail']}")
+    return exit_code
+
+
+def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[], str]]]:
+    environment = Environment()
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("model", lambda: _check_model(settings)),
+        ("accelerator", lambda: choose(settings.accelerator.name).findings[0].detail),
+    ]
+    for camera in settings.camera:
+
+        def check_camera(camera: Any = camera) -> str:
+            check_source(camera)
+            if offline:
+                return f"{camera.source}: not opened"
+            source = create_source(camera, input_size=(300, 300), clock=environment.clock)
+            try:
+                source.open()
+                frame = source.read()
+                if frame is not None:
+                    frame.release()
+            finally:
+                source.close()
+            return f"{camera.source}: delivers"
+
+        checks.append((f"camera {camera.name}", check_camera))
+    if settings.mqtt.enabled:
+        checks.append(("broker", lambda: _check_broker(settings, environment, offline=offline)))
+    return checks
+
+
+def _check_model(settings: Settings) -> str:
+    model = load_model(settings.model.name)
+    model.labels.ids(settings.model.labels)
+    return f"{model.id}, sha256 {model.sha256[:12]}"
+
+
+def _check_broker(settings: Settings, environment: Environment, *, offline: bool) -> str:
+    address = broker_address(settings.mqtt, device_of(settings, environment), os.environ)
+    where = f"{address.host}:{address.port}"
+    if offline:
+        return f"{where}: not reached for"
+    try:
+        socket.create_connection((address.host, address.port), _BROKER_SECONDS).close()
+    except OSError as error:
+        raise BrokerUnavailableError(
+            f"broker {where}: {error}", hint="is it running, and is mqtt.host right?"
+        ) from error
+    return f"{where}: accepts connections"

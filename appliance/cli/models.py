@@ -1,0 +1,93 @@
+"""``appliance models``: list the catalogue, verify what is here, fetch what is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.cli.common import print_json
+from appliance.errors import ModelError, UsageError
+from appliance.models import Catalogue, ModelEntry, find_models_folder
+from appliance.models.catalogue import user_models_folder, verify
+from appliance.models.fetch import fetch
+from appliance.models.model import read_model_bytes
+
+if TYPE_CHECKING:
+    import argparse
+
+SYSTEM_FOLDER = Path("/var/lib/appliance/models")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("action", nargs="?", choices=("list", "verify", "fetch"), default="list")
+    parser.add_argument("name", nargs="?", help="model id, for fetch")
+    parser.add_argument("--from", dest="copy_from", type=Path, metavar="DIR|FILE", help="copy it")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="where to keep it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked."""
+    catalogue = Catalogue(find_models_folder())
+    if options.action == "fetch":
+        return _fetch(catalogue, options)
+    rows = [
+        _row(catalogue, entry, verify_it=options.action == "verify")
+        for entry in catalogue.entries()
+    ]
+    if options.json:
+        for row in rows:
+            print_json(row)
+    else:
+        for row in rows:
+            print(f"{row['id']:<50} {row['state']}")
+            print(f"    {row['title']}")
+    return ModelError.exit_code if any("damaged" in row["state"] for row in rows) else 0
+
+
+def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[str, str]:
+    path = catalogue.find_file(entry)
+    if path is None:
+        how = "appliance models fetch" if entry.kind == "fetched" else "models/README.md"
+        state = f"not here ({entry.kind}: {how})"
+    else:
+        state = "here"
+        if verify_it:
+            try:
+                verify(read_model_bytes(path), entry, path)
+                state = "here, verified"
+            except ModelError as error:
+                state = f"damaged: {error.message}"
+    is_default = entry.id == catalogue.manifest.default
+    return {
+        "id": entry.id,
+        "title": entry.title,
+        "state": state + (" (default)" if is_default else ""),
+        "sha256": entry.sha256,
+        "license": entry.license,
+        "path": str(path or ""),
+        "url": entry.source.url,
+    }
+
+
+def _fetch(catalogue: Catalogue, options: argparse.Namespace) -> int:
+    entries = {entry.id: entry for entry in catalogue.entries()}
+    if options.name not in entries:
+        raise UsageError(
+            f"models fetch {options.name or ''}: no such model", hint=f"known: {', '.join(entries)}"
+        )
+    entry = entries[options.name]
+    if entry.kind == "bundled":
+        print(f"{entry.id}: is bundled, nothing to fetch")
+        return 0
+    folder = options.to or _writable_folder()
+    path = fetch(entry, folder, copy_from=options.copy_from)
+    print(f"{entry.id}: {path}, {path.stat().st_size} bytes, verified")
+    return 0
+
+
+def _writable_folder() -> Path:
+    system = os.access(SYSTEM_FOLDER, os.W_OK) or os.access(SYSTEM_FOLDER.parent, os.W_OK)
+    return SYSTEM_FOLDER if system else user_models_folder()

@@ -1,0 +1,39 @@
+"""``appliance schema``: message schemas and the configuration reference, from the structs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from appliance.config.reference import configuration_markdown, default_toml
+from appliance.messages import MESSAGES, json_schema
+from appliance.mqtt_contract import mqtt_markdown
+
+if TYPE_CHECKING:
+    import argparse
+
+_DOCUMENTS = {
+    "config": default_toml,
+    "config-markdown": configuration_markdown,
+    "mqtt-markdown": mqtt_markdown,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument(
+        "kind", nargs="?", choices=[*MESSAGES, *_DOCUMENTS], help="default: all message schemas"
+    )
+    parser.add_argument("--json", action="store_true", help="one line instead of many")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print it."""
+    if options.kind in _DOCUMENTS:
+        print(_DOCUMENTS[options.kind](), end="")
+        return 0
+    kinds = [options.kind] if options.kind else list(MESSAGES)
+    schemas = {kind: json_schema(kind) for kind in kinds}
+    value = schemas[options.kind] if options.kind else schemas
+    print(json.dumps(value, indent=None if options.json else 2))
+    return 0

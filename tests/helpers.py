@@ -1,0 +1,88 @@
+"""What several tests need: a subscriber, lanes with scripted parts, waiting on conditions."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from appliance.app import Environment
+from appliance.clock import Clock, SystemClock
+from appliance.config import Camera
+from appliance.sources import Source, create_source
+from appliance.values import Detections, Floats, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15.0, what: str = "") -> None:
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
+        pause.wait(0.01)
+
+
+class Subscriber:
+    """An independent client that keeps everything it receives."""
+
+    def __init__(self, port: int, pattern: str = "#") -> None:
+        self.messages: list[MQTTMessage] = []
+        self.arrived: list[float] = []
+        self._subscribed = threading.Event()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.on_connect = lambda client, *_: client.subscribe(pattern, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self.arrived.append(time.monotonic())
+        self.messages.append(message)
+
+    def of(self, suffix: str) -> list[Any]:
+        found = [m for m in list(self.messages) if m.topic.endswith("/" + suffix)]
+        return [_decode(m.payload) for m in found]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def _decode(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode()
+
+
+def environment(tmp_path: Path, clock: Clock | None = None, root: Path | None = None) -> Environment:
+    return Environment(
+        variables={"RUNTIME_DIRECTORY": str(tmp_path)},
+        root=root or Path("/"),
+        clock=clock or SystemClock(),
+    )
+
+
+def source(text: str, clock: Clock | None = None, **settings: Any) -> Source:
+    camera = Camera(source=text, **settings)
+    return create_source(camera, input_size=(300, 300), clock=clock or SystemClock())
+
+
+def seen(*rows: tuple[float, float, float, float, float, int]) -> Detections:
+    """Detections from rows of xmin, ymin, xmax, ymax, score, label id."""
+    boxes: Floats = np.asarray([row[:4] for row in rows], np.float32).reshape(-1, 4)
+    scores: Floats = np.asarray([row[4] for row in rows], np.float32)
+    label_ids: Ints = np.asarray([row[5] for row in rows], np.int32)
+    return Detections.of(boxes, scores, label_ids)
