@@ -37,9 +37,7 @@ class Subscriber:
         self.messages: list[MQTTMessage] = []
         self.arrived: list[float] = []
         self._subscribed = threading.Event()
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe(pattern, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._on_message
@@ -67,7 +65,9 @@ def _decode(payload: bytes) -> Any:
         return payload.decode()
 
 
-def environment(tmp_path: Path, clock: Clock | None = None, root: Path | None = None) -> Environment:
+def environment(
+    tmp_path: Path, clock: Clock | None = None, root: Path | None = None
+) -> Environment:
     return Environment(
         variables={"RUNTIME_DIRECTORY": str(tmp_path)},
         root=root or Path("/"),

@@ -92,6 +92,10 @@ def _check_buffers(model: Any, size: int, name: str) -> None:
 
 def _check_operators(model: Any, graph: Any, name: str) -> None:
     tensors, codes = graph.TensorsLength(), model.OperatorCodesLength()
+    for i in range(codes):
+        code = model.OperatorCodes(i)
+        if max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) < 0 or code.Version() < 0:
+            raise ModelError(f"model {name}: is damaged", hint="copy or download it again")
     for i in range(graph.OperatorsLength()):
         operator = graph.Operators(i)
         inputs = [operator.Inputs(k) for k in range(operator.InputsLength())]

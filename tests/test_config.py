@@ -1,0 +1,136 @@
+"""Every fault of a configuration is named, with key, what was there and what to do."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import Settings, load, parse_overrides
+from appliance.errors import ConfigError
+from appliance.sources import check_source
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "appliance.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_file_is_the_defaults() -> None:
+    assert load(ROOT / "config/appliance.toml") == Settings() == load(None)
+
+
+def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        'devise = "x"\n[mqtt]\nport = "x"\n[[camera]]\nname = "A b"\nrotation = 91\n'
+        "[[camera]]\nfps = nan\ncrop = [0, 0, 2]\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    text = str(caught.value)
+    for part in (
+        "devise: unknown key; did you mean device?",
+        "mqtt.port: got 'x', expected `int`",
+        "camera[A b].name: got 'A b'",
+        "camera[A b].rotation: got 91, expected one of 0, 90, 180, 270",
+        "camera[2].fps: got nan",
+        "camera[2].crop",
+    ):
+        assert part in text
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("[mqtt", "is not TOML"),
+        ('[[camera]]\nname = "status"\n', "is a topic of the device itself"),
+        ('[[camera]]\nname="a"\n[[camera]]\nname="a"\n', "got it twice"),
+        ("camera = []", "expected at least one"),
+        ("[mqtt]\ntls_key_file = 'k'\n", "belong together"),
+        ("[[camera]]\ncrop = [0.5, 0, 0.8, 1]\n", "inside 0..1"),
+        ("mqtt = 3", "expected a table"),
+    ],
+)
+def test_a_single_fault(tmp_path: Path, text: str, part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text))
+    assert part in str(caught.value)
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_later_wins_and_cameras_merge_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path, '[mqtt]\nhost = "one"\nport = 1\n[[camera]]\nname = "a"\nfps = 5\n')
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/10.toml").write_text(
+        '[mqtt]\nhost = "two"\n[[camera]]\nname = "a"\nwidth = 640\n[[camera]]\nname = "b"\n'
+    )
+    settings = load(
+        path,
+        environment={"APPLIANCE_MQTT__HOST": "three", "OTHER": "x"},
+        overrides=parse_overrides(["mqtt.prefix=site/one"]),
+    )
+    assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.prefix) == (
+        "three",
+        1,
+        "site/one",
+    )
+    a, b = settings.camera
+    assert (a.name, a.fps, a.width, b.name) == ("a", 5, 640, "b")
+
+
+@pytest.mark.parametrize("source", ["nothing", "ftp://x", "videos:/x", ""])
+def test_an_unknown_source_lists_the_known(source: str) -> None:
+    with pytest.raises(ConfigError, match="expected one of"):
+        check_source(Settings().camera[0].__class__(source=source))
+
+
+def test_options_of_a_source_are_checked() -> None:
+    camera = msgspec.structs.replace(Settings().camera[0], source="synthetic", options={"sead": 1})
+    with pytest.raises(ConfigError, match="did you mean seed"):
+        check_source(camera)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["mqtt", "camera", "port", "name", "x"]), inner, max_size=3
+            )
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_tree_raises_anything_but_a_config_error(value: object) -> None:
+    try:
+        load(None, overrides=[("mqtt", value), ("camera", value)])
+    except ConfigError as error:
+        assert error.faults
+
+
+def test_every_key_of_the_example_is_documented() -> None:
+    text = (ROOT / "config/appliance.toml").read_text()
+    assert set(tomllib.loads(text)) == {
+        "device",
+        "mqtt",
+        "model",
+        "accelerator",
+        "telemetry",
+        "metrics",
+        "jsonl",
+        "camera",
+    }

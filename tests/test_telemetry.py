@@ -1,0 +1,138 @@
+"""Collectors read the trees of real boards; absent, failed and zero stay apart."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import ManualClock
+from appliance.telemetry import Snapshot, Telemetry
+from appliance.telemetry.throttle import ThrottleCollector
+
+ROOTS = Path(__file__).parent / "fixtures" / "roots"
+
+
+def read(board: str) -> Snapshot:
+    return Telemetry.over(ROOTS / board, ManualClock()).snapshot()
+
+
+@pytest.mark.parametrize(
+    ("board", "celsius", "current_mhz", "maximum_mhz"),
+    [
+        ("pi4", 52.095, 1500, 1500),
+        ("pi5", 58.2, 2400, 2400),
+        ("pi3b+", 63.37, 1200, 1400),
+        ("jetson-nano", 36.5, 1479, 1479),
+        ("rk3588", 44.384, 1800, 2256),
+        ("coral-dev", 47.0, 1500, 1500),
+        ("x86", 49.0, 2100, 3400),
+    ],
+)
+def test_temperature_and_frequency(
+    board: str, celsius: float, current_mhz: int, maximum_mhz: int
+) -> None:
+    snapshot = read(board)
+    assert snapshot.thermal is not None
+    assert snapshot.frequency is not None
+    assert snapshot.thermal.temperature_celsius == celsius
+    assert snapshot.frequency.current_hertz == current_mhz * 1_000_000
+    assert snapshot.frequency.hardware_maximum_hertz == maximum_mhz * 1_000_000
+    assert all(status.success for status in snapshot.collectors.values())
+
+
+def test_jetsons_constant_zone_is_left_out() -> None:
+    thermal = read("jetson-nano").thermal
+    assert thermal is not None
+    assert "PMIC-Die" not in thermal.zones_celsius
+
+
+@pytest.mark.parametrize(
+    ("board", "now", "since_boot"),
+    [
+        ("pi4", (), ()),
+        ("pi4-undervolt", ("under_voltage", "throttled"), ("under_voltage", "throttled")),
+        ("pi5", ("soft_temperature_limit",), ("soft_temperature_limit",)),
+    ],
+)
+def test_throttle_flags_from_sysfs(
+    board: str, now: tuple[str, ...], since_boot: tuple[str, ...]
+) -> None:
+    throttle = read(board).throttle
+    assert throttle is not None
+    assert (throttle.now, throttle.since_boot, throttle.source) == (now, since_boot, "sysfs")
+
+
+def test_sysfs_flags_are_latched_here(tmp_path: Path) -> None:
+    shutil.copytree(ROOTS / "pi4", tmp_path / "root")
+    (flags,) = (tmp_path / "root/sys/bus/platform/drivers/raspberrypi-firmware").glob(
+        "*/get_throttled"
+    )
+    collector = ThrottleCollector(tmp_path / "root")
+    for content in ("0\n", "50005\n", "0\n"):
+        flags.write_text(content)
+        reading = collector.collect()
+    assert reading is not None
+    assert reading.now == ()
+    assert reading.since_boot == ("under_voltage", "throttled")
+
+
+def fake_mailbox(word: int, calls: list[int]) -> object:
+    """Answer as the firmware does; layout from boards-thermals facts, contract only."""
+
+    def ioctl(_descriptor: int, request: int, buffer: bytearray) -> int:
+        (tag,) = struct.unpack_from("<I", buffer, 8)
+        calls.append(tag)
+        assert request & 0xFFFF == 0x6400
+        struct.pack_into("<I", buffer, 4, 0x80000000)
+        if tag == 0x00030046:
+            assert len(buffer) == 28
+            struct.pack_into("<I", buffer, 20, word)
+        else:
+            assert len(buffer) == 4124
+            assert buffer[24:37] == b"get_throttled"
+            answer = f"throttled={word:#x}\0".encode()
+            buffer[24 : 24 + len(answer)] = answer
+        return 0
+
+    return ioctl
+
+
+@pytest.mark.parametrize(("node", "tag"), [("vcio", 0x00030046), ("vcio_gencmd", 0x00030080)])
+def test_the_mailbox_is_asked_first(tmp_path: Path, node: str, tag: int) -> None:
+    shutil.copytree(ROOTS / "pi4", tmp_path / "root")
+    (tmp_path / "root/dev").mkdir()
+    (tmp_path / "root/dev" / node).write_bytes(b"")
+    calls: list[int] = []
+    collector = ThrottleCollector(tmp_path / "root", fake_mailbox(0xE0008, calls))  # type: ignore[arg-type]
+    reading = collector.collect()
+    assert reading is not None
+    assert reading.source == "mailbox"
+    assert reading.now == ("soft_temperature_limit",)
+    assert reading.since_boot == ("frequency_capped", "throttled", "soft_temperature_limit")
+    assert calls == [tag]
+
+
+def test_nothing_there_is_nothing_not_zero_and_no_failure() -> None:
+    snapshot = read("empty")
+    assert (snapshot.thermal, snapshot.frequency, snapshot.throttle, snapshot.memory) == (None,) * 4
+    assert all(status.success for status in snapshot.collectors.values())
+
+
+def test_garbage_fails_its_collector_only(tmp_path: Path) -> None:
+    shutil.copytree(ROOTS / "pi4", tmp_path / "root")
+    (tmp_path / "root/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").write_text("rubbish\n")
+    snapshot = Telemetry.over(tmp_path / "root", ManualClock()).snapshot()
+    assert snapshot.frequency is None
+    assert not snapshot.collectors["frequency"].success
+    assert "ValueError" in snapshot.collectors["frequency"].error
+    assert snapshot.thermal is not None
+
+
+@pytest.mark.parametrize("raw", ["-89700\n", "999000\n", "", "x\n"])
+def test_a_dead_sensor_is_no_temperature(tmp_path: Path, raw: str) -> None:
+    shutil.copytree(ROOTS / "pi4", tmp_path / "root")
+    (tmp_path / "root/sys/class/thermal/thermal_zone0/temp").write_text(raw)
+    assert Telemetry.over(tmp_path / "root", ManualClock()).snapshot().thermal is None

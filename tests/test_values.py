@@ -1,0 +1,59 @@
+"""Value types refuse what means nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from appliance.errors import FrameError
+from appliance.values import Detections, Frame, PixelFormat, StageTimes
+
+FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "width", "height"),
+    [
+        (None, 4, 4),
+        (np.zeros((0, 0, 3), np.uint8), 0, 0),
+        (np.zeros((4, 4), np.uint8), 4, 4),
+        (np.zeros((4, 4, 3), np.uint16), 4, 4),
+        (np.zeros((4, 5, 3), np.uint8), 4, 4),
+    ],
+)
+def test_a_frame_must_have_its_shape(pixels: Any, width: int, height: int) -> None:
+    with pytest.raises(FrameError):
+        Frame(pixels, PixelFormat.BGR24, width, height, 0, 0)
+
+
+@given(
+    st.integers(0, 20).flatmap(
+        lambda n: st.tuples(
+            hnp.arrays(np.float32, (n, 4), elements=FLOATS),
+            hnp.arrays(np.float32, (n,), elements=FLOATS),
+            hnp.arrays(np.int32, (n,)),
+        )
+    )
+)
+def test_only_meaningful_rows_survive(rows: tuple[Any, Any, Any]) -> None:
+    boxes, scores, label_ids = rows
+    found = Detections.of(boxes, scores, label_ids)
+    assert len(found) + found.rejected == len(scores)
+    assert np.isfinite(found.boxes).all()
+    assert ((found.boxes >= 0) & (found.boxes <= 1)).all()
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    assert (np.diff(found.scores) <= 0).all()
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=6, max_size=6))
+def test_stages_add_up_exactly(stamps: list[int]) -> None:
+    times = StageTimes(*sorted(stamps))
+    assert sum(times.durations_ns) == times.latency_ns
+    if stamps != sorted(stamps):
+        with pytest.raises(ValueError, match="must not go back"):
+            StageTimes(*stamps)
