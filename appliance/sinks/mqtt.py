@@ -36,6 +36,12 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT_LIMIT = 10
 CONNECT_SECONDS = 5.0
+PROBE_SECONDS = 2.0
+"""How long ``auto`` waits for an answer to MQTT 5 before it tries 3.1.1: some 3.1.1 brokers
+(amqtt) neither answer nor close."""
+SETTLED_SECONDS = 30.0
+"""A session that lasted this long ends the back-off; shorter ones (two units that share a client
+id and evict each other) back off further each time."""
 FLUSH_SECONDS = 1.0
 TCP_USER_TIMEOUT_MS = 30_000
 ONLINE, OFFLINE = b"online", b"offline"
@@ -97,6 +103,8 @@ class MqttSink:
         self._in_flight: dict[int, Letter] = {}
         self._connack: Any = None
         self._disconnect_code = 0
+        self._unanswered = False
+        self._session_began = 0.0
         self._version = MQTTv311 if address.protocol == "3.1.1" else MQTTv5
         self._backoff = Backoff(1.0, 60.0)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -153,7 +161,7 @@ class MqttSink:
     def _connect_once(self) -> float:
         """Hold one connection until it ends; return how long to wait before the next."""
         client = self._client()
-        self._connack, self._disconnect_code = None, 0
+        self._connack, self._disconnect_code, self._unanswered = None, 0, False
         try:
             client.connect(self._address.host, self._address.port, self._address.keepalive_seconds)
             self._set_user_timeout(client)
@@ -180,7 +188,7 @@ class MqttSink:
     def _pause(self, *, was_connected: bool) -> float:
         if self._try_older_protocol():
             return 0.1
-        if was_connected:
+        if was_connected and time.monotonic() - self._session_began > SETTLED_SECONDS:
             self._backoff.reset()
         if self._connack is not None and self._connack.is_failure:
             return max(self._backoff.next(), _REFUSED_RETRY_SECONDS / 2)
@@ -190,9 +198,8 @@ class MqttSink:
         """Alternate between MQTT 5 and 3.1.1 in ``auto`` while the broker accepts neither."""
         if self._address.protocol != "auto" or self.connections:
             return False
-        closed_without_answer = self._connack is None and self.problem.startswith("closed")
         refused_version = self._connack is not None and self._connack.value == _UNSUPPORTED_VERSION
-        if not (closed_without_answer or refused_version):
+        if not (self._unanswered or refused_version):
             return False
         older = self._version == MQTTv5
         self._version = MQTTv311 if older else MQTTv5
@@ -218,7 +225,9 @@ class MqttSink:
         return client
 
     def _await_connack(self, client: Client) -> None:
-        deadline = time.monotonic() + CONNECT_SECONDS
+        self._unanswered = True
+        probing = self._address.protocol == "auto" and self._version == MQTTv5
+        deadline = time.monotonic() + (PROBE_SECONDS if probing else CONNECT_SECONDS)
         while self._connack is None:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -227,12 +236,13 @@ class MqttSink:
                 raise BrokerUnavailableError("closing")
             if not self._turn(client, min(left, 0.5)) and self._connack is None:
                 raise BrokerUnavailableError("closed by the broker without an answer")
+        self._unanswered = False
         if self._connack.is_failure:
             raise BrokerUnavailableError(f"refused by the broker: {self._connack.getName()}")
 
     def _session(self, client: Client) -> None:
         self.connections += 1
-        self._backoff.reset()
+        self._session_began = time.monotonic()
         self._publish(client, Letter(self._status_topic, ONLINE, 1, True, None))  # noqa: FBT003
         self._connected.set()
         if self.problem:
