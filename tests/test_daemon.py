@@ -1,0 +1,229 @@
+"""The daemon as systemd sees it: ready, watched, told of its state, reloaded, stopped in time."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers import Subscriber, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.demo_broker import DemoBroker
+
+CONFIG = """\
+device = "unit-1"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+[metrics]
+window_seconds = 1
+[telemetry]
+interval_seconds = 1
+[[camera]]
+name = "front"
+source = "{source}"
+width = 320
+height = 240
+fps = 20
+{more}
+"""
+
+
+@dataclass
+class Systemd:
+    """The service manager's end of the notify socket."""
+
+    folder: Path
+    said: list[str] = field(default_factory=list)
+    pings: queue.SimpleQueue[float] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                text = self._socket.recv(4096).decode()
+            except OSError:
+                return
+            self.said += text.splitlines()
+            if "WATCHDOG=1" in text:
+                self.pings.put(time.monotonic())
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+
+@dataclass
+class Unit:
+    """A running daemon."""
+
+    folder: Path
+    port: int
+    systemd: Systemd
+    process: subprocess.Popen[str] | None = None
+
+    def configure(self, source: str = "synthetic", more: str = "") -> Path:
+        path = self.folder / "appliance.toml"
+        path.write_text(CONFIG.format(port=self.port, source=source, more=more))
+        return path
+
+    def start(self, watchdog_seconds: float | None = None) -> subprocess.Popen[str]:
+        variables = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(self.systemd.path),
+            "RUNTIME_DIRECTORY": str(self.folder / "run"),
+        }
+        if watchdog_seconds:
+            variables["WATCHDOG_USEC"] = str(round(watchdog_seconds * 1e6))
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "appliance",
+                "run",
+                "--config",
+                str(self.folder / "appliance.toml"),
+            ],
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self.process
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float, str]:
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=15)
+        code, self.process = self.process.returncode, None
+        return code, time.monotonic() - began, errors
+
+
+@pytest.fixture
+def unit(tmp_path: Path, broker: DemoBroker) -> Iterator[Unit]:
+    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
+    yield one
+    if one.process is not None:
+        one.process.kill()
+        one.process.communicate()
+    one.systemd.close()
+
+
+def test_ready_status_watchdog_and_a_clean_end(unit: Unit, broker: DemoBroker) -> None:
+    subscriber = Subscriber(broker.port)
+    unit.configure()
+    unit.start(watchdog_seconds=1.5)
+    wait_for(lambda: "READY=1" in unit.systemd.said)
+    wait_for(lambda: any("FPS" in line for line in unit.systemd.said))
+    wait_for(lambda: unit.systemd.pings.qsize() >= 3)
+    wait_for(lambda: len(subscriber.of("front/detections")) > 20)
+    code, seconds, errors = unit.stop()
+    assert (code, "Traceback" in errors) == (0, False)
+    assert seconds < 2
+    wait_for(lambda: subscriber.of("status")[-1] == "offline")
+    assert "STOPPING=1" in unit.systemd.said
+    health = subscriber.of("health")
+    assert health[-1]["state"] == "ok"
+    assert subscriber.of("info")[0]["model"]["id"] == "ssdlite-mobilenet-v2-int8"
+    late = Subscriber(broker.port)
+    wait_for(lambda: late.of("status") == ["offline"])
+    late.close()
+    subscriber.close()
+
+
+def test_ready_without_camera_and_without_broker(unit: Unit, broker: DemoBroker) -> None:
+    broker.stop()
+    unit.configure("v4l2:/dev/video99")
+    unit.start(watchdog_seconds=1.5)
+    wait_for(lambda: "READY=1" in unit.systemd.said)
+    wait_for(lambda: any("/dev/video99: is not there" in line for line in unit.systemd.said))
+    wait_for(lambda: unit.systemd.pings.qsize() >= 3, what="a declared wait feeds the watchdog")
+    code, seconds, errors = unit.stop()
+    assert (code, "Traceback" in errors) == (0, False)
+    assert seconds < 2
+
+
+def test_a_hanging_camera_is_not_fed(unit: Unit) -> None:
+    unit.configure(
+        more='[camera.options]\nscript = [{at_frame = 20, kind = "stall", seconds = 600.0}]'
+    )
+    unit.start(watchdog_seconds=1.0)
+    wait_for(lambda: unit.systemd.pings.qsize() >= 2)
+    quiet_since = time.monotonic()
+
+    def silent() -> bool:
+        nonlocal quiet_since
+        while not unit.systemd.pings.empty():
+            quiet_since = max(quiet_since, unit.systemd.pings.get())
+        return time.monotonic() - quiet_since > 2
+
+    wait_for(silent, 30, "the watchdog is starved once the declared wait is over")
+    code, seconds, _ = unit.stop()
+    assert code == 75
+    assert seconds < 3
+
+
+def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: DemoBroker) -> None:
+    subscriber = Subscriber(broker.port)
+    unit.configure()
+    process = unit.start()
+    wait_for(lambda: subscriber.of("front/detections"))
+    path = unit.configure()
+    good = path.read_text()
+    path.write_text(good.replace("fps = 20", 'fpss = "x"'))
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any("reload failed" in str(h["reasons"]) for h in subscriber.of("health")))
+    seen = len(subscriber.of("front/detections"))
+    wait_for(lambda: len(subscriber.of("front/detections")) > seen + 10)
+    path.write_text(good.replace('name = "front"', 'name = "back"'))
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(subscriber.of("back/detections")) > 5)
+    wait_for(lambda: subscriber.of("health")[-1]["reasons"] == [])
+    assert subscriber.of("status") == ["online"]
+    assert any(line == "RELOADING=1" for line in unit.systemd.said)
+    assert unit.stop()[0] == 0
+    subscriber.close()
+
+
+def test_a_second_instance_names_the_first(unit: Unit) -> None:
+    unit.configure()
+    first = unit.start()
+    wait_for(lambda: "READY=1" in unit.systemd.said)
+    second = unit.start()
+    _, errors = second.communicate(timeout=20)
+    assert second.returncode == 75
+    assert f"pid {first.pid}" in errors
+    unit.process = first
+
+
+def test_bad_configuration_exits_78_with_every_fault(unit: Unit) -> None:
+    path = unit.configure()
+    path.write_text('devise = "x"\n[mqtt]\nport = "y"\n')
+    process = unit.start()
+    _, errors = process.communicate(timeout=20)
+    unit.process = None
+    assert process.returncode == 78
+    assert "did you mean device?" in errors
+    assert "mqtt.port" in errors
+    assert "Traceback" not in errors
+    assert "READY=1" not in unit.systemd.said
