@@ -58,7 +58,7 @@ class Subscriber:
         self._client.loop_stop()
 
 
-def _decode(payload: bytes) -> Any:
+def _decode(payload: bytes | bytearray) -> Any:
     try:
         return json.loads(payload)
     except ValueError:

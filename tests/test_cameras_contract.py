@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,6 +14,9 @@ from appliance.clock import ManualClock
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
 from appliance.values import ClockOrigin, PixelFormat
 from tests.helpers import source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FakeRequest:
@@ -85,7 +87,7 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
 
 
 def test_picamera2_delivers_the_isps_small_picture(picamera2: type[FakePicamera2]) -> None:
-    one = source("picamera2:0", FakePicamera2.clock, controls={"gain": 2.0} and None or _controls())
+    one = source("picamera2:0", FakePicamera2.clock, controls=_controls())
     one.open()
     (camera,) = picamera2.instances
     assert camera.configuration["lores"] == {"size": (300, 300), "format": "YUV420"}

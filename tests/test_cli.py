@@ -39,7 +39,8 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from appliance.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys; from appliance.cli import main\n"
+    code += "try: main(['--help'])\nexcept SystemExit: pass\n"
     code += "print([m for m in ('numpy', 'cv2', 'paho', 'msgspec', 'rich') if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

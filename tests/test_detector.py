@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ from appliance.accelerators import REGISTRY, Detector, choose, probe_all
 from appliance.app import load_model
 from appliance.cli import main
 from appliance.errors import UsageError
-from appliance.models import Model
+
+if TYPE_CHECKING:
+    from appliance.models import Model
 
 
 def look(detector: Detector, value: int) -> None:

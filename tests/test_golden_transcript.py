@@ -5,6 +5,7 @@ Regenerate after a wanted change: APPLIANCE_UPDATE_GOLDEN=1 pytest tests/test_go
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -35,7 +36,7 @@ def transcript(broker: DemoBroker) -> list[str]:
     scene.publish_info()
     for number in range(60):
         scene.step()
-        wait_for(lambda number=number: len(subscriber.of("front/detections")) == number + 1)
+        wait_for(functools.partial(_has, subscriber, number + 1))
     scene.publish_metrics()
     scene.publish_health()
     wait_for(lambda: subscriber.of("health") and subscriber.of("front/metrics"))
@@ -50,6 +51,10 @@ def transcript(broker: DemoBroker) -> list[str]:
             json.dumps([message.topic, message.qos, message.retain, content], sort_keys=True)
         )
     return lines
+
+
+def _has(subscriber: Subscriber, count: int) -> bool:
+    return len(subscriber.of("front/detections")) == count
 
 
 def test_the_transcript_is_exactly_the_golden_one(broker: DemoBroker) -> None:

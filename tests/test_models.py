@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,9 @@ from appliance.models import Catalogue, Labels, find_models_folder
 from appliance.models.fetch import fetch
 from appliance.models.model import read_labels
 from appliance.models.tflite import inspect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MODELS = find_models_folder()[0]
 DEFAULT = (MODELS / "ssdlite_mobilenet_v2_int8.tflite").read_bytes()

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +21,7 @@ from tests.scripted import stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BASE = "appliance/unit-1"
 
@@ -53,7 +53,8 @@ def test_birth_and_clean_end(broker: DemoBroker, subscriber: Subscriber) -> None
 
 def test_a_killed_process_leaves_its_will(broker: DemoBroker, subscriber: Subscriber) -> None:
     code = (
-        "import os,sys;from appliance.sinks.mqtt import *;from appliance.sinks.outbox import Outbox;"
+        "import sys;from appliance.sinks.mqtt import *;"
+        "from appliance.sinks.outbox import Outbox;"
         f"s=MqttSink(BrokerAddress('127.0.0.1',{broker.port},'u'),'{BASE}',Outbox(None,9));s.start();"
         "sys.stdin.read()"
     )

@@ -26,12 +26,13 @@ def picture() -> Pixels:
 
 def frame(pixel_format: PixelFormat) -> Frame:
     rgb = picture()
-    made: Any = {
-        PixelFormat.RGB24: lambda: rgb,
-        PixelFormat.BGR24: lambda: rgb[..., ::-1].copy(),
+    makers: dict[PixelFormat, Any] = {
+        PixelFormat.RGB24: rgb.copy,
+        PixelFormat.BGR24: rgb[..., ::-1].copy,
         PixelFormat.I420: lambda: cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420),
         PixelFormat.NV12: lambda: nv12(rgb),
-    }[pixel_format]()
+    }
+    made = makers[pixel_format]()
     return Frame(made, pixel_format, 120, 80, 0, 0)
 
 

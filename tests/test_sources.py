@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,10 +25,10 @@ JPEG = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 256, (48, 64, 3
 ].tobytes()
 
 
-def frames_of(text: str, count: int = 100, **settings: object) -> list[Frame]:
+def frames_of(text: str, count: int = 100, **settings: Any) -> list[Frame]:
     one = source(text, **settings)
     one.open()
-    found = []
+    found: list[Frame] = []
     while len(found) < count and (frame := one.read()) is not None:
         found.append(frame)
     one.close()
@@ -134,7 +135,11 @@ def test_the_synthetic_camera_keeps_its_instants_and_its_timecode() -> None:
 
 def test_the_same_seed_is_the_same_film() -> None:
     def film(seed: int) -> list[bytes]:
-        settings = {"options": {"seed": seed, "frames": 3}, "width": 160, "height": 120}
+        settings: dict[str, Any] = {
+            "options": {"seed": seed, "frames": 3},
+            "width": 160,
+            "height": 120,
+        }
         one = source("synthetic", ManualClock(), **settings)
         one.open()
         return [frame.pixels.tobytes() for frame in iter(one.read, None)]
@@ -148,7 +153,7 @@ def test_the_truth_is_where_the_objects_are() -> None:
     one.open()
     one.read()
     assert [box.label for box in one.truth] == ["person", "cat", "cup"]
-    assert all(0 <= box.x and box.x + box.w <= 1 and box.y + box.h <= 0.9 for box in one.truth)
+    assert all(box.x >= 0 and box.x + box.w <= 1 and box.y + box.h <= 0.9 for box in one.truth)
 
 
 def test_the_script_is_acted_out() -> None:

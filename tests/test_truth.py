@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,8 @@ from appliance.supervisor import Requests
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from appliance.demo_broker import DemoBroker
     from appliance.values import Observation
 
