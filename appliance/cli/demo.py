@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, broker: DemoBroker, requests: Requests) -> None:
-    settings = _settings(options, broker)
+    settings = demo_settings(options.source, options.fps, broker.port)
     environment = Environment()
     device = device_of(settings, environment)
     line = f"mosquitto_sub -h 127.0.0.1 -p {broker.port} -v -t 'appliance/{device}/#'"
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace, broker: DemoBroker, requests: Requests) ->
         f"from another terminal: {line}\nor: appliance watch --host 127.0.0.1 "
         f"--port {broker.port}\nCtrl-C ends it.",
     )
-    sink = _ViewSink(view)
+    sink = ViewSink(view)
     daemon = Daemon(
         lambda: settings,
         environment,
@@ -80,16 +80,17 @@ def _run(options: argparse.Namespace, broker: DemoBroker, requests: Requests) ->
     print(f"{sink.count_of_detections} results published. Bye.")
 
 
-def _settings(options: argparse.Namespace, broker: DemoBroker) -> Settings:
+def demo_settings(source: str, fps: float, port: int) -> Settings:
+    """Return the settings of the demo: one camera, a broker on loopback, short windows."""
     return Settings(
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port, outbox="memory"),
+        mqtt=Mqtt(host="127.0.0.1", port=port, outbox="memory"),
         metrics=Metrics(window_seconds=WINDOW_SECONDS),
         telemetry=Telemetry(interval_seconds=WINDOW_SECONDS),
-        camera=(Camera(name="demo", source=options.source, fps=options.fps),),
+        camera=(Camera(name="demo", source=source, fps=fps),),
     )
 
 
-class _ViewSink(MemorySink):
+class ViewSink(MemorySink):
     """Feeds the view; counts results."""
 
     def __init__(self, view: ApplianceView) -> None:
@@ -109,7 +110,7 @@ class _ViewSink(MemorySink):
 class _Screen:
     """Redraws on a terminal; prints one line a window elsewhere."""
 
-    def __init__(self, view: ApplianceView, sink: _ViewSink) -> None:
+    def __init__(self, view: ApplianceView, sink: ViewSink) -> None:
         self._view = view
         self._sink = sink
         self._stop = threading.Event()
