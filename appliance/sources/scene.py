@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from appliance.values import Pixels
 
 SPRITES = ("person", "cat", "cup")
-SPRITE_SHARE = 0.45
+SPRITE_SHARE = 0.6
 """Height of the tallest sprite as a share of the picture's height."""
 _TALLEST = 300
 

@@ -38,7 +38,7 @@ class Mishap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of the synthetic camera."""
 
-    seed: Annotated[int, msgspec.Meta(description="Chooses background and paths.")] = 1
+    seed: Annotated[int, msgspec.Meta(description="Chooses background and paths.")] = 5
     frames: Annotated[int, msgspec.Meta(ge=0, description="End after so many; 0 for never.")] = 0
     rate: Annotated[
         Literal["live", "file"],
