@@ -39,8 +39,7 @@ class TrueBox:
 class _Actor:
     label: str
     colour: Pixels
-    alpha: Pixels
-    inverse: Pixels
+    mask: Pixels
     phase: tuple[float, float]
     period: tuple[float, float]
 
@@ -70,9 +69,7 @@ class Scene:
         width, height = self._size
         for actor in self._actors:
             x, y, w, h = self._place(actor, seconds)
-            part = out[y : y + h, x : x + w]
-            cv2.multiply(part, actor.inverse, dst=part, scale=1 / 255)
-            cv2.add(part, actor.colour, dst=part)
+            cv2.copyTo(actor.colour, actor.mask, dst=out[y : y + h, x : x + w])
             boxes.append(TrueBox(actor.label, x / width, y / height, w / width, h / height))
         return tuple(boxes)
 
@@ -93,15 +90,12 @@ class Scene:
         w = min(self._size[0], max(2, round(bgra.shape[1] * scale)))
         h = min(round(self._size[1] * 0.85), max(2, round(bgra.shape[0] * scale)))
         small = cv2.resize(bgra, (w, h), interpolation=cv2.INTER_AREA)
-        alpha = np.asarray(np.repeat(small[..., 3:], 3, axis=2), np.uint8)
-        colour = cv2.multiply(small[..., :3], alpha, scale=1 / 255)
         periods = random.uniform(7, 17, 2)
         phases = random.uniform(0, 1, 2)
         return _Actor(
             name,
-            np.asarray(colour, np.uint8),
-            alpha,
-            np.asarray(255 - alpha, np.uint8),
+            np.ascontiguousarray(small[..., :3]),
+            np.where(small[..., 3] > 127, 255, 0).astype(np.uint8),
             (float(phases[0]), float(phases[1])),
             (float(periods[0]), float(periods[1])),
         )

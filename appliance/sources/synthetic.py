@@ -8,6 +8,8 @@ delivers as fast as they are taken.
 from __future__ import annotations
 
 import threading
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -64,7 +66,9 @@ class SyntheticSource:
         self._seq = 0
         self._slot = 0
         self._last: Frame | None = None
+        self._spare: deque[Pixels] = deque()
         self._vanished: set[int] = set()
+        self._keeps_last = any(mishap.kind == "duplicate" for mishap in options.script)
         self.truth: tuple[TrueBox, ...] = ()
 
     def open(self) -> None:
@@ -110,7 +114,10 @@ class SyntheticSource:
 
     def _render(self, captured_ns: int, seq: int, shrink: int = 1) -> Frame:
         camera = self._camera
-        pixels = np.empty((camera.height, camera.width, 3), np.uint8)
+        try:
+            pixels = self._spare.popleft()
+        except IndexError:
+            pixels = np.empty((camera.height, camera.width, 3), np.uint8)
         if self._scene is None:
             raise SourceLostError("the synthetic camera is closed")
         moment = seq / camera.fps if not self.live else self._slot / camera.fps
@@ -118,7 +125,9 @@ class SyntheticSource:
         if shrink > 1:
             pixels = np.ascontiguousarray(pixels[::shrink, ::shrink])
         timecode.draw(pixels, captured_ns, seq)
-        return _frame(pixels, captured_ns, seq)
+        if shrink > 1 or self._keeps_last:
+            return _frame(pixels, captured_ns, seq)
+        return replace(_frame(pixels, captured_ns, seq), release=lambda: self._spare.append(pixels))
 
     def _act(self, mishap: Mishap, seq: int) -> Frame | None:
         if mishap.kind == "stall":
