@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from appliance.app import Environment, Runtime, Sinks, make_sinks, wire
+from appliance.app import Environment, Runtime, Sinks, device_of, make_sinks, wire
+from appliance.broker import broker_address
 from appliance.errors import ApplianceError
 from appliance.supervisor import Requests, Supervisor
 
@@ -105,9 +106,7 @@ class Daemon:
             if self.sinks is not None:
                 self._try_out(new, self.sinks)
         except ApplianceError as error:
-            self._notice = "reload failed, the old configuration goes on"
-            log.error("%s: %s", self._notice, error)  # noqa: TRY400 - a user's mistake
-            return old
+            return self._keep(old, error)
         self._notice = ""
         if self.sinks is not None and (new.mqtt, new.jsonl, new.device) != (
             old.mqtt,
@@ -115,12 +114,25 @@ class Daemon:
             old.device,
         ):
             self.sinks.close()
-            self.sinks = self._make_sinks(new)
+            try:
+                self.sinks = self._make_sinks(new)
+            except ApplianceError as error:
+                self.sinks = self._make_sinks(old)
+                return self._keep(old, error)
         log.info("configuration reloaded")
         return new
 
+    def _keep(self, old: Settings, error: ApplianceError) -> Settings:
+        """Say why the new configuration is refused; return the old one."""
+        self._notice = "reload failed, the old configuration goes on"
+        log.error("%s: %s", self._notice, error)
+        return old
+
     def _try_out(self, settings: Settings, sinks: Sinks) -> None:
         """Wire the new configuration once, so that a bad one is found before the old one ends."""
+        if settings.mqtt.enabled:
+            device = device_of(settings, self._environment)
+            broker_address(settings.mqtt, device, self._environment.variables)
         runtime = wire(settings, self._environment, sinks)
         for worker in runtime.pipeline.workers:
             worker.detector.close()

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import IO, TYPE_CHECKING
 
-from appliance.errors import BusyError
+from appliance.errors import BusyError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,14 +79,21 @@ class InstanceLock:
 
     Raises:
         BusyError: another process holds it.
+        UnavailableError: it cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("a+")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = path.open("a+")
+        except OSError as error:
+            raise UnavailableError(
+                f"lock {path}: {error.strerror}",
+                hint="is the folder writable, or does the file belong to another user?",
+            ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()

@@ -92,8 +92,10 @@ class Supervisor:
         self._service.ready()
         now_ns = self._clock.monotonic_ns()
         next_health_ns, next_metrics_ns, next_ping_ns = now_ns, now_ns + window_ns, now_ns
+        outcome: Outcome | None = None
         try:
             while True:
+                requests.wake.clear()  # first: what is asked from here on wakes the wait below
                 outcome = self._outcome()
                 if outcome is not None:
                     return outcome
@@ -108,10 +110,9 @@ class Supervisor:
                     self._feed_watchdog()
                     next_ping_ns = now_ns + self._watchdog_ns
                 due_ns = min(next_metrics_ns, next_health_ns, now_ns + self._tick_ns())
-                requests.wake.clear()
                 self._clock.wait(requests.wake, (due_ns - now_ns) / NS_PER_SECOND)
         finally:
-            self._end()
+            self._end(patient=outcome == "reload")
 
     def _outcome(self) -> Outcome | None:
         runtime, requests = self._runtime, self._requests
@@ -134,11 +135,11 @@ class Supervisor:
         tick_ns = round(seconds * NS_PER_SECOND)
         return min(tick_ns, self._watchdog_ns) if self._watchdog_ns else tick_ns
 
-    def _end(self) -> None:
+    def _end(self, *, patient: bool) -> None:
         """Stop the pipeline and publish the last window, so that no result is uncounted."""
         self._service.stopping() if self._requests.stop.is_set() else None
         try:
-            self._runtime.pipeline.stop()
+            self._runtime.pipeline.stop(patient=patient)
         finally:
             self._publish_metrics()
 

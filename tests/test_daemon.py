@@ -195,6 +195,10 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: Demo
     wait_for(lambda: any("reload failed" in str(h["reasons"]) for h in subscriber.of("health")))
     seen = len(subscriber.of("front/detections"))
     wait_for(lambda: len(subscriber.of("front/detections")) > seen + 10)
+    path.write_text(good.replace("[metrics]", 'password_file = "/nowhere"\n[metrics]'))
+    process.send_signal(signal.SIGHUP)
+    seen = len(subscriber.of("front/detections"))
+    wait_for(lambda: len(subscriber.of("front/detections")) > seen + 10)
     path.write_text(good.replace('name = "front"', 'name = "back"'))
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: len(subscriber.of("back/detections")) > 5)
@@ -203,6 +207,28 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: Demo
     assert any(line == "RELOADING=1" for line in unit.systemd.said)
     assert unit.stop()[0] == 0
     subscriber.close()
+
+
+def test_a_slow_camera_does_not_hold_up_the_end(unit: Unit) -> None:
+    unit.configure(
+        more='[camera.options]\nscript = [{at_frame = 5, kind = "stall", seconds = 8.0}]'
+    )
+    unit.start()
+    wait_for(lambda: any("FPS" in line for line in unit.systemd.said))
+    code, seconds, errors = unit.stop()
+    assert (code, "Traceback" in errors) == (0, False)
+    assert seconds < 2
+
+
+def test_a_runtime_folder_that_cannot_be_is_named(unit: Unit) -> None:
+    unit.configure()
+    (unit.folder / "run").write_text("a file, not a folder")
+    process = unit.start()
+    _, errors = process.communicate(timeout=20)
+    unit.process = None
+    assert process.returncode == 69
+    assert "lock" in errors
+    assert "Traceback" not in errors
 
 
 def test_a_second_instance_names_the_first(unit: Unit) -> None:

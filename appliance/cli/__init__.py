@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from appliance import __version__
 from appliance.errors import ApplianceError
@@ -45,16 +46,27 @@ def main(arguments: list[str] | None = None) -> int:
     module.add_arguments(verb_parser)
     options = verb_parser.parse_args(words[1:])
     _set_up_logging(verbose=options.verbose)
+    return _run_verb(words[0], module, options)
+
+
+def _run_verb(verb: str, module: Any, options: argparse.Namespace) -> int:
+    """Run the verb; turn what it raises into a message and an exit code."""
+    code = ApplianceError.exit_code
     try:
-        return int(module.run(options))
+        code = int(module.run(options))
     except ApplianceError as error:
-        print(f"appliance {words[0]}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        print(f"appliance {verb}: {error}", file=sys.stderr)
+        code = error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = 0
+    except OSError as error:
+        print(f"appliance {verb}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception:
+        logging.getLogger(__name__).exception("this is a defect of the appliance, please report it")
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

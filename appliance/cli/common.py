@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from appliance.config import Settings, load, parse_overrides
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from appliance.supervisor import Requests
 
@@ -50,12 +52,19 @@ def print_json(value: Any) -> None:
 
 def handle_signals(requests: Requests) -> None:
     """SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP to reload."""
+    asked: list[int] = []
 
     def stop(number: int, _frame: Any) -> None:
-        if requests.stop.is_set():
+        if asked:
             os._exit(128 + number)
-        requests.ask_stop()
+        asked.append(number)
+        _elsewhere(requests.ask_stop)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, lambda _n, _f: requests.ask_reload())
+    signal.signal(signal.SIGHUP, lambda _n, _f: _elsewhere(requests.ask_reload))
+
+
+def _elsewhere(ask: Callable[[], None]) -> None:
+    """Call ``ask`` on a thread: the main thread may hold the very lock that an event needs."""
+    threading.Thread(target=ask, daemon=True).start()

@@ -88,6 +88,8 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge_cameras(old: list[Any], new: list[Any]) -> list[Any]:
+    if not all(isinstance(item, dict) for item in (*old, *new)):
+        return new  # not tables: the faults were noted when the files were read
     cameras = {item.get("name", "camera"): item for item in old}
     for item in new:
         name = item.get("name", "camera")
@@ -174,5 +176,8 @@ def _value(text: str) -> Any:
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     for table in tables:
-        tree = tree.setdefault(table, {})
+        inner = tree.get(table)
+        if not isinstance(inner, dict):
+            inner = tree[table] = {}
+        tree = inner
     tree[last] = value

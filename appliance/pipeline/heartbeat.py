@@ -25,6 +25,7 @@ class Heartbeat:
         self._beats = 0
         self._wait_until_ns = 0
         self._waiting_for = ""
+        self.ended = False
 
     def beat(self) -> None:
         """Say that something was done; ends a declared wait."""
@@ -66,7 +67,8 @@ class LifeSigns:
             silent = []
             for heartbeat in self._heartbeats:
                 beats = heartbeat.beats
-                if beats == self._seen[heartbeat.name] and not heartbeat.waiting_for:
+                idle = heartbeat.ended or heartbeat.waiting_for
+                if beats == self._seen[heartbeat.name] and not idle:
                     silent.append(heartbeat.name)
                 self._seen[heartbeat.name] = beats
             return tuple(silent)

@@ -118,6 +118,7 @@ class Lane:
                 except ApplianceError as error:
                     self._recover(error, stop)
         finally:
+            self.heartbeat.ended = self.ended.is_set()
             self.source.close()
 
     def capture_one(self, exchange: Exchange[Lane], stop: threading.Event) -> bool:

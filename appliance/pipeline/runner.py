@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOIN_SECONDS = 0.8
-"""All threads have ended by then, or hang in native code; SIGTERM promises 2 s in all."""
+"""How long stopping waits for the threads; SIGTERM promises 2 s in all."""
+PATIENT_SECONDS = 12.0
+"""The same before a reload: the next source may need the device that the last one still reads."""
 
 
 class Pipeline:
@@ -43,6 +45,7 @@ class Pipeline:
         self.lanes = lanes
         self.workers = workers
         parts: tuple[Lane | Worker, ...] = (*workers, *lanes)
+        self._parts = parts
         self.life = LifeSigns(tuple(part.heartbeat for part in parts))
         self._exchange = exchange
         self._on_change = on_change
@@ -66,8 +69,14 @@ class Pipeline:
         if self._failure is not None:
             raise self._failure
 
-    def stop(self) -> None:
+    def stop(self, *, patient: bool = False) -> None:
         """End all threads and book what was left as dropped.
+
+        A thread that is in a declared wait (a slow camera, a connection) is left to end with the
+        process.
+
+        Args:
+            patient: wait longer for such threads, because this process goes on.
 
         Raises:
             StalledError: a thread hangs and only the process's end can end it.
@@ -75,15 +84,17 @@ class Pipeline:
         self._stop.set()
         for pending in self._exchange.close():
             pending.lane.discard(pending, "shutdown")
-        deadline = time.monotonic() + JOIN_SECONDS
+        deadline = time.monotonic() + (PATIENT_SECONDS if patient else JOIN_SECONDS)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        hung = [thread.name for thread in self._threads if thread.is_alive()]
+        alive = {thread.name for thread in self._threads if thread.is_alive()}
+        waiting = {part.heartbeat.name for part in self._parts if part.heartbeat.waiting_for}
+        hung = alive if patient else alive - waiting
         for lane in self.lanes:
             lane.ledger.drop_all("shutdown")
         if hung:
-            raise StalledError(f"{', '.join(hung)}: hangs and cannot be ended")
+            raise StalledError(f"{', '.join(sorted(hung))}: hangs and cannot be ended")
 
     def _thread(
         self, name: str, run: Callable[[Exchange[Lane], threading.Event], None]

@@ -23,7 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from appliance.backoff import Backoff
-from appliance.errors import BrokerUnavailableError, BusyError
+from appliance.errors import ApplianceError, BrokerUnavailableError
 from appliance.sinks.mailbag import Letter, Mailbag
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ PROBE_SECONDS = 2.0
 SETTLED_SECONDS = 30.0
 """A session that lasted this long ends the back-off; shorter ones (two units that share a client
 id and evict each other) back off further each time."""
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 0.7
 TCP_USER_TIMEOUT_MS = 30_000
 ONLINE, OFFLINE = b"online", b"offline"
+TAKEN_OVER_SECONDS = 300.0
+"""Two units that share a client id would evict each other for ever; the older one stands back."""
 _SESSION_TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
 _REFUSED_RETRY_SECONDS = 30.0
@@ -109,7 +111,7 @@ class MqttSink:
         self._backoff = Backoff(1.0, 60.0)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self.problem = "connecting"
-        self.failure: BusyError | None = None
+        self.failure: ApplianceError | None = None
         self.connections = 0
 
     def start(self) -> None:
@@ -146,13 +148,24 @@ class MqttSink:
         self._notify()
         if self._thread.is_alive():
             self._thread.join(FLUSH_SECONDS + 0.3)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and self._wake >= 0:
             self._outbox.close()
+            descriptor, self._wake = self._wake, -1
+            os.close(descriptor)
 
     def _notify(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
+        """Hold connections until closed; whatever ends this thread unasked ends the process."""
+        try:
+            self._hold_connections()
+        except Exception as error:  # noqa: BLE001 - reported by the supervisor
+            self.failure = ApplianceError(f"the MQTT thread failed: {error!r}")
+            self._on_change()
+
+    def _hold_connections(self) -> None:
         while not self._closing.is_set() and self.failure is None:
             wait_seconds = self._connect_once()
             if wait_seconds and not self._closing.is_set():
@@ -178,11 +191,13 @@ class MqttSink:
         if was_connected:
             self._on_change()
         if self._disconnect_code == _SESSION_TAKEN_OVER:
-            self.failure = BusyError(
-                f"another client took over the MQTT client id {self._address.client_id}",
-                hint="two units with one name? set device in the configuration",
+            self.problem = (
+                f"another client took over the client id {self._address.client_id}: two units "
+                "with one name? set device in the configuration"
             )
+            log.error("MQTT: %s", self.problem)
             self._on_change()
+            return TAKEN_OVER_SECONDS
         return self._pause(was_connected=was_connected)
 
     def _pause(self, *, was_connected: bool) -> float:

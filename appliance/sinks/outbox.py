@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+from appliance.errors import UnavailableError
+
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 1 << 20
@@ -51,10 +53,16 @@ class Outbox:
     def add(self, topic: str, payload: bytes, expiry_seconds: int | None) -> None:
         """Append a message; drop the oldest while the limits are exceeded."""
         with self._lock:
-            self._database.execute(
-                "INSERT INTO waiting (topic, payload, expiry) VALUES (?, ?, ?)",
-                (topic, payload, expiry_seconds),
-            )
+            try:
+                self._database.execute(
+                    "INSERT INTO waiting (topic, payload, expiry) VALUES (?, ?, ?)",
+                    (topic, payload, expiry_seconds),
+                )
+            except sqlite3.Error as error:  # a full disk, or closed while stopping
+                if not self.dropped:
+                    log.error("outbox: cannot be written: %s", error)  # noqa: TRY400
+                self.dropped += 1
+                return
             self._messages += 1
             self._bytes += len(payload)
             while self._messages > self._limit or (self._bytes > MAX_BYTES and self._messages > 1):
@@ -105,10 +113,17 @@ def _open(path: Path | None) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _prepare(str(path))
+    except sqlite3.OperationalError as error:
+        raise UnavailableError(
+            f"outbox {path}: {error}",
+            hint='make its folder writable, or set mqtt.outbox = "memory"',
+        ) from error
     except sqlite3.DatabaseError as error:
         aside = path.with_suffix(".damaged")
         log.warning("outbox %s: damaged (%s), set aside as %s", path, error, aside.name)
         path.replace(aside)
+        for rest in path.parent.glob(f"{path.name}-*"):  # its write-ahead log belongs to it
+            rest.unlink()
         return _prepare(str(path))
 
 
@@ -121,6 +136,7 @@ def _prepare(name: str) -> sqlite3.Connection:
             "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY AUTOINCREMENT, "
             "topic TEXT NOT NULL, payload BLOB NOT NULL, expiry INTEGER)"
         )
+        database.execute("SELECT SUM(LENGTH(payload)) FROM waiting").fetchone()
     except sqlite3.DatabaseError:
         database.close()
         raise

@@ -9,6 +9,7 @@ this repository's tests.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import selectors
 from importlib import import_module
@@ -34,7 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options of a libcamera camera."""
 
     frame_timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=60, description="No frame for this long means lost.")
+        float, msgspec.Meta(gt=0, le=10, description="No frame for this long means lost.")
     ] = 2.0
 
 
@@ -115,7 +116,8 @@ class LibcameraSource:
             camera.stop()
             camera.release()
         for mapped in self._maps.values():
-            mapped.close()
+            with contextlib.suppress(BufferError):  # a frame still on its way frees it later
+                mapped.close()
         self._maps.clear()
         self._ready.clear()
         self._allocator = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
-from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
 from appliance.sources.stamps import StampVerifier
 from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 
@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         bool, msgspec.Meta(description="Let the ISP scale to the model's size; else the CPU does.")
     ] = True
     frame_timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=60, description="No frame for this long means lost.")
+        float, msgspec.Meta(gt=0, le=10, description="No frame for this long means lost.")
     ] = 2.0
 
 
@@ -67,11 +67,14 @@ class Picamera2Source:
                 f"camera picamera2:{number}: is not there; {len(cameras)} found",
                 hint="check the ribbon cable; `rpicam-hello --list-cameras` lists cameras",
             )
+        camera = None
         try:
             camera = library.Picamera2(number)
             self._configure(camera)
             camera.start()
         except (RuntimeError, OSError, IndexError) as error:
+            if camera is not None:
+                camera.close()
             raise SourceUnavailableError(
                 f"camera picamera2:{number}: cannot be started: {error}",
                 hint="another program may use it",
@@ -97,17 +100,20 @@ class Picamera2Source:
         stamp = request.get_metadata().get("SensorTimestamp")
         captured_ns, origin = self._stamps.stamp(stamp, read_ns)
         width, height = self._size
-        pixels = self._pixels(request)
-        return Frame(
-            pixels=pixels,
-            format=PixelFormat.I420 if self._stream == "lores" else PixelFormat.BGR24,
-            width=width,
-            height=height,
-            captured_ns=captured_ns,
-            seq=seq,
-            origin=origin,
-            release=request.release,
-        )
+        try:
+            return Frame(
+                pixels=self._pixels(request),
+                format=PixelFormat.I420 if self._stream == "lores" else PixelFormat.BGR24,
+                width=width,
+                height=height,
+                captured_ns=captured_ns,
+                seq=seq,
+                origin=origin,
+                release=request.release,
+            )
+        except FrameError:
+            request.release()
+            raise
 
     def close(self) -> None:
         """Stop and release the camera."""

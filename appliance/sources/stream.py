@@ -24,10 +24,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options of a network camera."""
 
     open_timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=60, description="Give up connecting after this.")
+        float, msgspec.Meta(gt=0, le=10, description="Give up connecting after this.")
     ] = 5.0
     read_timeout_seconds: Annotated[
-        float, msgspec.Meta(gt=0, le=60, description="No frame for this long means lost.")
+        float, msgspec.Meta(gt=0, le=10, description="No frame for this long means lost.")
     ] = 5.0
 
 
