@@ -117,6 +117,7 @@ def test_bench_prints_what_scripts_rely_on(capsys: pytest.CaptureFixture[str]) -
     )
     figures = json.loads(capsys.readouterr().out)
     assert figures["camera_fps"] is None
+    assert figures["accelerator"] == "cpu"  # what auto took, not "auto"
     assert figures["frames"]["captured"] == figures["frames"]["processed"]
     assert set(figures["stages_ms"]) == {
         "capture",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from appliance.accelerators import choose
 from appliance.app import Environment, Sinks, layout_of, load_model, wire
 from appliance.bench.source import LimitedSource, PreloadedSource
 from appliance.clock import NS_PER_SECOND
@@ -152,8 +153,6 @@ def _source(
 
 def _inference_only(settings: Settings, invokes: int) -> float:
     """Return invokes a second of the detectors alone, in the pipeline's own layout."""
-    from appliance.accelerators import choose  # noqa: PLC0415 - wiring belongs to app otherwise
-
     workers, threads = layout_of(settings)
     model = load_model(settings.model.name)
     accelerator = choose(settings.accelerator.name).accelerator
@@ -245,7 +244,7 @@ def _summary(plan: BenchPlan, rounds: list[_Round]) -> dict[str, Any]:
         "cpu_seconds_per_frame": round(sum(one.cpu_seconds for one in rounds) / processed, 6),
         "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "model": load_model(plan.settings.model.name).id,
-        "accelerator": plan.settings.accelerator.name,
+        "accelerator": choose(plan.settings.accelerator.name).accelerator.name,
         "workers": workers,
         "threads": threads,
         "warmup": {"frames": WARM_UP * len(rounds)},
