@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from dataclasses import dataclass, field
@@ -10,28 +11,37 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
-from appliance.accelerators import Choice, choose
+from appliance.accelerators import REGISTRY, Machine, Options, Registry
+from appliance.accelerators.passthrough import PassThroughDetector
 from appliance.broker import broker_address
 from appliance.clock import SystemClock
-from appliance.errors import UnavailableError
+from appliance.errors import (
+    AcceleratorUnavailableError,
+    ConfigError,
+    ModelError,
+    UnavailableError,
+)
+from appliance.failover import FailoverDetector, Supply, Switch
 from appliance.filters.labels import LabelFilter
 from appliance.identity import board_name, device_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
-from appliance.models import Catalogue, Model, find_models_folder
+from appliance.models import Catalogue, Model, Vocabulary, find_models_folder
 from appliance.pipeline import Lane, Pipeline
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
+from appliance.selection import Layout, ProofStore, Selection, Selector
 from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
-from appliance.sources import create_source
+from appliance.sources import DETECT_BY_THEMSELVES, create_source, parse_source
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from appliance.accelerators import Accelerator, Detector
     from appliance.clock import Clock
     from appliance.config import Camera, Settings
     from appliance.filters import Filter
@@ -39,6 +49,10 @@ if TYPE_CHECKING:
     from appliance.sources import Source
     from appliance.values import Observation
 
+log = logging.getLogger(__name__)
+
+FALLBACK = "cpu"
+"""What goes on when an accelerator is lost: it is in every unit."""
 MAX_WORKERS = 4
 """More detectors than this gain nothing on the boards we know and cost memory each."""
 
@@ -51,11 +65,13 @@ class Environment:
         variables: environment variables.
         root: where /sys, /proc and /etc are.
         clock: all time.
+        accelerators: name to ``module:class``.
     """
 
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     root: Path = Path("/")
     clock: Clock = field(default_factory=SystemClock)
+    accelerators: Mapping[str, str] = field(default_factory=lambda: REGISTRY)
 
     def runtime_folder(self) -> Path:
         """Return the folder for what lives until the next boot (systemd's, or the user's)."""
@@ -98,14 +114,36 @@ class Runtime:
     settings: Settings
     environment: Environment
     device: str
-    model: Model
-    choice: Choice
-    workers: int
-    threads: int
+    selection: Selection
+    switch: Switch | None
     pipeline: Pipeline
     reporter: Reporter
     telemetry: Telemetry
     sinks: Sinks
+
+    @property
+    def accelerator(self) -> str:
+        """Return the name of the accelerator that runs now."""
+        return self.switch.running if self.switch else self.selection.accelerator.name
+
+    def accelerator_problems(self) -> tuple[str, ...]:
+        """Return why the accelerator does less than it should; empty if all is well."""
+        if self.switch is not None and self.switch.lost_reason:
+            lost = f"accelerator {self.switch.primary}: running on {self.switch.running} instead"
+            return (f"{lost}: {self.switch.lost_reason}",)
+        degraded = {worker.detector.degraded for worker in self.pipeline.workers}
+        return tuple(sorted(f"accelerator: {reason}" for reason in degraded if reason))
+
+    def start(self) -> None:
+        """Start the pipeline, and the search for an accelerator that is away."""
+        self.pipeline.start()
+        if self.switch is not None:
+            self.switch.start()
+
+    def close(self) -> None:
+        """Stop looking for the accelerator."""
+        if self.switch is not None:
+            self.switch.close()
 
     def publish_info(self) -> None:
         """Publish who we are."""
@@ -113,15 +151,18 @@ class Runtime:
             software=__version__,
             board=board_name(self.environment.root),
             python=platform.python_version(),
-            threads=self.threads,
+            accelerator=self.accelerator,
+            threads=self.selection.layout.threads,
             accelerators=tuple(
-                AcceleratorFinding(name=one.name, found=one.found, detail=one.detail)
-                for one in self.choice.findings
+                AcceleratorFinding(
+                    name=one.name, found=one.found, detail=one.detail, devices=one.devices
+                )
+                for one in self.selection.findings
             ),
             model=ModelInfo(
-                id=self.model.id,
-                sha256=self.model.sha256,
-                input=(self.model.input_width, self.model.input_height),
+                id=self.selection.model.id,
+                sha256=self.selection.model.sha256,
+                input=(self.selection.model.input_width, self.selection.model.input_height),
             ),
             cameras=tuple(
                 CameraInfo(
@@ -142,15 +183,41 @@ def device_of(settings: Settings, environment: Environment) -> str:
 
 
 def load_model(name: str) -> Model:
-    """Return the model called ``name`` from where models are kept."""
+    """Return the model called ``name`` from where models are kept, as it is."""
     return Catalogue(find_models_folder()).load(name)
 
 
-def layout_of(settings: Settings) -> tuple[int, int]:
+def make_selector(settings: Settings, environment: Environment) -> Selector:
+    """Return what chooses the accelerator."""
+    options = Options(settings.accelerator.device, settings.accelerator.interpreters)
+    return Selector(
+        Registry(options, environment.accelerators),
+        Catalogue(find_models_folder()),
+        Machine(environment.root),
+        store=ProofStore(environment.state_folder() / "accelerators.json"),
+        clock=environment.clock,
+        layout_of=lambda accelerator: layout_of(settings, accelerator),
+    )
+
+
+def select(settings: Settings, environment: Environment) -> Selection:
+    """Return the accelerator that the settings ask for, with its model and layout.
+
+    Raises:
+        ApplianceError: it is not there, not right, or has no model.
+    """
+    wanted = settings.accelerator
+    return make_selector(settings, environment).select(
+        wanted.name, settings.model.name, wanted.optimise_for
+    )
+
+
+def layout_of(settings: Settings, accelerator: Accelerator) -> Layout:
     """Return workers and threads: one single-threaded worker a core unless configured."""
     cores = len(os.sched_getaffinity(0))
+    most = accelerator.max_detectors or MAX_WORKERS
     workers = settings.accelerator.workers or min(cores, MAX_WORKERS)
-    return workers, settings.accelerator.threads or 1
+    return Layout(min(workers, most), settings.accelerator.threads or 1)
 
 
 def make_sinks(
@@ -197,18 +264,12 @@ def wire(
         ApplianceError: model, labels, accelerator or a camera's options cannot be used.
     """
     clock = environment.clock
-    model = load_model(settings.model.name)
-    chosen = choose(settings.accelerator.name, environment.root)
-    workers, threads = layout_of(settings)
+    selector = make_selector(settings, environment)
+    selection, lost_reason = _select(settings, selector)
+    model, layout = selection.model, selection.layout
+    vocabulary = Vocabulary(model.labels)
     device = device_of(settings, environment)
-    identity = Identity(
-        device=device,
-        boot_id=new_boot_id(),
-        model_id=model.id,
-        accelerator=chosen.accelerator.name,
-        workers=workers,
-        labels=model.labels,
-    )
+    identity = Identity(device, new_boot_id(), layout.workers, vocabulary)
     reporter = Reporter(identity, sinks.all, clock)
     wanted: tuple[Filter, ...] = ()
     if settings.model.labels:
@@ -229,29 +290,125 @@ def wire(
         )
         for index, camera in enumerate(settings.camera)
     )
-    detectors = tuple(
+    switch = _make_switch(
+        settings, selector, selection, lost_reason=lost_reason, reporter=reporter, clock=clock
+    )
+    detectors = _open(settings, selection, switch)
+    workers = tuple(
         Worker(
             name=f"worker {number}",
-            detector=chosen.accelerator.open(model, threads=threads),
-            input_size=input_size,
+            detector=detector,
+            vocabulary=vocabulary,
             score_threshold=settings.model.score_threshold,
             clock=clock,
         )
-        for number in range(workers)
+        for number, detector in enumerate(detectors)
     )
     return Runtime(
         settings=settings,
         environment=environment,
         device=device,
-        model=model,
-        choice=chosen,
-        workers=workers,
-        threads=threads,
-        pipeline=Pipeline(lanes, detectors, exchange, on_change),
+        selection=selection,
+        switch=switch,
+        pipeline=Pipeline(lanes, workers, exchange, on_change),
         reporter=reporter,
         telemetry=Telemetry.over(environment.root, clock),
         sinks=sinks,
     )
+
+
+def _select(settings: Settings, selector: Selector) -> tuple[Selection, str]:
+    """Return the selection, and why the wanted accelerator is away where the CPU stands in."""
+    wanted = settings.accelerator
+    if detects_by_itself(settings):
+        return selector.select(FALLBACK, settings.model.name), ""
+    try:
+        return selector.select(wanted.name, settings.model.name, wanted.optimise_for), ""
+    except AcceleratorUnavailableError as error:
+        if wanted.fallback == "none" or wanted.name in {"auto", FALLBACK}:
+            raise
+        return selector.stand_in(wanted.name, settings.model.name, str(error)), str(error)
+
+
+def detects_by_itself(settings: Settings) -> bool:
+    """Say whether all cameras detect by themselves.
+
+    Raises:
+        ConfigError: the accelerator is one that only such cameras have, and another camera is
+            configured.
+    """
+    kinds = {parse_source(camera)[0] for camera in settings.camera}
+    name = settings.accelerator.name
+    if name in DETECT_BY_THEMSELVES and kinds != {name}:
+        raise ConfigError(
+            "the configuration cannot be used:",
+            faults=(
+                (
+                    f"accelerator.name: {name} runs in its camera, so every camera's source must "
+                    f"be {name}, got {', '.join(sorted(kinds))}"
+                ),
+            ),
+        )
+    return kinds <= DETECT_BY_THEMSELVES
+
+
+def _make_switch(
+    settings: Settings,
+    selector: Selector,
+    selection: Selection,
+    *,
+    lost_reason: str,
+    reporter: Reporter,
+    clock: Clock,
+) -> Switch | None:
+    """Return the way to the CPU and back; None where the CPU is the choice, or none is wanted."""
+    accelerator, layout = selection.accelerator, selection.layout
+    name, model_name = accelerator.name, settings.model.name
+    if name == FALLBACK or settings.accelerator.fallback == "none":
+        return None
+    try:
+        fallback = selector.select(FALLBACK, model_name)
+    except ModelError as error:
+        log.warning("no fallback for accelerator %s: %s", name, error)
+        return None
+    if fallback.model.labels != selection.model.labels:
+        log.warning("no fallback for %s: %s has other labels", name, fallback.model.id)
+        return None
+    threads = max(1, len(os.sched_getaffinity(0)) // layout.workers)
+    return Switch(
+        Supply(
+            name,
+            lambda: accelerator.open(selector.load(name, model_name), threads=layout.threads),
+            lambda: selector.confirm(name, model_name),
+        ),
+        Supply(FALLBACK, lambda: fallback.accelerator.open(fallback.model, threads=threads)),
+        slots=layout.workers,
+        retry_seconds=settings.accelerator.retry_seconds,
+        on_event=reporter.accelerator_event,
+        clock=clock,
+        lost_reason=lost_reason,
+    )
+
+
+def _open(settings: Settings, selection: Selection, switch: Switch | None) -> tuple[Detector, ...]:
+    """Return a detector for each worker; close those that are open if one cannot be."""
+    model, layout = selection.model, selection.layout
+    if detects_by_itself(settings):
+        kind = parse_source(settings.camera[0])[0]
+        return (PassThroughDetector(kind, model.id, (model.input_width, model.input_height)),)
+    opened: list[Detector] = []
+    try:
+        for _ in range(layout.workers):
+            opened.append(  # noqa: PERF401 - one by one, so that a failure closes the others
+                FailoverDetector(switch)
+                if switch
+                else selection.accelerator.open(model, threads=layout.threads)
+            )
+    except BaseException:
+        for detector in opened:
+            detector.close()
+        raise
+    return tuple(opened)
 
 
 def view_of(camera: Camera) -> View:

@@ -134,5 +134,6 @@ class Daemon:
             device = device_of(settings, self._environment)
             broker_address(settings.mqtt, device, self._environment.variables)
         runtime = wire(settings, self._environment, sinks)
+        runtime.close()
         for worker in runtime.pipeline.workers:
             worker.detector.close()

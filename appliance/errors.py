@@ -15,7 +15,9 @@
     │   └── BrokerUnavailableError
     ├── SourceLostError        69   a camera that ran is gone (retryable)
     ├── FrameError             70   one frame cannot be used (retryable: the next may)
+    │   └── NotInferredError        the sensor that infers by itself left this one out
     ├── DetectorError          70   inference failed (retryable)
+    │   └── DetectorLostError       its accelerator is gone: another one has to take over
     ├── StalledError           75   a thread hangs in a driver: only a restart helps
     └── BusyError              75   another instance holds the device
 
@@ -120,10 +122,18 @@ class FrameError(ApplianceError, ValueError):
     retryable = True
 
 
+class NotInferredError(FrameError):
+    """A camera that detects by itself gave no result for this frame: not "nothing seen"."""
+
+
 class DetectorError(ApplianceError):
     """Inference on one frame failed."""
 
     retryable = True
+
+
+class DetectorLostError(DetectorError):
+    """The accelerator is gone (unplugged, crashed, hung); this detector will not work again."""
 
 
 class StalledError(ApplianceError, TimeoutError):

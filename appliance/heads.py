@@ -6,13 +6,14 @@ head of its model; so every runtime shares one decoding.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from appliance.postprocess import Quantisation, decode_postprocessed, decode_raw_ssd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +26,9 @@ class Head(Protocol):
     @property
     def tensor_names(self) -> tuple[str, ...]:
         """Return the names of the output tensors that ``decode`` wants, in its order."""
+
+    def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Say why a runtime's outputs, shapes by name, cannot be decoded; empty if they can."""
 
     def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:
         """Return detections with boxes in 0..1 of the model's input, best first."""
@@ -54,6 +58,17 @@ class RawSsdHead:
     def tensor_names(self) -> tuple[str, ...]:
         """Return the names of the encodings and of the logits."""
         return (self.boxes, self.scores)
+
+    def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Check names, and counts against the anchors."""
+        missing = _missing(self.tensor_names, shapes)
+        if missing:
+            return missing
+        count = len(self.anchors)
+        boxes, scores = shapes[self.boxes], shapes[self.scores]
+        if math.prod(boxes) != count * 4 or not math.prod(scores) or math.prod(scores) % count:
+            return f"outputs {boxes} and {scores} do not fit {count} anchors"
+        return ""
 
     def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:
         """Threshold, decode and suppress."""
@@ -90,6 +105,16 @@ class PostProcessedHead:
         """Return the names of the four tensors."""
         return (self.boxes, self.classes, self.scores, self.count)
 
+    def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Check names, and that there are as many boxes as classes and scores."""
+        missing = _missing(self.tensor_names, shapes)
+        if missing:
+            return missing
+        boxes, classes, scores = (math.prod(shapes[n]) for n in self.tensor_names[:3])
+        if boxes != 4 * scores or classes != scores:
+            return f"outputs have {boxes} box corners, {classes} classes and {scores} scores"
+        return ""
+
     def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:
         """Cut to the count, threshold, reorder the corners."""
         boxes, classes, scores, count = tensors
@@ -101,3 +126,8 @@ class PostProcessedHead:
             score_threshold=score_threshold,
             label_offset=self.label_offset,
         )
+
+
+def _missing(names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    missing = [name for name in names if name not in shapes]
+    return f"has no output {missing[0]!r}, only {', '.join(shapes)}" if missing else ""

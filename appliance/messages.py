@@ -169,6 +169,7 @@ class AcceleratorFinding(Struct, frozen=True, kw_only=True):
     name: str
     found: bool
     detail: str
+    devices: Annotated[tuple[str, ...], Meta(description="Hardware that is there.")] = ()
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
@@ -196,7 +197,7 @@ class InfoMessage(Message, frozen=True, kw_only=True):
     software: str
     board: Annotated[str, Meta(description="Model of the board, as the device tree names it.")]
     python: str
-    accelerator: str
+    accelerator: Annotated[str, Meta(description="The one that runs now.")]
     workers: int
     threads: int
     accelerators: tuple[AcceleratorFinding, ...]
@@ -209,10 +210,14 @@ class AlertMessage(Message, frozen=True, kw_only=True):
 
     schema: Literal["appliance.alert/1"] = "appliance.alert/1"
     id: Annotated[str, Meta(description="Unique; the same when delivered twice.")]
-    kind: Literal["camera_lost", "camera_back"]
-    camera: str
-    reason: str
-    duration_seconds: float | None
+    kind: Literal["camera_lost", "camera_back", "failover", "failback"]
+    camera: Annotated[str, Meta(description="Empty where no camera is concerned.")]
+    accelerator: Annotated[
+        str, Meta(description="For failover and failback: the one lost, or back.")
+    ] = ""
+    running: Annotated[str, Meta(description="The accelerator that runs from now on.")] = ""
+    reason: str = ""
+    duration_seconds: float | None = None
 
 
 MESSAGES: dict[str, type[Message]] = {
@@ -227,5 +232,6 @@ SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a kind of message; unknown keys are allowed."""
-    schema = msgspec.json.schema(MESSAGES[kind])
+    encoded = msgspec.json.encode(msgspec.json.schema(MESSAGES[kind]))  # a default may be a tuple
+    schema: dict[str, Any] = msgspec.json.decode(encoded)
     return {"$schema": SCHEMA_DIALECT, "$id": f"appliance.{kind}/1", **schema}

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from appliance.clock import Clock
-    from appliance.models import Labels
+    from appliance.failover import AcceleratorEvent
+    from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
     from appliance.sinks import Sink
     from appliance.telemetry import Snapshot
@@ -59,18 +60,14 @@ class Identity:
     Attributes:
         device: its name.
         boot_id: of this run of the daemon.
-        model_id: of the model in use.
-        accelerator: in use.
         workers: detectors in parallel.
-        labels: names by label id.
+        vocabulary: names by label id.
     """
 
     device: str
     boot_id: str
-    model_id: str
-    accelerator: str
     workers: int
-    labels: Labels
+    vocabulary: Vocabulary
 
 
 def new_boot_id() -> str:
@@ -111,8 +108,8 @@ class Reporter:
                 height=seen.height,
                 file=seen.name,
             ),
-            model=self._identity.model_id,
-            accelerator=self._identity.accelerator,
+            model=seen.model_id,
+            accelerator=seen.accelerator,
             latency_ms=seen.times.latency_ns / NS_PER_MS,
             stages_ms=_stages_ms(seen.times),
             detections=self._detections(seen),
@@ -197,6 +194,7 @@ class Reporter:
         software: str,
         board: str,
         python: str,
+        accelerator: str,
         threads: int,
         accelerators: tuple[AcceleratorFinding, ...],
         model: ModelInfo,
@@ -208,7 +206,7 @@ class Reporter:
             software=software,
             board=board,
             python=python,
-            accelerator=self._identity.accelerator,
+            accelerator=accelerator,
             workers=self._identity.workers,
             threads=threads,
             accelerators=accelerators,
@@ -227,6 +225,21 @@ class Reporter:
             camera=event.camera,
             reason=event.reason,
             duration_seconds=event.seconds if event.kind == "camera_back" else None,
+        )
+        self._send("alert", "alerts", message, qos=1, durable=True)
+
+    def accelerator_event(self, event: AcceleratorEvent) -> None:
+        """Publish that another accelerator took over, or that the chosen one is back."""
+        head = self._head("alerts")
+        message = AlertMessage(
+            **head,
+            id=f"{self._identity.boot_id}-{head['seq']}",
+            kind=event.kind,
+            camera="",
+            accelerator=event.accelerator,
+            running=event.running,
+            reason=event.reason,
+            duration_seconds=event.seconds if event.kind == "failback" else None,
         )
         self._send("alert", "alerts", message, qos=1, durable=True)
 
@@ -272,7 +285,7 @@ class Reporter:
 
     def _detections(self, seen: Observation) -> tuple[Detection, ...]:
         found = seen.detections
-        name = self._identity.labels.name
+        name = self._identity.vocabulary.name
         return tuple(
             Detection(
                 label=name(label_id),

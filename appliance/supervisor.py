@@ -88,7 +88,8 @@ class Supervisor:
         health_ns = round(settings.telemetry.interval_seconds * NS_PER_SECOND)
         window_ns = round(settings.metrics.window_seconds * NS_PER_SECOND)
         runtime.publish_info()
-        runtime.pipeline.start()
+        running = runtime.accelerator
+        runtime.start()
         self._service.ready()
         now_ns = self._clock.monotonic_ns()
         next_health_ns, next_metrics_ns, next_ping_ns = now_ns, now_ns + window_ns, now_ns
@@ -103,6 +104,9 @@ class Supervisor:
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
                     next_metrics_ns += window_ns
+                if runtime.accelerator != running:
+                    running = runtime.accelerator
+                    runtime.publish_info()
                 if now_ns >= next_health_ns or self._state() != self._published:
                     self._publish_health()
                     next_health_ns = now_ns + health_ns
@@ -141,6 +145,7 @@ class Supervisor:
         try:
             self._runtime.pipeline.stop(patient=patient)
         finally:
+            self._runtime.close()
             self._publish_metrics()
 
     def _feed_watchdog(self) -> None:
@@ -195,6 +200,7 @@ class Supervisor:
             for lane in self._runtime.pipeline.lanes
             if lane.lost_reason
         ]
+        reasons += self._runtime.accelerator_problems()
         mqtt = self._runtime.sinks.mqtt
         if mqtt is not None and mqtt.problem and mqtt.problem != "connecting":
             reasons.append(f"broker: {mqtt.problem}")

@@ -47,6 +47,25 @@ class ClockOrigin(enum.Enum):
     """Stamped by us when we began to read: everything before is not measured."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a camera that detects by itself saw in a frame (IMX500, JeVois).
+
+    Attributes:
+        accelerator: name of what ran the network.
+        model_id: of the network.
+        boxes: float32 (n, 4), xmin, ymin, xmax, ymax in 0..1 of the frame.
+        scores: float32 (n,), 0..1; 1 where the camera gives none.
+        names: label of each.
+    """
+
+    accelerator: str
+    model_id: str
+    boxes: Floats
+    scores: Floats
+    names: tuple[str, ...]
+
+
 def _nothing() -> None:
     """Release nothing: the frame owns its pixels."""
 
@@ -64,6 +83,7 @@ class Frame:
         origin: what ``captured_ns`` marks.
         release: hands the buffer back to the driver; called exactly once, by the pipeline.
         name: where the picture came from (a file's path), empty for cameras.
+        seen: what the camera itself detected; None for cameras that only take pictures.
 
     Raises:
         FrameError: the pixels do not have the shape or type that the format needs.
@@ -78,6 +98,7 @@ class Frame:
     origin: ClockOrigin = ClockOrigin.READ
     release: Callable[[], None] = _nothing
     name: str = ""
+    seen: Seen | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.pixels, np.ndarray) or self.pixels.dtype != np.uint8:
@@ -225,6 +246,8 @@ class Observation:
         times: stage boundaries; ``done_ns`` is final once the filters ran.
         name: the file a picture came from, empty for cameras.
         picture: uint8 RGB (h, w, 3) as the model saw it, for filters that want it, else None.
+        accelerator: what the model ran on.
+        model_id: the model that ran.
     """
 
     camera: str
@@ -236,3 +259,5 @@ class Observation:
     times: StageTimes
     name: str = ""
     picture: Pixels | None = None
+    accelerator: str = ""
+    model_id: str = ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from appliance.accelerators.fake import FakeDetector
 from appliance.clock import ManualClock
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo, OutboxInfo
-from appliance.models import Labels
+from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
@@ -80,6 +80,7 @@ class Stage:
             software="0.0.0",
             board="Raspberry Pi 4 Model B Rev 1.4",
             python="3.13.0",
+            accelerator="fake",
             threads=1,
             accelerators=(AcceleratorFinding(name="cpu", found=True, detail="fake"),),
             model=ModelInfo(id="fake", sha256="00", input=(300, 300)),
@@ -89,7 +90,7 @@ class Stage:
 
 def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> Stage:
     clock = ManualClock()
-    identity = Identity("unit-1", "boot00000000", "fake", "cpu", 1, LABELS)
+    identity = Identity("unit-1", "boot00000000", 1, Vocabulary(LABELS))
     reporter = Reporter(identity, sinks, clock)
     exchange: Exchange[Lane] = Exchange(1)
     lane = Lane(
@@ -107,7 +108,7 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
     worker = Worker(
         name="worker 0",
         detector=FakeDetector(script, seconds=0.03, clock=clock),
-        input_size=(300, 300),
+        vocabulary=Vocabulary(LABELS),
         score_threshold=0.5,
         clock=clock,
     )

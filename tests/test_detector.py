@@ -1,55 +1,20 @@
-"""The CPU detector: contract of every accelerator, and the model's accuracy on real pictures."""
+"""The model's accuracy on real pictures, through the command line."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 
-from appliance.accelerators import REGISTRY, Detector, choose, probe_all
+from appliance.accelerators import Machine, Registry
 from appliance.app import load_model
 from appliance.cli import main
-from appliance.errors import UsageError
-
-if TYPE_CHECKING:
-    from appliance.models import Model
-
-
-def look(detector: Detector, value: int) -> None:
-    with detector.input() as picture:
-        picture[:] = value
-    del picture
-    detector.infer()
-
-
-@pytest.mark.parametrize("name", REGISTRY)
-def test_every_accelerator_keeps_the_contract(name: str, default_model: Model) -> None:
-    detector = choose(name).accelerator.open(default_model, threads=1)
-    with detector.input() as picture:
-        assert picture.shape == (300, 300, 3)
-        assert picture.dtype == np.uint8
-    del picture
-    look(detector, 0)
-    dark = detector.detections(0.3)
-    assert (dark.scores >= 0.3).all()
-    look(detector, 0)
-    assert detector.detections(0.3).scores.tolist() == dark.scores.tolist()
-    detector.close()
-    detector.close()
-
-
-def test_probing_is_quick_and_complete(tmp_path: Path) -> None:
-    assert [finding.name for finding in probe_all(tmp_path)] == list(REGISTRY)
-
-
-def test_an_unknown_accelerator_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="known: auto, cpu"):
-        choose("warp")
+from appliance.errors import ModelError
 
 
 def test_seed_and_starter_models_find_the_fruit(data: Path) -> None:
@@ -73,7 +38,48 @@ def test_the_default_model_finds_banana_and_apple(data: Path) -> None:
     assert (found["width"], found["height"]) == (3888, 2916)
 
 
-def test_mean_average_precision_on_coco_samples(data: Path) -> None:
+FLOAT_MAP = 0.320
+"""Of the float32 TFLite file on coco-tiny/val2017, see models/manifest.toml."""
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "model", "tolerance"),
+    [
+        ("cpu", "ssdlite-mobilenet-v2-int8", 0.010),
+        ("cpu", "ssdlite-mobilenet-v2-float32", 0.010),
+        ("cpu", "ssdlite-mobilenet-v2-float16", 0.010),
+        ("ncnn", "ssdlite-mobilenet-v2-ncnn", 0.010),
+        ("openvino", "ssdlite-mobilenet-v2-onnx", 0.010),
+        ("onnx", "ssdlite-mobilenet-v2-onnx", 0.010),
+        ("tensorflow", "ssdlite-mobilenet-v2-graphdef", 0.010),
+    ],
+)
+def test_mean_average_precision_on_coco_samples(
+    accelerator: str, model: str, tolerance: float, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The issues allow 0.015 for 8 bits; 0.010 is reached."""
+    try:
+        load_model(model)
+    except ModelError as error:
+        pytest.skip(f"not built here: {error}")
+    if accelerator == "tensorflow":
+        monkeypatch.setenv("APPLIANCE_ACCELERATOR__INTERPRETERS__TENSORFLOW", tensorflow_python())
+    elif not (finding := Registry().probe(accelerator, Machine())).found:
+        pytest.skip(finding.detail)
+    assert mean_average_precision(data, accelerator, model) == pytest.approx(
+        FLOAT_MAP, abs=tolerance
+    )
+
+
+def tensorflow_python() -> str:
+    """The whole framework lives in the interpreter that builds the models (make models)."""
+    python = os.environ.get("APPLIANCE_TENSORFLOW_PYTHON", "")
+    if not python:
+        pytest.skip("APPLIANCE_TENSORFLOW_PYTHON names no Python with tensorflow")
+    return python
+
+
+def mean_average_precision(data: Path, accelerator: str, model: str) -> float:
     with contextlib.redirect_stdout(io.StringIO()):
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -81,7 +87,8 @@ def test_mean_average_precision_on_coco_samples(data: Path) -> None:
         truth = COCO(str(data / "coco-tiny/annotations/instances_val2017.json"))
         ids = {image["file_name"]: image for image in truth.dataset["images"]}
     rows: list[dict[str, Any]] = []
-    for line in detect(str(data / "coco-tiny/val2017"), "--threshold", "0.05"):
+    arguments = ("--threshold", "0.05", "--accelerator", accelerator, "--model", model)
+    for line in detect(str(data / "coco-tiny/val2017"), *arguments):
         image = ids[Path(line["image"]).name]
         for one in line["detections"]:
             box = one["box"]
@@ -99,18 +106,7 @@ def test_mean_average_precision_on_coco_samples(data: Path) -> None:
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    assert judge.stats[0] >= 0.31
-
-
-def test_a_float_model_runs_when_it_was_built() -> None:
-    try:
-        model = load_model("ssdlite-mobilenet-v2-float32")
-    except ValueError as error:
-        pytest.skip(f"not built here: {error}")
-    detector = choose("cpu").accelerator.open(model, threads=1)
-    look(detector, 128)
-    assert (detector.detections(0.3).scores >= 0.3).all()
-    detector.close()
+    return float(judge.stats[0])
 
 
 def detect(*arguments: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from appliance.heads import PostProcessedHead, RawSsdHead
 from appliance.models import Catalogue, Labels, find_models_folder
 from appliance.models.fetch import fetch
 from appliance.models.model import read_labels
-from appliance.models.tflite import inspect
+from appliance.models.tflite import inspect_tflite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_refused_by_its_hash(tmp_path: Path) -> None:
 @given(st.integers(0, len(DEFAULT) - 1))
 def test_an_unknown_truncated_file_never_reaches_the_loader(keep: int) -> None:
     with pytest.raises(ModelError):
-        inspect(DEFAULT[:keep], "cut")
+        inspect_tflite(DEFAULT[:keep], "cut")
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,7 +69,7 @@ def test_damaged_structure_raises_a_model_error_or_reads(changes: list[tuple[int
     for place, value in changes:
         damaged[-place] = value
     try:
-        inspect(bytes(damaged), "damaged")
+        inspect_tflite(bytes(damaged), "damaged")
     except ModelError as error:
         assert "damaged" in str(error) or "model" in str(error)
 

@@ -1,18 +1,22 @@
 """Accelerators: what can run a model. One protocol, one file each, one registry line each.
 
-``probe`` touches no vendor library beyond asking whether it is installed; ``open`` does.
+Three steps, each of which may refuse with a reason: ``probe`` looks for device and runtime without
+touching vendor code, ``open`` loads a model (in a child process, except on the CPU), and
+``appliance.selection`` proves on a known picture that what comes out is right.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from appliance.accelerators.machine import Machine
 from appliance.errors import AcceleratorUnavailableError, UsageError
+from appliance.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from appliance.models import Model
@@ -20,7 +24,31 @@ if TYPE_CHECKING:
 
 
 class Detector(Protocol):
-    """An accelerator opened with a model. Used by one thread at a time."""
+    """An accelerator opened with a model. Used by one thread at a time.
+
+    Attributes:
+        accelerator: name of the accelerator it runs on.
+        model_id: of its model.
+        input_size: width, height of its input, pixels.
+        degraded: why it does not do what its accelerator promises (it runs on the CPU after all);
+            empty when all is well.
+    """
+
+    @property
+    def accelerator(self) -> str:
+        """Return the accelerator's name."""
+
+    @property
+    def model_id(self) -> str:
+        """Return the model's id."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Return width, height."""
+
+    @property
+    def degraded(self) -> str:
+        """Return the reason, or nothing."""
 
     def input(self) -> AbstractContextManager[Pixels]:
         """Yield the picture to fill, uint8 RGB (input_height, input_width, 3).
@@ -32,7 +60,8 @@ class Detector(Protocol):
         """Run the model on the loaded picture; blocks until done.
 
         Raises:
-            DetectorError: the runtime refused.
+            DetectorError: the runtime refused this picture.
+            DetectorLostError: the accelerator is gone.
         """
 
     def detections(self, score_threshold: float) -> Detections:
@@ -42,27 +71,30 @@ class Detector(Protocol):
         """Free the runtime; safe to call twice."""
 
 
-class Accelerator(Protocol):
-    """Something that runs models.
+Status = Literal["tested", "contract", "refused"]
+"""``tested``: runs for real in CI. ``contract``: tested against a stand-in of the vendor's API,
+never run on hardware by us. ``refused``: recognised at most, and why it does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the documentation says of an accelerator.
 
     Attributes:
-        name: as in configuration and messages.
-        formats: model file formats it takes.
+        title: of the hardware or runtime.
+        found_by: what the probe looks for.
+        install: what the owner has to install.
+        status: how far we tested it.
+        note: what one should know; for ``refused``, why.
+        published_fps: SSD MobileNet v2 at 300x300, inference only, of the comparison of 2020.
     """
 
-    name: str
-    formats: frozenset[str]
-
-    def probe(self, root: Path) -> Finding:
-        """Say within a second whether it is there; ``root`` is normally ``/``."""
-
-    def open(self, model: Model, *, threads: int) -> Detector:
-        """Return a detector.
-
-        Raises:
-            AcceleratorUnavailableError: device or runtime missing.
-            ModelError: the runtime refuses the model.
-        """
+    title: str
+    found_by: str
+    install: str
+    status: Status
+    note: str = ""
+    published_fps: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,58 +105,157 @@ class Finding:
         name: of the accelerator.
         found: whether it can be used.
         detail: the runtime and device, or why not and what to do.
+        devices: the hardware that is there, used or not.
+        runtime: name and version of the runtime; part of what a proof is kept under.
     """
 
     name: str
     found: bool
     detail: str
+    devices: tuple[str, ...] = ()
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The accelerator taken, and all that was looked at, best first."""
+class Options:
+    """What the owner may say about accelerators.
 
-    accelerator: Accelerator
-    findings: tuple[Finding, ...]
+    Attributes:
+        device: which of several, in the runtime's words (``usb:0``, ``GPU``); empty for any.
+        interpreters: Python to run an accelerator's child, by accelerator, where the runtime
+            needs another one than ours.
+    """
+
+    device: str = ""
+    interpreters: Mapping[str, str] = field(default_factory=dict)
 
 
-# Best first: `auto` takes the first that is found.
+class Accelerator(Protocol):
+    """Something that runs models.
+
+    Attributes:
+        name: as in configuration and messages.
+        target: which models it takes.
+        about: for the documentation.
+        max_detectors: how many may be open at once; None where any number may.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name."""
+
+    @property
+    def target(self) -> Target:
+        """Return which models it takes."""
+
+    @property
+    def about(self) -> About:
+        """Return the documentation."""
+
+    @property
+    def max_detectors(self) -> int | None:
+        """Return the limit, 0 where it opens none at all."""
+
+    def probe(self, machine: Machine) -> Finding:
+        """Say within a second whether it is there."""
+
+    def open(self, model: Model, *, threads: int) -> Detector:
+        """Return a detector.
+
+        Raises:
+            AcceleratorUnavailableError: device or runtime missing.
+            ModelError: the runtime refuses the model.
+        """
+
+
+# name: module:class, in the order of the documentation. The class is called with Options.
 REGISTRY: dict[str, str] = {
-    "cpu": "appliance.accelerators.cpu",
+    "cpu": "appliance.accelerators.cpu:CpuAccelerator",
+    "ncnn": "appliance.accelerators.ncnn:NcnnAccelerator",
+    "openvino": "appliance.accelerators.openvino:OpenVinoAccelerator",
+    "onnx": "appliance.accelerators.onnx:OnnxAccelerator",
+    "tensorflow": "appliance.accelerators.tensorflow:TensorFlowAccelerator",
+    "edgetpu": "appliance.accelerators.edgetpu:EdgeTpuAccelerator",
+    "hailo": "appliance.accelerators.hailo:HailoAccelerator",
+    "imx500": "appliance.accelerators.imx500:Imx500Accelerator",
+    "rknn": "appliance.accelerators.rknn:RknnAccelerator",
+    "teflon": "appliance.accelerators.teflon:TeflonAccelerator",
+    "vx": "appliance.accelerators.vx:VxAccelerator",
+    "tensorrt": "appliance.accelerators.tensorrt:TensorRtAccelerator",
+    "ncs": "appliance.accelerators.ncs:NcsAccelerator",
+    "jevois": "appliance.accelerators.jevois:JeVoisAccelerator",
+    "rk1808": "appliance.accelerators.retired:rk1808",
+    "rk3399pro": "appliance.accelerators.retired:rk3399pro",
+    "hikey970": "appliance.accelerators.retired:hikey970",
+    "bm1880": "appliance.accelerators.retired:bm1880",
+    "ai2go": "appliance.accelerators.retired:ai2go",
 }
 
 
-def probe_all(root: Path = Path("/")) -> tuple[Finding, ...]:
-    """Probe every accelerator; a broken one is a refusal with its reason, never a crash."""
-    return tuple(_probe(name, root) for name in REGISTRY)
+class Registry:
+    """The accelerators that are known, made when they are asked for.
 
-
-def choose(name: str, root: Path = Path("/")) -> Choice:
-    """Return the accelerator called ``name``, or the best one found for ``auto``.
-
-    Raises:
-        UsageError: no such accelerator.
-        AcceleratorUnavailableError: the named one (or any at all) is not there.
+    Args:
+        options: of the owner.
+        paths: name to ``module:class``.
     """
-    if name != "auto" and name not in REGISTRY:
-        raise UsageError(
-            f"accelerator {name!r}: unknown", hint=f"known: auto, {', '.join(REGISTRY)}"
-        )
-    findings = probe_all(root) if name == "auto" else (_probe(name, root),)
-    for finding in findings:
-        if finding.found:
-            return Choice(_load(finding.name), findings)
-    reasons = "; ".join(f"{finding.name}: {finding.detail}" for finding in findings)
-    raise AcceleratorUnavailableError(f"accelerator {name}: not available: {reasons}")
+
+    def __init__(self, options: Options = Options(), paths: Mapping[str, str] = REGISTRY) -> None:
+        self._options = options
+        self._paths = paths
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all names."""
+        return tuple(self._paths)
+
+    def get(self, name: str) -> Accelerator:
+        """Return the accelerator called ``name``.
+
+        Raises:
+            UsageError: no such accelerator.
+        """
+        if name not in self._paths:
+            raise UsageError(
+                f"accelerator {name!r}: unknown", hint=f"known: auto, {', '.join(self._paths)}"
+            )
+        module, _, kind = self._paths[name].partition(":")
+        accelerator: Accelerator = getattr(import_module(module), kind)(self._options)
+        return accelerator
+
+    def probe(self, name: str, machine: Machine) -> Finding:
+        """Probe one; a broken one is a refusal with its reason, never a crash."""
+        try:
+            return self.get(name).probe(machine)
+        except (ImportError, OSError) as error:
+            return Finding(name, found=False, detail=f"its module cannot be loaded: {error}")
+
+    def probe_all(self, machine: Machine) -> tuple[Finding, ...]:
+        """Probe every accelerator."""
+        return tuple(self.probe(name, machine) for name in self._paths)
+
+    def available(self, name: str, machine: Machine) -> Accelerator:
+        """Return the accelerator called ``name`` if its probe finds it.
+
+        Raises:
+            UsageError: no such accelerator.
+            AcceleratorUnavailableError: it is not there, and why.
+        """
+        accelerator = self.get(name)
+        finding = self.probe(name, machine)
+        if not finding.found:
+            raise AcceleratorUnavailableError(f"accelerator {name}: {finding.detail}")
+        return accelerator
 
 
-def _load(name: str) -> Accelerator:
-    accelerator: Accelerator = import_module(REGISTRY[name]).create()
-    return accelerator
-
-
-def _probe(name: str, root: Path) -> Finding:
-    try:
-        return _load(name).probe(root)
-    except (ImportError, OSError) as error:
-        return Finding(name, found=False, detail=f"its module cannot be loaded: {error}")
+__all__ = [
+    "REGISTRY",
+    "About",
+    "Accelerator",
+    "Detector",
+    "Finding",
+    "Machine",
+    "Options",
+    "Registry",
+    "Target",
+]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from importlib import import_module, metadata
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import Finding
-from appliance.errors import AcceleratorUnavailableError, DetectorError, ModelError
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.machine import module_version
+from appliance.errors import (
+    AcceleratorUnavailableError,
+    DetectorError,
+    DetectorLostError,
+    ModelError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from appliance.accelerators.machine import Machine
     from appliance.models import Model
     from appliance.values import Detections, Pixels
 
@@ -23,6 +28,7 @@ _RUNTIMES = (
     ("ai_edge_litert", "ai-edge-litert"),
     ("tflite_runtime", "tflite-runtime"),
 )
+EDGETPU_OPERATOR = "edgetpu-custom-op"
 _INSTALL = "pip install ai-edge-litert"
 
 
@@ -30,13 +36,27 @@ class CpuAccelerator:
     """See the module's description."""
 
     name = "cpu"
-    formats = frozenset({"tflite"})
+    target = Target("cpu", frozenset({"tflite"}))
+    max_detectors = None
+    about = About(
+        title="CPU through LiteRT (XNNPACK)",
+        found_by="the Python package; tflite-runtime where only that is installed",
+        install="nothing, it comes with the appliance",
+        status="tested",
+        note="run in CI; what everything falls back to",
+        published_fps={"Pi 3": 2.6, "Pi 4": 4.7},
+    )
 
-    def probe(self, root: Path) -> Finding:  # noqa: ARG002 - a CPU is always there
+    def __init__(self, options: Options) -> None:
+        del options  # one device, our interpreter
+
+    def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
         """Find the runtime; the device needs no looking for."""
         for module, package in _RUNTIMES:
-            if find_spec(module) is not None:
-                return Finding(self.name, found=True, detail=f"{package} {_version(package)}")
+            version = module_version(module, package)
+            if version is not None:
+                text = f"{package} {version}"
+                return Finding(self.name, found=True, detail=text, runtime=text)
         return Finding(
             self.name, found=False, detail=f"no TensorFlow Lite runtime is installed: {_INSTALL}"
         )
@@ -48,8 +68,13 @@ class CpuAccelerator:
             AcceleratorUnavailableError: no runtime.
             ModelError: the runtime refuses the model.
         """
-        if model.format not in self.formats:
+        if model.format not in self.target.formats:
             raise ModelError(f"model {model.id}: {model.format} does not run on the CPU runtime")
+        if EDGETPU_OPERATOR in model.custom_operators:
+            raise ModelError(
+                f"model {model.id}: is compiled for the Edge TPU",
+                hint="take its CPU twin (the name without _edgetpu), or accelerator edgetpu",
+            )
         interpreter_class = _import_interpreter()
         try:
             interpreter = interpreter_class(model_content=model.content, num_threads=threads)
@@ -77,12 +102,34 @@ class CpuDetector:
             else np.empty((model.input_height, model.input_width, 3), np.uint8)
         )
 
+    @property
+    def accelerator(self) -> str:
+        """Return ``cpu``."""
+        return CpuAccelerator.name
+
+    @property
+    def model_id(self) -> str:
+        """Return the model's id."""
+        return self._model.id
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Return width, height."""
+        return self._model.input_width, self._model.input_height
+
+    @property
+    def degraded(self) -> str:
+        """Return nothing: the CPU is what it says."""
+        return ""
+
     @contextmanager
     def input(self) -> Iterator[Pixels]:
         """Yield the input tensor itself (uint8), or a staging picture (float models).
 
         The view is fetched anew each time: one held across ``invoke`` makes LiteRT raise.
         """
+        if self._interpreter is None:
+            raise DetectorLostError("accelerator cpu: is closed")
         if self._staging is None:
             yield self._interpreter.tensor(self._input)()[0]
             return
@@ -115,15 +162,3 @@ def _import_interpreter() -> Any:
         except ImportError:
             continue
     raise AcceleratorUnavailableError("accelerator cpu: no runtime is installed", hint=_INSTALL)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"
-
-
-def create() -> CpuAccelerator:
-    """Return the accelerator."""
-    return CpuAccelerator()

@@ -31,6 +31,10 @@ class FakeDetector:
         size: width, height of the input.
     """
 
+    accelerator = "fake"
+    model_id = "fake"
+    degraded = ""
+
     def __init__(
         self,
         script: Callable[[int], Detections],
@@ -42,6 +46,7 @@ class FakeDetector:
         self._script = script
         self._seconds = seconds
         self._clock = clock
+        self.input_size = size
         self._picture: Pixels = np.zeros((size[1], size[0], 3), np.uint8)
         self.inferences = 0
         self.closed = False

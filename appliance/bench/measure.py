@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import choose
-from appliance.app import Environment, Sinks, layout_of, load_model, wire
+from appliance.app import Environment, Sinks, select, wire
 from appliance.bench.source import LimitedSource, PreloadedSource
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import MediaError, UsageError
@@ -153,10 +152,11 @@ def _source(
 
 def _inference_only(settings: Settings, invokes: int) -> float:
     """Return invokes a second of the detectors alone, in the pipeline's own layout."""
-    workers, threads = layout_of(settings)
-    model = load_model(settings.model.name)
-    accelerator = choose(settings.accelerator.name).accelerator
-    detectors = [accelerator.open(model, threads=threads) for _ in range(workers)]
+    chosen = select(settings, Environment())
+    workers = chosen.layout.workers
+    detectors = [
+        chosen.accelerator.open(chosen.model, threads=chosen.layout.threads) for _ in range(workers)
+    ]
     each = max(WARM_UP, invokes // workers)
     gate = threading.Barrier(workers + 1)
     threads_made = [
@@ -221,7 +221,7 @@ def _summary(plan: BenchPlan, rounds: list[_Round]) -> dict[str, Any]:
             dropped[reason] = dropped.get(reason, 0) + count
     processed = sum(one.counts.processed for one in rounds)
     camera_rates = [one.camera_fps for one in rounds if one.camera_fps is not None]
-    workers, threads = layout_of(plan.settings)
+    chosen = select(plan.settings, Environment())
     camera = plan.settings.camera[0]
     return {
         "source": camera.source,
@@ -243,10 +243,10 @@ def _summary(plan: BenchPlan, rounds: list[_Round]) -> dict[str, Any]:
         "latency_ms": _spread_ms(latencies),
         "cpu_seconds_per_frame": round(sum(one.cpu_seconds for one in rounds) / processed, 6),
         "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "model": load_model(plan.settings.model.name).id,
-        "accelerator": choose(plan.settings.accelerator.name).accelerator.name,
-        "workers": workers,
-        "threads": threads,
+        "model": chosen.model.id,
+        "accelerator": chosen.accelerator.name,
+        "workers": chosen.layout.workers,
+        "threads": chosen.layout.threads,
         "warmup": {"frames": WARM_UP * len(rounds)},
     }
 

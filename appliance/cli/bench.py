@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.bench.measure import BenchPlan, measure
-from appliance.cli.common import print_json
+from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Model, Mqtt
+from appliance.config.settings import Model, Mqtt
 from appliance.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", default="synthetic", metavar="PATH|synthetic|KIND:TARGET", help="frames"
     )
-    parser.add_argument("--model", default=Model().name, metavar="ID|PATH")
-    parser.add_argument("--accelerator", default="auto", metavar="NAME")
+    add_accelerator_arguments(parser)
     parser.add_argument("--frames", type=int, default=300, metavar="N", help="results to measure")
     parser.add_argument("--preload", action="store_true", help="keep the frames in memory")
     parser.add_argument(
@@ -71,9 +70,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         mqtt=Mqtt(enabled=False),
         model=Model(name=options.model),
-        accelerator=Accelerator(
-            name=options.accelerator, workers=options.workers, threads=options.threads
-        ),
+        accelerator=accelerator_settings(options, workers=options.workers, threads=options.threads),
         camera=(camera,),
     )
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.accelerators import choose
-from appliance.app import Environment, device_of, load_model
+from appliance.app import Environment, device_of, select
 from appliance.broker import broker_address
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.errors import ApplianceError, BrokerUnavailableError
@@ -61,7 +60,7 @@ def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[]
     environment = Environment()
     checks: list[tuple[str, Callable[[], str]]] = [
         ("model", lambda: _check_model(settings)),
-        ("accelerator", lambda: choose(settings.accelerator.name).findings[0].detail),
+        ("accelerator", lambda: _check_accelerator(settings, environment)),
     ]
     for camera in settings.camera:
 
@@ -85,8 +84,14 @@ def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[]
     return checks
 
 
+def _check_accelerator(settings: Settings, environment: Environment) -> str:
+    chosen = select(settings, environment)
+    name = chosen.accelerator.name
+    return next(f"{name}: {one.detail}" for one in chosen.findings if one.name == name)
+
+
 def _check_model(settings: Settings) -> str:
-    model = load_model(settings.model.name)
+    model = select(settings, Environment()).model
     model.labels.ids(settings.model.labels)
     return f"{model.id}, sha256 {model.sha256[:12]}"
 

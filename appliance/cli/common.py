@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from appliance.config.settings import Accelerator
     from appliance.supervisor import Requests
 
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")
@@ -42,6 +43,28 @@ def load_settings(options: argparse.Namespace) -> Settings:
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
     return load(path, environment=os.environ, overrides=parse_overrides(options.set))
+
+
+def add_accelerator_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which accelerator runs which model."""
+    parser.add_argument("--model", default="auto", metavar="ID|PATH")
+    parser.add_argument("--accelerator", default="auto", metavar="NAME")
+    parser.add_argument("--device", default="", metavar="NAME", help="which of several")
+    add_config_arguments(parser)
+
+
+def accelerator_settings(
+    options: argparse.Namespace, *, workers: int = 0, threads: int = 0
+) -> Accelerator:
+    """Return what the options say of the accelerator, the rest from the configuration."""
+    configured = load_settings(options).accelerator
+    return msgspec.structs.replace(
+        configured,
+        name=options.accelerator,
+        device=options.device or configured.device,
+        workers=workers,
+        threads=threads,
+    )
 
 
 def print_json(value: Any) -> None:

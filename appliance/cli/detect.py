@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.accelerators import choose
-from appliance.app import load_model
-from appliance.cli.common import print_json
+from appliance.app import Environment, select
+from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.clock import NS_PER_MS, SystemClock
+from appliance.config import Settings
 from appliance.config.settings import Model as ModelSettings
 from appliance.errors import BadInputError, FrameError, MediaError, UsageError
 from appliance.preprocess import Preprocessor, View, boxes_to_source
@@ -28,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     defaults = ModelSettings()
     parser.add_argument("image", nargs="+", type=Path, help="pictures, or folders of pictures")
-    parser.add_argument("--model", default=defaults.name, metavar="ID|PATH")
-    parser.add_argument("--accelerator", default="auto", metavar="NAME")
+    add_accelerator_arguments(parser)
     parser.add_argument("--threshold", type=float, default=defaults.score_threshold, metavar="T")
     parser.add_argument("--fit", choices=("stretch", "letterbox"), default="stretch")
     parser.add_argument("--threads", type=int, default=2, metavar="N")
@@ -40,8 +39,13 @@ def run(options: argparse.Namespace) -> int:
     """Detect on every picture; a damaged one is reported and costs exit code 65 at the end."""
     if not 0 <= options.threshold <= 1:
         raise UsageError(f"--threshold {options.threshold}: expected 0 to 1")
-    model = load_model(options.model)
-    detector = choose(options.accelerator).accelerator.open(model, threads=options.threads)
+    settings = Settings(
+        model=ModelSettings(name=options.model),
+        accelerator=accelerator_settings(options, workers=1, threads=options.threads),
+    )
+    chosen = select(settings, Environment())
+    model = chosen.model
+    detector = chosen.accelerator.open(model, threads=options.threads)
     preprocessor = Preprocessor(View(fit=options.fit), model.input_width, model.input_height)
     exit_code = 0
     try:

@@ -76,8 +76,12 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to look for."""
 
     name: Annotated[
-        str, Meta(description="Model id (see `appliance models`), or the path of a .tflite file.")
-    ] = "ssdlite-mobilenet-v2-int8"
+        str,
+        Meta(
+            description="auto takes what suits the accelerator; or a model id (see `appliance "
+            "models`), which stands for its whole family; or a path."
+        ),
+    ] = "auto"
     score_threshold: Annotated[
         Share, Meta(description="Lowest score that counts as a detection, 0 to 1.")
     ] = 0.5
@@ -93,10 +97,39 @@ class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     name: Annotated[
         str,
         Meta(
-            description="auto takes the best one found; a name (see `appliance probe`) never "
-            "falls back."
+            description="auto proves those that are there and takes the best; or a name (see "
+            "`appliance probe`)."
         ),
     ] = "auto"
+    device: Annotated[
+        str,
+        Meta(
+            description="Which of several, in the words of the accelerator: usb:0 or pci "
+            "(edgetpu), GPU or NPU (openvino), vulkan (ncnn), 0_1_2 (rknn); empty for any."
+        ),
+    ] = ""
+    fallback: Annotated[
+        Literal["cpu", "none"],
+        Meta(
+            description="When the accelerator is lost or absent: cpu goes on there, alerts and "
+            "keeps trying; none ends the service instead."
+        ),
+    ] = "cpu"
+    retry_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Meta(description="How often a lost accelerator is tried again."),
+    ] = 30.0
+    optimise_for: Annotated[
+        Literal["throughput", "latency"],
+        Meta(description="What auto compares: inferences a second, or the time of one."),
+    ] = "throughput"
+    interpreters: Annotated[
+        dict[str, str],
+        Meta(
+            description="Another Python for accelerators whose runtime needs one, e.g. "
+            '{ rknn = "/opt/rknn/bin/python" }.'
+        ),
+    ] = field(default_factory=dict)
     workers: Annotated[
         Annotated[int, Meta(ge=0, le=64)],
         Meta(description="Frames inferred at the same time; 0 for one a CPU core, at most 4."),

@@ -1,6 +1,7 @@
 """Models: the catalogue, their files, checked before a native loader sees them."""
 
-from appliance.models.catalogue import Catalogue, ModelEntry, find_models_folder
-from appliance.models.model import Labels, Model
+from appliance.models.catalogue import AUTO, Catalogue, find_models_folder
+from appliance.models.manifest import ModelEntry
+from appliance.models.model import Labels, Model, Vocabulary
 
-__all__ = ["Catalogue", "Labels", "Model", "ModelEntry", "find_models_folder"]
+__all__ = ["AUTO", "Catalogue", "Labels", "Model", "ModelEntry", "Vocabulary", "find_models_folder"]

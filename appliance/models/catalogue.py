@@ -6,158 +6,163 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from appliance.errors import ModelError
+from appliance.models.graph import GraphInfo, TensorInfo
 from appliance.models.heads import build_head
+from appliance.models.manifest import COCO_LABELS, Manifest, ModelEntry
 from appliance.models.model import Labels, Model, read_labels, read_model_bytes
-from appliance.models.tflite import inspect
+from appliance.models.ncnn import inspect_ncnn
+from appliance.models.onnx import inspect_onnx
+from appliance.models.tflite import inspect_tflite
 
-COCO_LABELS = "coco_labels.txt"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.models.manifest import Format
+    from appliance.target import Target
+
+ANCHORS = "ssd_anchors.npy"
 MODELS_VARIABLE = "APPLIANCE_MODELS"
+AUTO = "auto"
+POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
 
-
-class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The picture a model wants: RGB, rows first; floats are pixel * scale + offset."""
-
-    width: int
-    height: int
-    dtype: Literal["uint8", "float32"]
-    scale: float = 1.0
-    offset: float = 0.0
-
-
-class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the outputs are read: ``raw-ssd`` with anchors and scales, or ``postprocessed``."""
-
-    convention: Literal["raw-ssd", "postprocessed"]
-    anchors: str = ""
-    scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
-
-
-class LabelsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The label file, and the label id of class number 0."""
-
-    file: str = COCO_LABELS
-    offset: int = 0
-
-
-class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the weights come from: package, version, its sha256; or an address."""
-
-    package: str = ""
-    version: str = ""
-    sha256: str = ""
-    url: str = ""
-    member: str = ""
-
-
-class AccuracySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Measured accuracy, with the data it was measured on."""
-
-    dataset: str
-    map: float
-    ap50: float
-
-
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of the catalogue."""
-
-    id: str
-    title: str
-    file: str
-    bytes: int
-    sha256: str
-    kind: Literal["bundled", "built", "fetched"]
-    format: Literal["tflite", "onnx", "ncnn"] = "tflite"
-    license: str = ""
-    input: InputSpec | None = None
-    output: OutputSpec | None = None
-    labels: LabelsSpec = LabelsSpec()
-    source: SourceSpec = SourceSpec()
-    accuracy: tuple[AccuracySpec, ...] = ()
-    accelerator: str = ""
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole of ``manifest.toml``."""
-
-    default: str
-    model: tuple[ModelEntry, ...]
+# Formats that say what they need; the others are described by their entry of the manifest.
+_INSPECTORS: dict[str, Callable[[bytes, str], GraphInfo]] = {
+    "tflite": inspect_tflite,
+    "onnx": inspect_onnx,
+    "ncnn": inspect_ncnn,
+}
+_WITHOUT_SHAPES = frozenset({"ncnn"})
+"""Formats that name their outputs but not their shapes."""
+_SUFFIXES: dict[str, Format] = {
+    ".tflite": "tflite",
+    ".onnx": "onnx",
+    ".param": "ncnn",
+    ".pb": "graphdef",
+    ".hef": "hef",
+    ".rknn": "rknn",
+    ".rpk": "rpk",
+}
 
 
 class Catalogue:
     """Models by id, found in ``folders`` (the first that has the file wins).
 
     Args:
-        folders: the first holds ``manifest.toml``, labels and anchors; built and fetched
-            models may lie in any.
+        folders: the first holds ``manifest.toml``, labels and anchors; others may hold models
+            and manifests of their own.
     """
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self._folders = folders
-        path = folders[0] / "manifest.toml"
-        try:
-            tree = tomllib.loads(path.read_text("utf-8"))
-            self.manifest = msgspec.convert(tree, Manifest)
-        except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-            raise ModelError(
-                f"model catalogue {path}: {error}", hint="reinstall the appliance"
-            ) from error
+        self.manifest = _read_manifest(folders[0] / "manifest.toml")
+        more = (_read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
+        entries = {e.id: e for one in (*more, self.manifest) for e in one.model}
+        self._entries = {e.id: e for e in self.manifest.model} | entries
 
     def entries(self) -> tuple[ModelEntry, ...]:
-        """Return all entries in the manifest's order."""
-        return self.manifest.model
+        """Return all entries in the manifests' order."""
+        return tuple(self._entries.values())
 
     def find_file(self, entry: ModelEntry) -> Path | None:
         """Return where the entry's file lies, or None."""
         places = (folder / entry.file for folder in self._folders)
         return next((place for place in places if place.is_file()), None)
 
-    def load(self, name: str) -> Model:
-        """Return the model called ``name``: an id of the catalogue or a path.
+    def load(self, name: str, target: Target | None = None) -> Model:
+        """Return the model called ``name``, in a form that ``target`` takes.
+
+        Args:
+            name: an id of the catalogue, a path, or ``auto`` for the default. An id also stands
+                for the other entries of its family, ``auto`` for all of the default's task.
+            target: the accelerator that shall run it; None for the file as named.
 
         Raises:
-            ModelError: unknown, missing, damaged, or not a detector we can decode.
+            ModelError: unknown, missing, damaged, not for this accelerator, or no detector that
+                we can decode.
             LabelsError: its labels do not fit.
         """
-        by_id = {entry.id: entry for entry in self.entries()}
-        if name in by_id:
-            return self._load_entry(by_id[name])
-        if os.sep in name or name.endswith(".tflite"):
-            return self._load_path(Path(name))
+        if name == AUTO or name in self._entries:
+            return self._load_entry(self._entry_for(name, target))
+        if os.sep in name or Path(name).suffix in _SUFFIXES:
+            return self._load_path(Path(name), target)
         raise ModelError(
             f"model {name!r}: not in the catalogue and not a path",
-            hint=f"known: {', '.join(by_id)}; or a path ending in .tflite",
+            hint=f"known: {', '.join(self._entries)}; or a path ending in .tflite or .onnx",
+        )
+
+    def reference(self, model: Model, target: Target) -> Model | None:
+        """Return a model of the same weights that ``target`` takes, if one is here."""
+        entry = self._entries.get(model.id)
+        if entry is None or not entry.family:
+            return None
+        found = next(
+            (e for e in self._relatives(entry) if runs_on(e, target) and self.find_file(e)), None
+        )
+        return self._load_entry(found) if found else None
+
+    def _relatives(self, entry: ModelEntry) -> list[ModelEntry]:
+        return [e for e in self.entries() if entry.family and e.family == entry.family]
+
+    def _entry_for(self, name: str, target: Target | None) -> ModelEntry:
+        entry = self._entries[self.manifest.default if name == AUTO else name]
+        if target is None or (runs_on(entry, target) and self.find_file(entry)):
+            return entry
+        related = self._relatives(entry)
+        if name == AUTO:
+            related += [e for e in self.entries() if entry.task and e.task == entry.task]
+        fitting = [e for e in ([] if runs_on(entry, target) else related) if runs_on(e, target)]
+        found = next((e for e in fitting if self.find_file(e)), None)
+        if found is not None:
+            return found
+        if fitting:
+            raise ModelError(
+                f"model {fitting[0].id}: its file {fitting[0].file} is not here, and "
+                f"{target.accelerator} needs it",
+                hint=_how_to_get(fitting[0]),
+            )
+        if runs_on(entry, target):
+            return entry
+        what = f"{entry.format}" + (f" for {entry.accelerator}" if entry.accelerator else "")
+        raise ModelError(
+            f"model {entry.id}: is {what}; {target.accelerator} takes {_formats(target)}",
+            hint="`appliance models` lists what there is",
         )
 
     def _load_entry(self, entry: ModelEntry) -> Model:
         path = self.find_file(entry)
         if path is None:
-            how = {
-                "bundled": "reinstall the appliance",
-                "built": "build it: see models/README.md",
-                "fetched": f"appliance models fetch {entry.id}",
-            }[entry.kind]
-            raise ModelError(f"model {entry.id}: its file {entry.file} is not here", hint=how)
+            raise ModelError(
+                f"model {entry.id}: its file {entry.file} is not here", hint=_how_to_get(entry)
+            )
         content = read_model_bytes(path)
         verify(content, entry, path)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return self._build(content, sha256, entry.id, path, entry)
+        return self._build(content, entry.id, path, entry)
 
-    def _load_path(self, path: Path) -> Model:
+    def _load_path(self, path: Path, target: Target | None) -> Model:
         content = read_model_bytes(path)
         sha256 = hashlib.sha256(content).hexdigest()
         named = (e for e in self.entries() if not e.sha256 and e.file == path.name)
         known = next((e for e in self.entries() if e.sha256 == sha256), next(named, None))
-        return self._build(content, sha256, known.id if known else path.stem, path, known)
+        form = known.format if known else _SUFFIXES.get(path.suffix)
+        if form is None:
+            raise ModelError(
+                f"model {path}: {path.suffix or 'no suffix'} is not a known kind of model",
+                hint=f"known: {', '.join(_SUFFIXES)}",
+            )
+        if target is not None and form not in target.formats:
+            raise ModelError(
+                f"model {path}: is {form}; {target.accelerator} takes {_formats(target)}"
+            )
+        return self._build(content, known.id if known else path.stem, path, known)
 
-    def _build(
-        self, content: bytes, sha256: str, name: str, path: Path, entry: ModelEntry | None
-    ) -> Model:
-        graph = inspect(content, name)
+    def _build(self, content: bytes, name: str, path: Path, entry: ModelEntry | None) -> Model:
+        form = entry.format if entry else _SUFFIXES[path.suffix]
+        graph = _interface(content, name, form, entry)
         output = entry.output if entry else None
         labels = entry.labels if entry else None
         head, classes, offset = build_head(
@@ -167,27 +172,44 @@ class Catalogue:
             scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
             label_offset=labels.offset if labels else None,
         )
-        picture = graph.inputs[0]
+        layout, height, width = _picture(graph.inputs[0])
         spec = entry.input if entry else None
-        if spec and (spec.height, spec.width, spec.dtype) != (*picture.shape[1:3], picture.dtype):
+        if spec and (spec.height, spec.width, spec.dtype) != (height, width, graph.inputs[0].dtype):
             raise ModelError(
-                f"model {name}: input is {picture.dtype} {picture.shape}, the manifest says "
-                f"{spec.dtype} {(1, spec.height, spec.width, 3)}"
+                f"model {name}: input is {graph.inputs[0].dtype} {width}x{height}, the manifest "
+                f"says {spec.dtype} {spec.width}x{spec.height}"
             )
         return Model(
             id=name,
             content=content,
-            sha256=sha256,
-            format="tflite",
-            input_width=picture.shape[2],
-            input_height=picture.shape[1],
-            input_kind="uint8" if picture.dtype == "uint8" else "float32",
+            sha256=hashlib.sha256(content).hexdigest(),
+            format=form,
+            input_width=width,
+            input_height=height,
+            input_kind="uint8" if graph.inputs[0].dtype == "uint8" else "float32",
+            input_layout=layout,
             input_scale=spec.scale if spec else 2 / 255,
             input_offset=spec.offset if spec else -1.0,
             head=head,
             labels=self._labels(path, entry, classes, offset),
             path=path,
+            weights=self._weights(path, name, entry, form),
+            custom_operators=graph.custom_operators,
         )
+
+    def _weights(self, path: Path, name: str, entry: ModelEntry | None, form: str) -> Path | None:
+        """Return the checked second file of formats that have one."""
+        if form != "ncnn":
+            return None
+        weights = path.with_name(entry.weights) if entry else path.with_suffix(".bin")
+        if entry is not None:
+            spec = msgspec.structs.replace(
+                entry, file=weights.name, bytes=0, sha256=entry.weights_sha256
+            )
+            verify(read_model_bytes(weights), spec, weights)
+        elif not weights.is_file():
+            raise ModelError(f"model {name}: its weights {weights} are not here")
+        return weights
 
     def _labels(
         self, path: Path, entry: ModelEntry | None, classes: int | None, offset: int
@@ -199,7 +221,80 @@ class Catalogue:
         return read_labels(self._folders[0] / file, classes=classes, offset=offset)
 
 
-ANCHORS = "ssd_anchors.npy"
+def runs_on(entry: ModelEntry, target: Target) -> bool:
+    """Say whether the entry's file runs on ``target``."""
+    if entry.accelerator or target.compiled:
+        return entry.format in target.formats and entry.accelerator == target.accelerator
+    return entry.format in target.formats
+
+
+def _has_manifest(folder: Path) -> bool:
+    return (folder / "manifest.toml").is_file()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ModelError(
+            f"model catalogue {path}: {error}", hint="reinstall the appliance, or mend the file"
+        ) from error
+
+
+def _interface(content: bytes, name: str, form: str, entry: ModelEntry | None) -> GraphInfo:
+    """Return what the file says of itself, completed by its entry of the manifest."""
+    graph = _INSPECTORS[form](content, name) if form in _INSPECTORS else None
+    if graph is not None and form not in _WITHOUT_SHAPES:
+        return graph
+    if entry is None or entry.input is None or entry.output is None:
+        raise ModelError(
+            f"model {name}: a {form} file does not say how its outputs are read",
+            hint="describe it in a manifest.toml beside it, in the folder that "
+            f"{MODELS_VARIABLE} names",
+        )
+    outputs = _described(entry, name)
+    if graph is not None:
+        missing = [one.name for one in outputs if one.name not in {o.name for o in graph.outputs}]
+        if missing:
+            raise ModelError(f"model {name}: has no output {missing[0]!r}")
+        return GraphInfo(graph.inputs, outputs)
+    picture = (1, entry.input.height, entry.input.width, 3)
+    return GraphInfo((TensorInfo("picture", picture, entry.input.dtype),), outputs)
+
+
+def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
+    """Return the outputs as the manifest describes them."""
+    output = entry.output
+    if output is None or output.convention == "postprocessed":
+        shapes: tuple[tuple[int, ...], ...] = ((1, 1, 4), (1, 1), (1, 1), (1,))
+        names = output.tensors if output and output.tensors else POSTPROCESSED_TENSORS
+    else:
+        names, shapes = output.tensors, ((1, output.boxes, 4), (1, output.boxes, output.classes))
+    if len(names) != len(shapes):
+        raise ModelError(f"model {name}: the manifest must name {len(shapes)} output tensors")
+    pairs = zip(names, shapes, strict=True)
+    return tuple(TensorInfo(one, shape, "float32") for one, shape in pairs)
+
+
+def _picture(tensor: TensorInfo) -> tuple[Literal["nhwc", "nchw"], int, int]:
+    """Return memory layout, height and width of a picture input (checked by build_head)."""
+    if tensor.shape[3] == 3:
+        return "nhwc", tensor.shape[1], tensor.shape[2]
+    return "nchw", tensor.shape[2], tensor.shape[3]
+
+
+def _how_to_get(entry: ModelEntry) -> str:
+    return {
+        "bundled": "reinstall the appliance",
+        "built": "build it: see models/README.md",
+        "fetched": f"appliance models fetch {entry.id}",
+        "system": f"apt install {entry.package}",
+    }[entry.kind]
+
+
+def _formats(target: Target) -> str:
+    names = " or ".join(sorted(target.formats))
+    return f"{names} made for it" if target.compiled else names
 
 
 def find_models_folder(environment: dict[str, str] | None = None) -> tuple[Path, ...]:

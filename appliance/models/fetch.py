@@ -9,11 +9,13 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ModelError, UnavailableError
-from appliance.models.catalogue import ModelEntry, record_path, verify
+from appliance.models.catalogue import record_path, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from appliance.models.manifest import ModelEntry
 
 TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 16
@@ -65,7 +67,7 @@ def _copy(entry: ModelEntry, place: Path) -> bytes:
 
 def _download(entry: ModelEntry, progress: Callable[[int, int], None]) -> bytes:
     url = entry.source.url
-    if not url.startswith("https://") or not url.endswith((".tflite", ".zip")):
+    if not url.startswith("https://") or not url.endswith((".tflite", ".zip", ".hef")):
         raise UnavailableError(
             f"model {entry.id}: has no address to fetch from",
             hint=f"take it from a copy: appliance models fetch {entry.id} --from DIR",

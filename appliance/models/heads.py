@@ -12,7 +12,7 @@ from appliance.heads import Head, PostProcessedHead, RawSsdHead
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.models.tflite import GraphInfo, TensorInfo
+    from appliance.models.graph import GraphInfo, TensorInfo
 
 _POSTPROCESS = "TFLite_Detection_PostProcess"
 _EXPECTED = (
@@ -42,7 +42,8 @@ def build_head(
         ModelError: it is no detector that we can decode.
     """
     picture = graph.inputs[0]
-    fits = len(picture.shape) == 4 and picture.shape[0] == 1 and picture.shape[3] == 3
+    shape = picture.shape
+    fits = len(shape) == 4 and shape[0] == 1 and 3 in (shape[1], shape[3]) and min(shape) > 0
     if len(graph.inputs) != 1 or not fits or picture.dtype not in ("uint8", "float32"):
         raise ModelError(f"model {name}: input is {_shown(graph.inputs)}", hint=_EXPECTED)
     if len(graph.outputs) == 4:

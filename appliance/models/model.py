@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,40 @@ class Labels:
         return frozenset(known[name] for name in names)
 
 
+class Vocabulary:
+    """Names by label id for everything a unit may report.
+
+    The model's labels, and those of cameras that detect by themselves, which get ids from
+    ``FIRST_FOREIGN_ID`` where the model lacks the name. Thread-safe: a name's id never changes.
+
+    Args:
+        labels: of the model.
+    """
+
+    FIRST_FOREIGN_ID = 1000
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._ids = {name: number for number, name in enumerate(labels.names) if name}
+        self._foreign: list[str] = []
+        self._lock = threading.Lock()
+
+    def name(self, label_id: int) -> str:
+        """Return the name of ``label_id``."""
+        place = label_id - self.FIRST_FOREIGN_ID
+        if 0 <= place < len(self._foreign):
+            return self._foreign[place]
+        return self._labels.name(label_id)
+
+    def id_of(self, name: str) -> int:
+        """Return the id of ``name``, a new one if nobody used it before."""
+        with self._lock:
+            if name not in self._ids:
+                self._ids[name] = self.FIRST_FOREIGN_ID + len(self._foreign)
+                self._foreign.append(name)
+            return self._ids[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A checked model file with all that is needed to run it.
@@ -55,13 +90,16 @@ class Model:
         id: catalogue id, or the file's name.
         content: the file's bytes, so that what was checked is what is loaded.
         sha256: of ``content``, hexadecimal.
-        format: kind of file, ``tflite``.
+        format: kind of file: ``tflite``, ``onnx``, ``ncnn``, ...
         input_width, input_height: pixels.
         input_kind: ``uint8`` takes raw pixels; ``float32`` takes pixel * scale + offset.
+        input_layout: ``nhwc`` or ``nchw`` in memory.
         input_scale, input_offset: for ``float32``.
         head: decodes the outputs.
         labels: names by label id.
         path: where it was read from.
+        weights: the second file of formats that have one.
+        custom_operators: names that only some runtime knows.
     """
 
     id: str
@@ -71,11 +109,14 @@ class Model:
     input_width: int
     input_height: int
     input_kind: InputKind
+    input_layout: Literal["nhwc", "nchw"]
     input_scale: float
     input_offset: float
     head: Head
     labels: Labels
     path: Path
+    weights: Path | None = None
+    custom_operators: tuple[str, ...] = ()
 
 
 def read_labels(path: Path, *, classes: int | None = None, offset: int = 0) -> Labels:

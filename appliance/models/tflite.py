@@ -7,10 +7,10 @@ first, with bounds: tensors, buffers and the operators' indices.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 from appliance.errors import ModelError
+from appliance.models.graph import GraphInfo, TensorInfo
 from appliance.postprocess import Quantisation
 
 FILE_IDENTIFIER = b"TFL3"
@@ -18,26 +18,7 @@ _TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 9: "in
 _MAX_TENSOR_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """An input or output of the graph: name, shape, element type, quantisation."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    quantisation: Quantisation
-
-
-@dataclass(frozen=True, slots=True)
-class GraphInfo:
-    """The graph's interface and the names of its custom operators."""
-
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-    custom_operators: tuple[str, ...]
-
-
-def inspect(content: bytes, name: str) -> GraphInfo:
+def inspect_tflite(content: bytes, name: str) -> GraphInfo:
     """Return the interface of the first graph in ``content``.
 
     Args:

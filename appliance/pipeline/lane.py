@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backoff import Backoff
-from appliance.errors import ApplianceError, FrameError
+from appliance.errors import ApplianceError, FrameError, NotInferredError
 from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
 from appliance.pipeline.sequencer import Sequencer
 from appliance.pipeline.slot import Exchange, Pending
 from appliance.pipeline.statistics import WindowStatistics
+from appliance.sources import SlowToOpen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,9 @@ class Lane:
         self.ledger = FrameLedger()
         self.statistics = WindowStatistics(clock.monotonic_ns())
         self.heartbeat = Heartbeat(f"capture {name}", clock)
+        self._open_seconds = (
+            source.open_seconds if isinstance(source, SlowToOpen) else STALL_SECONDS
+        )
         self.wants_picture = any(f.wants_picture for f in filters)
         self.ended = threading.Event()
         self.lost_reason = ""
@@ -112,7 +116,7 @@ class Lane:
         try:
             while not stop.is_set() and not self.ended.is_set():
                 try:
-                    self.heartbeat.wait("opening the camera", STALL_SECONDS)
+                    self.heartbeat.wait("opening the camera", self._open_seconds)
                     self.source.open()
                     self._capture_until_lost(exchange, stop)
                 except ApplianceError as error:
@@ -128,7 +132,10 @@ class Lane:
             frame = self.source.read()
         except FrameError as error:
             self.statistics.captured()
-            self.ledger.drop(self.ledger.capture(), "corrupt")
+            reason: DropReason = (
+                "not_inferred" if isinstance(error, NotInferredError) else "corrupt"
+            )
+            self.ledger.drop(self.ledger.capture(), reason)
             self.heartbeat.beat()
             log.debug("camera %s: %s", self.name, error)
             return True

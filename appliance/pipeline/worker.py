@@ -9,13 +9,14 @@ import numpy as np
 from appliance.errors import DetectorError, FrameError
 from appliance.pipeline.heartbeat import Heartbeat
 from appliance.preprocess import Layout, Preprocessor, boxes_to_source
-from appliance.values import Detections, Observation, Pixels, StageTimes
+from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
 
 if TYPE_CHECKING:
     import threading
 
     from appliance.accelerators import Detector
     from appliance.clock import Clock
+    from appliance.models import Vocabulary
     from appliance.pipeline.lane import Lane
     from appliance.pipeline.slot import Exchange, Pending
 
@@ -32,7 +33,7 @@ class Worker:
     Args:
         name: of the thread.
         detector: used by this worker only.
-        input_size: width, height of the model's input.
+        vocabulary: label ids for what cameras that detect by themselves report.
         score_threshold: lowest score that counts.
         clock: the appliance's clock.
     """
@@ -42,16 +43,16 @@ class Worker:
         *,
         name: str,
         detector: Detector,
-        input_size: tuple[int, int],
+        vocabulary: Vocabulary,
         score_threshold: float,
         clock: Clock,
     ) -> None:
         self.heartbeat = Heartbeat(name, clock)
         self.detector = detector
-        self._input_size = input_size
+        self._vocabulary = vocabulary
         self._score_threshold = score_threshold
         self._clock = clock
-        self._preprocessors: dict[str, Preprocessor] = {}
+        self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
         self._errors = 0
 
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
@@ -90,16 +91,18 @@ class Worker:
 
     def _process(self, pending: Pending[Lane]) -> Observation:
         frame, clock = pending.frame, self._clock
+        if frame.seen is not None:
+            return self._pass_through(pending, frame.seen)
         taken_ns = clock.monotonic_ns()
         try:
-            plan, picture = self._load(pending)
+            plan, size, picture = self._load(pending)
         finally:
             frame.release()
         preprocessed_ns = clock.monotonic_ns()
         self.detector.infer()
         inferred_ns = clock.monotonic_ns()
         seen = self.detector.detections(self._score_threshold)
-        boxes = boxes_to_source(seen.boxes, plan, *self._input_size)
+        boxes = boxes_to_source(seen.boxes, plan, *size)
         detections = Detections.of(boxes, seen.scores, seen.label_ids)
         return Observation(
             camera=pending.lane.name,
@@ -118,14 +121,44 @@ class Worker:
             ),
             name=frame.name,
             picture=picture,
+            accelerator=self.detector.accelerator,
+            model_id=self.detector.model_id,
         )
 
-    def _load(self, pending: Pending[Lane]) -> tuple[Layout, Pixels | None]:
+    def _pass_through(self, pending: Pending[Lane], seen: Seen) -> Observation:
+        """Return what the camera itself saw; no stage of ours took part."""
+        frame, now_ns = pending.frame, self._clock.monotonic_ns()
+        frame.release()
+        ids = np.asarray([self._vocabulary.id_of(name) for name in seen.names], np.int32)
+        found = Detections.of(seen.boxes, seen.scores, ids)
+        return Observation(
+            camera=pending.lane.name,
+            frame_seq=frame.seq,
+            width=frame.width,
+            height=frame.height,
+            origin=frame.origin,
+            detections=found.where(found.scores >= self._score_threshold),
+            times=StageTimes(
+                captured_ns=frame.captured_ns,
+                received_ns=pending.received_ns,
+                taken_ns=now_ns,
+                preprocessed_ns=now_ns,
+                inferred_ns=now_ns,
+                done_ns=now_ns,
+            ),
+            name=frame.name,
+            accelerator=seen.accelerator,
+            model_id=seen.model_id,
+        )
+
+    def _load(self, pending: Pending[Lane]) -> tuple[Layout, tuple[int, int], Pixels | None]:
         """Write the frame into the detector's input; the view must not outlive this call."""
         lane = pending.lane
-        if lane.name not in self._preprocessors:
-            self._preprocessors[lane.name] = Preprocessor(lane.view, *self._input_size)
         with self.detector.input() as tensor:
-            plan = self._preprocessors[lane.name].run(pending.frame, tensor)
+            size = (tensor.shape[1], tensor.shape[0])  # it changes with the accelerator
+            key = (lane.name, size)
+            if key not in self._preprocessors:
+                self._preprocessors[key] = Preprocessor(lane.view, *size)
+            plan = self._preprocessors[key].run(pending.frame, tensor)
             picture = np.array(tensor) if lane.wants_picture else None
-        return plan, picture
+        return plan, size, picture

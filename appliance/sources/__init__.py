@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -50,6 +50,17 @@ class Source(Protocol):
         """Release the device; safe to call twice, or before ``open``."""
 
 
+@runtime_checkable
+class SlowToOpen(Protocol):
+    """A source whose ``open`` may take long (it loads a network into the sensor).
+
+    Attributes:
+        open_seconds: the longest it may take.
+    """
+
+    open_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     """What a source is made from.
@@ -79,7 +90,11 @@ REGISTRY: dict[str, tuple[str, tuple[str, ...]]] = {
     "video": ("appliance.sources.video", ("file",)),
     "images": ("appliance.sources.images", ("image",)),
     "synthetic": ("appliance.sources.synthetic", ()),
+    "imx500": ("appliance.sources.imx500", ()),
+    "jevois": ("appliance.sources.jevois", ()),
 }
+DETECT_BY_THEMSELVES = frozenset({"imx500", "jevois"})
+"""Kinds whose frames carry detections already; they need no detector of ours."""
 
 
 def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) -> Source:
@@ -96,6 +111,7 @@ def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) 
     kind, target = parse_source(camera)
     module = import_module(REGISTRY[kind][0])
     options = _options(camera, module.Options)
+    _refuse_view(camera, kind)
     request = SourceRequest(target, camera, options, *input_size, clock)
     source: Source = module.create(request)
     return source
@@ -105,6 +121,7 @@ def check_source(camera: Camera) -> None:
     """Raise ConfigError unless the camera's source and options make sense."""
     kind, _ = parse_source(camera)
     _options(camera, import_module(REGISTRY[kind][0]).Options)
+    _refuse_view(camera, kind)
 
 
 def parse_source(camera: Camera) -> tuple[str, str]:
@@ -129,6 +146,22 @@ def parse_source(camera: Camera) -> tuple[str, str]:
             ),
         ),
     )
+
+
+def _refuse_view(camera: Camera, kind: str) -> None:
+    """A camera that detects by itself has looked before we could turn or cut its picture."""
+    plain = (0, False, False, (0.0, 0.0, 1.0, 1.0))
+    given = (camera.rotation, camera.flip_horizontal, camera.flip_vertical, camera.crop)
+    if kind in DETECT_BY_THEMSELVES and given != plain:
+        raise ConfigError(
+            "the configuration cannot be used:",
+            faults=(
+                (
+                    f"camera[{camera.name}]: rotation, flip and crop do not work with {kind}, "
+                    "which detects in its own picture; turn the camera"
+                ),
+            ),
+        )
 
 
 def _options(camera: Camera, kind: type[msgspec.Struct]) -> Any:

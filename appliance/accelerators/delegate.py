@@ -1,0 +1,97 @@
+"""LiteRT with a vendor's external delegate, in the child: what Edge TPU, Teflon and vx share.
+
+XNNPACK is left off, so every delegated operator is the vendor's and can be counted: a delegate
+that takes none leaves the whole model on the CPU without saying so.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from appliance.accelerators.tensors import EngineError, InputTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from appliance.values import Pixels
+
+PLACED = "delegate"
+_RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+
+
+class DelegateEngine:
+    """Runs in the child. Options: ``library`` (path), ``delegate`` (its own options)."""
+
+    def open(self, model: dict[str, Any], threads: int, options: dict[str, Any]) -> dict[str, Any]:
+        """Load delegate and model."""
+        runtime, version = _import_runtime()
+        try:
+            delegate = runtime.load_delegate(options["library"], options["delegate"])
+        except OSError as error:
+            raise EngineError("unavailable", str(error)) from error
+        except ValueError as error:  # its own reason is empty, whatever the cause
+            raise EngineError("unavailable", "no device answers the delegate") from error
+        resolver = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        try:
+            self._interpreter = runtime.Interpreter(
+                model_path=model["path"],
+                num_threads=threads,
+                experimental_delegates=[delegate],
+                experimental_op_resolver_type=resolver,
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise EngineError("model", str(error)) from error
+        self._tensor = InputTensor(model)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        by_name = {d["name"]: d for d in self._interpreter.get_output_details()}
+        missing = [name for name in model["outputs"] if name not in by_name]
+        if missing:
+            raise EngineError("model", f"has no output {missing[0]!r}")
+        details = [by_name[name] for name in model["outputs"]]
+        self._outputs = [detail["index"] for detail in details]
+        self._interpreter.set_tensor(self._input, self._tensor.array)
+        self._interpreter.invoke()  # outputs of the post-processing have their shapes only now
+        return {
+            "outputs": [
+                (detail["name"], np.dtype(detail["dtype"]).name, self._value(detail).shape)
+                for detail in details
+            ],
+            "runtime": version,
+            "placement": _placement(self._interpreter),
+        }
+
+    def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
+        """Fill ``outputs``."""
+        self._interpreter.set_tensor(self._input, self._tensor.fill(picture))
+        self._interpreter.invoke()
+        for place, index in zip(outputs, self._outputs, strict=True):
+            np.copyto(place, self._interpreter.get_tensor(index))
+
+    def close(self) -> None:
+        """Drop the interpreter, and with it the device."""
+        del self._interpreter
+
+    def _value(self, detail: dict[str, Any]) -> NDArray[Any]:
+        value: NDArray[Any] = self._interpreter.get_tensor(detail["index"])
+        return value
+
+
+def _import_runtime() -> tuple[Any, str]:
+    for module in _RUNTIMES:
+        try:
+            found = import_module(f"{module}.interpreter")
+        except ImportError:
+            continue
+        return found, f"{module} {getattr(import_module(module), '__version__', '')}".strip()
+    raise EngineError("unavailable", "no TensorFlow Lite runtime is installed")
+
+
+def _placement(interpreter: Any) -> str:
+    operators = [one["op_name"] for one in interpreter._get_ops_details()]  # noqa: SLF001 - no other way
+    # After delegation the plan still lists the replaced operators beside their DELEGATE node.
+    delegates = sum(name == "DELEGATE" or name.startswith("Delegate") for name in operators)
+    return f"{PLACED} ({delegates} partitions)" if delegates else "the CPU"

@@ -1,0 +1,76 @@
+"""Intel Neural Compute Stick 1 and 2 (Movidius Myriad 2 and X): dead, but drivable.
+
+Sources: usb.ids, movidius/ncsdk and openvinotoolkit release notes. The last OpenVINO for the first
+stick is 2020.3 LTS, for the second 2022.3 LTS, whose MYRIAD plugin is in Intel's archive, not in
+the PyPI wheel; Python 3.10 or older. So it runs in a side interpreter.
+
+Not run on hardware by us: the engine runs in the tests on the CPU plugin where a side interpreter
+with OpenVINO 2022.3 is at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+from appliance.accelerators.side import ENGINES, side_interpreter
+
+if TYPE_CHECKING:
+    from appliance.accelerators.machine import Machine
+    from appliance.models import Model
+
+_STICKS = {"03e7:2150": "NCS1", "03e7:2485": "NCS2", "03e7:f63b": "NCS (booted)"}
+_LAST = {"NCS1": "2020.3", "NCS2": "2022.3", "NCS (booted)": "2022.3 (NCS2) or 2020.3 (NCS1)"}
+
+
+class NcsAccelerator:
+    """See the module's description; ``device`` instead of MYRIAD for tests."""
+
+    name = "ncs"
+    target = Target("ncs", frozenset({"onnx"}))
+    max_detectors = 1
+    about = About(
+        title="Intel Neural Compute Stick 1 and 2",
+        found_by="USB 03e7:2150 (NCS1), 03e7:2485 (NCS2), 03e7:f63b (booted)",
+        install="OpenVINO 2022.3 (NCS2) or 2020.3 (NCS1) with the MYRIAD plugin in a Python up to "
+        "3.10 (3.8), named in accelerator.interpreters.ncs",
+        status="contract",
+        note="side interpreter; the same engine on the CPU plugin in the tests",
+        published_fps={"NCS2 on Pi 3": 11, "NCS2 on Pi 4": 41},
+    )
+
+    def __init__(self, options: Options) -> None:
+        self._side = side_interpreter(options, self.name)
+        self._device = options.device or "MYRIAD"
+
+    def probe(self, machine: Machine) -> Finding:
+        """Look for a stick, and the interpreter that drives it."""
+        sticks = machine.usb(*_STICKS)
+        if not sticks:
+            return Finding(self.name, found=False, detail="no Neural Compute Stick on USB")
+        title = _STICKS[sticks[0].ids]
+        devices = tuple(f"{_STICKS[one.ids]} on USB ({one.ids})" for one in sticks)
+        problem = self._side.problem
+        if not self._side.configured:
+            problem = (
+                f"the last OpenVINO for it is {_LAST[title]}, for Python 3.10 or older: install "
+                "that in a side interpreter and name it in accelerator.interpreters.ncs"
+            )
+        if problem:
+            detail = f"{devices[0]} is there but {problem}"
+            return Finding(self.name, found=False, detail=detail, devices=devices)
+        runtime = f"OpenVINO in {self._side.path}"
+        return Finding(self.name, True, f"{devices[0]}, {runtime}", devices, runtime)  # noqa: FBT003
+
+    def open(self, model: Model, *, threads: int) -> IsolatedDetector:
+        """Load the model in the side interpreter."""
+        spec = EngineSpec(
+            accelerator=self.name,
+            module=str(ENGINES / "inference_engine.py"),
+            engine="InferenceEngine",
+            options={"device": self._device},
+            interpreter=self._side.path,
+            promises=self._device,
+        )
+        return IsolatedDetector(spec, model, threads=threads)

@@ -1,0 +1,56 @@
+"""ONNX Runtime on the CPU. The same engine drives CUDA and TensorRT (see ``tensorrt``).
+
+API: onnxruntime 1.31.1. A provider that cannot start is left out without an error, so what the
+session really uses is reported as its placement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+from appliance.accelerators.machine import module_version
+from appliance.accelerators.side import ENGINES
+
+if TYPE_CHECKING:
+    from appliance.accelerators.machine import Machine
+    from appliance.models import Model
+
+
+class OnnxAccelerator:
+    """See the module's description."""
+
+    name = "onnx"
+    target = Target("onnx", frozenset({"onnx"}))
+    max_detectors = None
+    about = About(
+        title="ONNX Runtime on the CPU",
+        found_by="the Python package",
+        install="pip install onnxruntime",
+        status="tested",
+        note="run in CI",
+    )
+
+    def __init__(self, options: Options) -> None:
+        del options  # one device, our interpreter
+
+    def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
+        """Find the package; the device needs no looking for."""
+        version = module_version("onnxruntime")
+        if version is None:
+            detail = "onnxruntime is not installed: pip install onnxruntime"
+            return Finding(self.name, found=False, detail=detail)
+        text = f"onnxruntime {version}"
+        return Finding(self.name, found=True, detail=text, runtime=text)
+
+    def open(self, model: Model, *, threads: int) -> IsolatedDetector:
+        """Load the model in a child process."""
+        spec = EngineSpec(
+            accelerator=self.name,
+            module=str(ENGINES / "onnx_runtime.py"),
+            engine="OnnxRuntimeEngine",
+            options={"providers": ["CPUExecutionProvider"]},
+            promises="CPU",
+        )
+        return IsolatedDetector(spec, model, threads=threads)

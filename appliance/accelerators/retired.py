@@ -1,0 +1,111 @@
+"""Hardware and software of the comparison that nothing drives any more: named, and why refused.
+
+Sources: the facts of each vendor's last release, read in 2026. An id is given only where one is
+known; a device without a known id cannot be recognised, and that is said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.errors import AcceleratorUnavailableError
+
+if TYPE_CHECKING:
+    from appliance.accelerators import Detector
+    from appliance.accelerators.machine import Machine
+    from appliance.models import Model
+
+_RKNN1 = (
+    "RKNN Toolkit 1.7.5 (December 2023) is its last, for Python 3.10 or older, with models that "
+    "today's toolkit cannot make; needed would be that toolkit, npu_transfer_proxy and a model "
+    "converted with it"
+)
+
+
+class Retired:
+    """One retired system.
+
+    Args:
+        name: of the accelerator.
+        about: what the documentation says; its note is the reason for the refusal.
+        usb: ids that prove it.
+        compatible: device-tree entries that prove it.
+    """
+
+    max_detectors = 0
+
+    def __init__(
+        self,
+        name: str,
+        about: About,
+        *,
+        usb: tuple[str, ...] = (),
+        compatible: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.about = about
+        self.target = Target(name, frozenset())
+        self._usb = usb
+        self._compatible = compatible
+
+    def probe(self, machine: Machine) -> Finding:
+        """Recognise it where an id is known; refuse it either way."""
+        devices = tuple(f"{self.about.title} ({one.ids})" for one in machine.usb(*self._usb))
+        devices += tuple(
+            f"{self.about.title} ({one})" for one in machine.compatible() if one in self._compatible
+        )
+        known = self._usb or self._compatible
+        if devices:
+            detail = f"{devices[0]} is there but not supported: {self.about.note}"
+        elif known:
+            detail = f"none here; not supported: {self.about.note}"
+        else:
+            detail = f"cannot be recognised; not supported: {self.about.note}"
+        return Finding(self.name, found=False, detail=detail, devices=devices)
+
+    def open(self, model: Model, *, threads: int) -> Detector:  # noqa: ARG002 - the protocol's
+        """Refuse."""
+        raise AcceleratorUnavailableError(f"accelerator {self.name}: {self.about.note}")
+
+
+def rk1808(_options: Options) -> Retired:
+    """Return the RK1808 stick."""
+    about = About("Rockchip RK1808 stick", "USB 2207:0018", "-", "refused", _RKNN1)
+    return Retired("rk1808", about, usb=("2207:0018",))
+
+
+def rk3399pro(_options: Options) -> Retired:
+    """Return the RK3399Pro."""
+    about = About("Rockchip RK3399Pro", "device tree rockchip,rk3399pro", "-", "refused", _RKNN1)
+    return Retired("rk3399pro", about, compatible=("rockchip,rk3399pro",))
+
+
+def hikey970(_options: Options) -> Retired:
+    """Return the HiKey970."""
+    note = (
+        "HiSilicon's HiAI kit for its NPU is for Android, no Linux Python package exists; "
+        "accelerator cpu runs on its cores"
+    )
+    about = About("HiKey970", "device tree hisilicon,hi3670-hikey970", "-", "refused", note)
+    compatible = ("hisilicon,hi3670-hikey970", "hisilicon,hi3670")
+    return Retired("hikey970", about, compatible=compatible)
+
+
+def bm1880(_options: Options) -> Retired:
+    """Return Sophon's BM1880."""
+    note = (
+        "Bitmain's SDK ended in October 2019 (C++ only, its own .bmodel format), and the stick's "
+        "USB id is not published"
+    )
+    return Retired("bm1880", About("Sophon BM1880 stick", "no known id", "-", "refused", note))
+
+
+def ai2go(_options: Options) -> Retired:
+    """Return Xnor's AI2GO."""
+    note = (
+        "Xnor was bought in 2020 and its service, and with it the licence of its models, is gone; "
+        "it was software for the CPU, nothing to find"
+    )
+    fps = {"Pi 3": 6.8, "Pi 4": 12.5}
+    return Retired("ai2go", About("Xnor AI2GO", "nothing: software", "-", "refused", note, fps))

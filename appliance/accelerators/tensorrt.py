@@ -1,0 +1,89 @@
+"""NVIDIA Jetson through ONNX Runtime's TensorRT and CUDA providers.
+
+Sources: onnxruntime documentation, jetson_stats (detection). Orin: JetPack 6.2 or 7.2 with NVIDIA's
+onnxruntime-gpu. Nano: JetPack 4.6 is frozen at Python 3.6, so its onnxruntime-gpu 1.11 runs in a
+side interpreter (``accelerator.interpreters.tensorrt = "/usr/bin/python3.6"``) beside an appliance
+on a newer Python. Where neither provider starts, the model runs on the CPU: reported as degraded.
+
+Not run on hardware by us: the engine runs in CI on the CPU provider, where it must call itself
+degraded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+from appliance.accelerators.machine import Machine, module_version
+from appliance.accelerators.side import ENGINES, side_interpreter
+
+if TYPE_CHECKING:
+    from appliance.models import Model
+
+PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+BUILD_SECONDS = 600.0
+"""TensorRT builds an engine for this very GPU on the first load: minutes on a Nano."""
+_SOCS = {
+    "nvidia,tegra210": "Jetson Nano",
+    "nvidia,tegra194": "Jetson Xavier",
+    "nvidia,tegra234": "Jetson Orin",
+}
+_FROZEN = "nvidia,tegra210"
+
+
+class TensorRtAccelerator:
+    """See the module's description."""
+
+    name = "tensorrt"
+    target = Target("tensorrt", frozenset({"onnx"}))
+    max_detectors = 1
+    about = About(
+        title="NVIDIA Jetson Nano and Orin: TensorRT or CUDA through ONNX Runtime",
+        found_by="device tree nvidia,tegra210 (Nano), tegra194, tegra234 (Orin)",
+        install="NVIDIA's onnxruntime-gpu; on a Nano in Python 3.6, named in "
+        "accelerator.interpreters.tensorrt",
+        status="contract",
+        note="the engine runs in CI without a GPU, where it must report itself degraded",
+        published_fps={"Jetson Nano": 39},
+    )
+
+    def __init__(self, options: Options) -> None:
+        self._side = side_interpreter(options, self.name)
+
+    def probe(self, machine: Machine) -> Finding:
+        """Look for a Jetson and its runtime."""
+        soc = next((one for one in machine.compatible() if one in _SOCS), "")
+        if not soc:
+            return Finding(self.name, found=False, detail="no NVIDIA Jetson")
+        devices = (_SOCS[soc],)
+        version = module_version("onnxruntime", "onnxruntime-gpu")
+        gpu_build = module_version("onnxruntime") and version != "(version unknown)"
+        problem = ""
+        if self._side.configured:
+            problem = self._side.problem
+        elif soc == _FROZEN:
+            problem = (
+                "JetPack 4.6 has TensorRT for Python 3.6 only: install onnxruntime-gpu 1.11 there "
+                "and name it in accelerator.interpreters.tensorrt"
+            )
+        elif not gpu_build:
+            problem = "NVIDIA's onnxruntime-gpu is not installed (pip, from the Jetson index)"
+        if problem:
+            detail = f"{devices[0]} is there but {problem}"
+            return Finding(self.name, found=False, detail=detail, devices=devices)
+        runtime = f"onnxruntime-gpu {self._side.path if self._side.configured else version}"
+        return Finding(self.name, True, f"{devices[0]}, {runtime}", devices, runtime)  # noqa: FBT003
+
+    def open(self, model: Model, *, threads: int) -> IsolatedDetector:
+        """Load the model in a child process, or a side interpreter."""
+        spec = EngineSpec(
+            accelerator=self.name,
+            module=str(ENGINES / "onnx_runtime.py"),
+            engine="OnnxRuntimeEngine",
+            options={"providers": PROVIDERS},
+            interpreter=self._side.path,
+            promises="TensorrtExecutionProvider",
+            open_seconds=BUILD_SECONDS,
+        )
+        return IsolatedDetector(spec, model, threads=threads)

@@ -1,0 +1,96 @@
+"""The entries of ``models/manifest.toml``: what a model is, where it comes from, what it needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+COCO_LABELS = "coco_labels.txt"
+Format = Literal["tflite", "onnx", "ncnn", "graphdef", "hef", "rknn", "rpk"]
+
+
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The picture a model wants: RGB, rows first; floats are pixel * scale + offset."""
+
+    width: int
+    height: int
+    dtype: Literal["uint8", "float32"]
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the outputs are read: ``raw-ssd`` with anchors and scales, or ``postprocessed``.
+
+    ``tensors`` names them where the file's format does not say (boxes and logits; or boxes,
+    classes, scores and count); ``boxes`` and ``classes`` are the counts of a raw head.
+    """
+
+    convention: Literal["raw-ssd", "postprocessed"]
+    anchors: str = ""
+    tensors: tuple[str, ...] = ()
+    boxes: int = 1917
+    classes: int = 91
+    scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+
+
+class LabelsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The label file, and the label id of class number 0."""
+
+    file: str = COCO_LABELS
+    offset: int = 0
+
+
+class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the weights come from: package, version, its sha256; or an address."""
+
+    package: str = ""
+    version: str = ""
+    sha256: str = ""
+    url: str = ""
+    member: str = ""
+
+
+class AccuracySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Measured accuracy, with the data it was measured on."""
+
+    dataset: str
+    map: float
+    ap50: float
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model of the catalogue.
+
+    Entries of one ``family`` are made from the same weights, entries of one ``task`` see the same
+    labels, so one may stand in for the other. ``accelerator`` is set where a file runs on that
+    one alone. ``weights`` is a second file that some formats have.
+    """
+
+    id: str
+    title: str
+    file: str
+    bytes: int
+    sha256: str
+    kind: Literal["bundled", "built", "fetched", "system"]
+    format: Format = "tflite"
+    family: str = ""
+    task: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+    package: str = ""
+    license: str = ""
+    input: InputSpec | None = None
+    output: OutputSpec | None = None
+    labels: LabelsSpec = LabelsSpec()
+    source: SourceSpec = SourceSpec()
+    accuracy: tuple[AccuracySpec, ...] = ()
+    accelerator: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of ``manifest.toml``."""
+
+    default: str
+    model: tuple[ModelEntry, ...]

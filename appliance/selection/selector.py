@@ -1,0 +1,252 @@
+"""Choose: what is there, what has a model, what is proved right, and of those the best."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from appliance.errors import AcceleratorUnavailableError, ModelError
+from appliance.selection.proof import Layout, Proof, Prover
+from appliance.selection.store import ProofStore, proof_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.accelerators import Accelerator, Finding, Machine, Registry
+    from appliance.clock import Clock
+    from appliance.models import Catalogue, Model
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+REFERENCE = "cpu"
+Aim = Literal["throughput", "latency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The accelerator taken, its model and layout, and all that was looked at.
+
+    Attributes:
+        accelerator: taken.
+        model: that it runs.
+        layout: workers and threads.
+        findings: of every accelerator that was looked at, refusals of the proof included.
+        proof: of the one taken; None for the CPU, which is what others are compared with.
+    """
+
+    accelerator: Accelerator
+    model: Model
+    layout: Layout
+    findings: tuple[Finding, ...]
+    proof: Proof | None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there, which one ``auto`` would take (None: not decided), and why."""
+
+    findings: tuple[Finding, ...]
+    best: str | None
+    why: str
+
+
+class Selector:
+    """See the module's description.
+
+    Args:
+        registry: of accelerators.
+        catalogue: of models.
+        machine: what is probed.
+        store: of kept proofs.
+        clock: times the micro-benchmarks.
+        layout_of: workers and threads for an accelerator.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        catalogue: Catalogue,
+        machine: Machine,
+        *,
+        store: ProofStore,
+        clock: Clock,
+        layout_of: Callable[[Accelerator], Layout],
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._machine = machine
+        self._store = store
+        self._layout_of = layout_of
+        self._prover = Prover(registry.get(REFERENCE), clock)
+
+    def select(self, name: str, model_name: str, aim: Aim = "throughput") -> Selection:
+        """Return the accelerator called ``name``, or the best one for ``auto``.
+
+        Raises:
+            UsageError: no such accelerator.
+            AcceleratorUnavailableError: the named one is not there or not right, or none is.
+            ModelError: no model for it.
+        """
+        if name != AUTO:
+            return self._explicit(name, model_name)
+        return self._best(model_name, aim)
+
+    def prove(self, name: str, model_name: str) -> Selection:
+        """Return an accelerator with its proof, whatever the proof says.
+
+        Raises:
+            AcceleratorUnavailableError: it is not there.
+            ModelError: no model for it.
+        """
+        accelerator = self._registry.available(name, self._machine)
+        finding = self._registry.probe(name, self._machine)
+        model = self._catalogue.load(model_name, accelerator.target)
+        return self._proved(accelerator, finding, model)
+
+    def survey(self, model_name: str, aim: Aim = "throughput") -> Survey:
+        """Say what is there and what ``auto`` would take, proving nothing: kept proofs count."""
+        candidates, findings, _ = self._candidates(model_name)
+        kept: list[Selection] = []
+        for one in candidates:
+            finding = findings[one.accelerator.name]
+            proof = self._store.get(proof_key(finding, one.model, one.layout))
+            if proof is not None:
+                findings[finding.name] = _noted(finding, proof)
+                kept.append(replace(one, proof=proof))
+        best: str | None = None
+        why = "none is found and has a model"
+        if len(candidates) == 1:
+            best, why = candidates[0].accelerator.name, "the only one found that has a model"
+        elif candidates and len(kept) < len(candidates):
+            why = "several are found and not all are proved: appliance probe --prove"
+        elif candidates and (ranked := _ranked(kept, aim)):
+            best, why = ranked[0].accelerator.name, f"proved right, and best for {aim}"
+        return Survey(tuple(findings.values()), best, why)
+
+    def stand_in(self, name: str, model_name: str, reason: str) -> Selection:
+        """Return an accelerator that is away, with the model that the reference runs meanwhile.
+
+        Raises:
+            UsageError: no such accelerator.
+            ModelError: no model for the reference.
+        """
+        accelerator = self._registry.get(name)
+        reference = self.select(REFERENCE, model_name)
+        finding = _refused(self._registry.probe(name, self._machine), reason)
+        layout = self._layout_of(accelerator)
+        findings = (finding, *reference.findings)
+        return Selection(accelerator, reference.model, layout, findings, None)
+
+    def load(self, name: str, model_name: str) -> Model:
+        """Return the model for the accelerator called ``name``.
+
+        Raises:
+            ModelError: none is here.
+        """
+        return self._catalogue.load(model_name, self._registry.get(name).target)
+
+    def confirm(self, name: str, model_name: str) -> None:
+        """Prove an accelerator that came back; what was kept of it does not count.
+
+        Raises:
+            AcceleratorUnavailableError: it is not there, not right, or not what it promises.
+            ModelError: no model for it.
+        """
+        accelerator = self._registry.available(name, self._machine)
+        model = self.load(name, model_name)
+        proof = self._prover.prove(accelerator, model, self._twin(model), Layout(1, 1))
+        if proof.right is False or proof.degraded:
+            raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
+
+    def _explicit(self, name: str, model_name: str) -> Selection:
+        selection = self.prove(name, model_name)
+        proof = selection.proof
+        if proof is not None and proof.right is False:
+            raise AcceleratorUnavailableError(f"accelerator {name}: refused: {proof.reason}")
+        return selection
+
+    def _best(self, model_name: str, aim: Aim) -> Selection:
+        candidates, findings, error = self._candidates(model_name)
+        if len(candidates) > 1:
+            judged = []
+            for one in candidates:
+                name = one.accelerator.name
+                proved = self._proved(one.accelerator, findings[name], one.model, timed=True)
+                findings[name] = proved.findings[0]
+                judged.append(proved)
+            candidates = _ranked(judged, aim)
+        if not candidates:
+            if error is not None:
+                raise error
+            reasons = "; ".join(f"{one.name}: {one.detail}" for one in findings.values())
+            raise AcceleratorUnavailableError(f"accelerator auto: none is available: {reasons}")
+        return replace(candidates[0], findings=tuple(findings.values()))
+
+    def _candidates(
+        self, model_name: str
+    ) -> tuple[list[Selection], dict[str, Finding], ModelError | None]:
+        """Return what is there and has a model; all findings; why the reference has no model."""
+        findings = {one.name: one for one in self._registry.probe_all(self._machine)}
+        candidates: list[Selection] = []
+        error: ModelError | None = None
+        for name, finding in findings.items():
+            if not finding.found:
+                continue
+            accelerator = self._registry.get(name)
+            if accelerator.max_detectors == 0:
+                continue
+            try:
+                model = self._catalogue.load(model_name, accelerator.target)
+            except ModelError as refusal:
+                error = refusal if name == REFERENCE or error is None else error
+                findings[name] = _refused(finding, f"{finding.detail}, but {refusal}")
+                continue
+            layout = self._layout_of(accelerator)
+            candidates.append(Selection(accelerator, model, layout, (), None))
+        return candidates, findings, error
+
+    def _proved(
+        self, accelerator: Accelerator, finding: Finding, model: Model, *, timed: bool = False
+    ) -> Selection:
+        layout = self._layout_of(accelerator)
+        if accelerator.name == REFERENCE and not timed:
+            return Selection(accelerator, model, layout, (finding,), None)
+        key = proof_key(finding, model, layout)
+        proof = self._store.get(key)
+        if proof is None:
+            log.info("proving accelerator %s with %s", accelerator.name, model.id)
+            proof = self._prover.prove(accelerator, model, self._twin(model), layout)
+            if proof.right is not False:  # a failure may have been a loose cable: try it again
+                self._store.keep(key, proof)
+        noted = _noted(finding, proof)
+        return Selection(accelerator, model, layout, (noted,), proof)
+
+    def _twin(self, model: Model) -> Model | None:
+        return self._catalogue.reference(model, self._registry.get(REFERENCE).target)
+
+
+def _ranked(judged: list[Selection], aim: Aim) -> list[Selection]:
+    """Return those that were proved right, best first.
+
+    Where nothing could be compared, or it does not run where it promises, only an explicit choice
+    trusts it.
+    """
+    proved = [(one, one.proof) for one in judged if one.proof and one.proof.right]
+    sound = [(one, proof) for one, proof in proved if not proof.degraded]
+    sound.sort(key=lambda pair: pair[1].inference_ms if aim == "latency" else -pair[1].fps)
+    return [one for one, _ in sound]
+
+
+def _noted(finding: Finding, proof: Proof) -> Finding:
+    if proof.right is False:
+        return _refused(finding, f"{finding.detail}, but refused: {proof.reason}")
+    speed = f"{proof.fps:.1f} inferences/s, {proof.inference_ms:.1f} ms"
+    state = "degraded: " if proof.degraded else ""
+    detail = f"{finding.detail}, {proof.model_id}: {speed}, {state}{proof.reason}"
+    return replace(finding, detail=detail)
+
+
+def _refused(finding: Finding, detail: str) -> Finding:
+    return replace(finding, found=False, detail=detail)

@@ -1,0 +1,165 @@
+"""JeVois-A33: a smart camera that detects by itself, over its serial-over-USB port.
+
+Source: jevois/jevois, doc/UserCli.dox (version 1.23). Every processed picture is one frame here,
+between ``MARK START`` and ``MARK STOP``; nothing between them means that nothing was seen. The
+frame has no pixels of its own (they leave by the camera's UVC side): its picture is black.
+Messages flow only while the camera streams: something opens its video, or ``mapping`` is set.
+
+Contract-tested over a pseudo-terminal; not run on hardware in this repository's tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+import time
+import tty
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import numpy as np
+
+from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.sources.jevois_lines import JeVoisObject, parse_line
+from appliance.values import ClockOrigin, Frame, PixelFormat, Seen
+
+if TYPE_CHECKING:
+    from appliance.sources import SourceRequest
+
+SILENCE_SECONDS = 5.0
+"""No mark for this long means lost: the slowest published rate (Tiny YOLO) is 2.2 a second."""
+_START, _STOP = "MARK START", "MARK STOP"
+_SET_UP = ("setpar serout USB", "setpar serstyle Detail", "setpar sermark Both")
+_CHUNK = 4096
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a JeVois camera."""
+
+    mapping: Annotated[
+        str,
+        msgspec.Meta(
+            description="Video mapping to stream without a host that looks, e.g. "
+            "YUYV 640 480 20.0 JeVois DarknetYOLO; empty where something opens its video."
+        ),
+    ] = ""
+    model: Annotated[
+        str, msgspec.Meta(description="How messages call the network that runs in the camera.")
+    ] = "jevois"
+
+
+class JeVoisSource:
+    """See the module's description."""
+
+    live = True
+
+    def __init__(self, request: SourceRequest) -> None:
+        self._port = request.target or "/dev/ttyACM0"
+        self._options: Options = request.options
+        self._clock = request.clock
+        width, height = request.camera.width, request.camera.height
+        self._size = (width, height)
+        self._picture = np.zeros((height, width, 3), np.uint8)
+        self._descriptor: int | None = None
+        self._rest = b""
+        self._seq = 0
+
+    def open(self) -> None:
+        """Open the port and ask for marked messages in detail.
+
+        Raises:
+            SourceUnavailableError: no such port, not permitted, or not a serial port.
+        """
+        try:
+            self._descriptor = os.open(self._port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            tty.setraw(self._descriptor)
+            self._say(*_SET_UP)
+            if self._options.mapping:
+                self._say(f"setmapping2 {self._options.mapping}", "streamon")
+        except (OSError, termios.error) as error:
+            self.close()
+            raise SourceUnavailableError(
+                f"camera {self._port}: cannot be opened: {error}",
+                hint="is it plugged in, and are you in group dialout?",
+            ) from error
+
+    def read(self) -> Frame | None:
+        """Return what the camera says of its next picture.
+
+        Raises:
+            SourceLostError: no marks for a while, or the port is gone.
+        """
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while self._line(deadline) != _START:
+            continue
+        captured_ns = self._clock.monotonic_ns()
+        width, height = self._size
+        found = []
+        while (line := self._line(deadline)) != _STOP:
+            one = parse_line(line, height / width)
+            if one is not None:
+                found.append(one)
+        seq, self._seq = self._seq, self._seq + 1
+        return Frame(
+            pixels=self._picture,
+            format=PixelFormat.BGR24,
+            width=width,
+            height=height,
+            captured_ns=captured_ns,
+            seq=seq,
+            origin=ClockOrigin.READ,
+            seen=self._seen(found),
+        )
+
+    def close(self) -> None:
+        """Stop the stream that we started, and release the port."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        if self._options.mapping:
+            with contextlib.suppress(OSError):  # a camera that is gone has stopped as well
+                os.write(descriptor, b"streamoff\n")
+        os.close(descriptor)
+        self._rest = b""
+
+    def _seen(self, found: list[JeVoisObject]) -> Seen:
+        return Seen(
+            accelerator="jevois",
+            model_id=self._options.model,
+            boxes=np.asarray([one.box for one in found], np.float32).reshape(-1, 4),
+            scores=np.asarray([one.score for one in found], np.float32),
+            names=tuple(one.label for one in found),
+        )
+
+    def _say(self, *lines: str) -> None:
+        assert self._descriptor is not None  # noqa: S101 - called by open alone
+        os.write(self._descriptor, "".join(f"{line}\n" for line in lines).encode())
+
+    def _line(self, deadline: float) -> str:
+        """Return the next line without its end."""
+        while b"\n" not in self._rest:
+            if self._descriptor is None:
+                raise SourceLostError(f"camera {self._port}: is closed")
+            left = deadline - time.monotonic()
+            ready = select.select([self._descriptor], [], [], max(left, 0))[0]
+            if not ready:
+                raise SourceLostError(
+                    f"camera {self._port}: says nothing",
+                    hint="it speaks only while it streams: open its video, or set mapping",
+                )
+            try:
+                chunk = os.read(self._descriptor, _CHUNK)
+            except OSError as error:
+                raise SourceLostError(f"camera {self._port}: is gone: {error.strerror}") from error
+            if not chunk:
+                raise SourceLostError(f"camera {self._port}: is gone")
+            self._rest += chunk
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode("utf-8", "replace").strip()
+
+
+def create(request: SourceRequest) -> JeVoisSource:
+    """Return a JeVois camera."""
+    return JeVoisSource(request)

@@ -1,0 +1,66 @@
+"""The serial messages of JeVois cameras ("standardised serial messages"), as pure functions.
+
+Source: jevois/jevois, doc/UserCli.dox and include/jevois/Util/Coordinates.H. Coordinates run from
+-1000 to 1000 from left to right, and as far as the picture's proportion goes from top to bottom
+(750 at 4:3, 800 at 1280x1024). Styles: N normal (centre and size), D detail (four corners, may be
+turned), F fine (n corners); 2 for two dimensions. ``id`` is ``category`` or ``category:score``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FULL = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class JeVoisObject:
+    """One object: label, score 0..1 (1 where none was given), xmin, ymin, xmax, ymax in 0..1."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+def parse_line(line: str, height_share: float) -> JeVoisObject | None:
+    """Return the object a message tells of, or None for any other line.
+
+    Args:
+        line: without its end; a stamp in front is allowed.
+        height_share: the picture's height divided by its width.
+    """
+    words = line.split()
+    while words and words[0] not in {"N2", "D2", "F2"}:
+        words = words[1:]
+    try:
+        corners = _corners(words)
+    except (IndexError, ValueError):
+        return None
+    if not corners:
+        return None
+    label, score = _identity(words[1])
+    tall = FULL * height_share
+    xs = [(x / FULL + 1) / 2 for x, _ in corners]
+    ys = [(y / tall + 1) / 2 for _, y in corners]
+    return JeVoisObject(label, score, (min(xs), min(ys), max(xs), max(ys)))
+
+
+def _corners(words: list[str]) -> list[tuple[float, float]]:
+    if not words:
+        return []
+    if words[0] == "N2":
+        x, y, width, height = (float(word) for word in words[2:6])
+        return [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)]
+    first, count = (2, 4) if words[0] == "D2" else (3, int(words[2]))
+    numbers = [float(word) for word in words[first : first + 2 * count]]
+    if len(numbers) != 2 * count or count < 2:
+        raise ValueError("a message is cut")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _identity(text: str) -> tuple[str, float]:
+    """Return label and score of ``category`` or ``category:score`` (0..100); spaces are ``_``."""
+    label, separator, score = text.rpartition(":")
+    if not separator:
+        return text.replace("_", " "), 1.0
+    return label.replace("_", " "), min(max(float(score) / 100, 0.0), 1.0)

@@ -1,0 +1,142 @@
+"""What every accelerator keeps, run for real wherever runtime and model are installed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from appliance.accelerators import REGISTRY, Detector, Machine, Registry
+from appliance.cli import main
+from appliance.errors import (
+    AcceleratorUnavailableError,
+    ApplianceError,
+    DetectorError,
+    ModelError,
+    UsageError,
+)
+from appliance.models import Catalogue, Model, find_models_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+TESTED = [name for name in REGISTRY if Registry().get(name).about.status == "tested"]
+
+
+@pytest.fixture(params=TESTED)
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Detector, Model]]:
+    accelerator = Registry().get(request.param)
+    finding = accelerator.probe(Machine())
+    if not finding.found:
+        pytest.skip(finding.detail)
+    try:
+        model = Catalogue(find_models_folder()).load("auto", accelerator.target)
+    except ModelError as error:
+        pytest.skip(str(error))
+    detector = accelerator.open(model, threads=1)
+    yield detector, model
+    detector.close()
+
+
+def look(detector: Detector, value: int) -> None:
+    with detector.input() as picture:
+        picture[:] = value
+    del picture
+    detector.infer()
+
+
+def test_a_detector_keeps_the_contract(opened: tuple[Detector, Model]) -> None:
+    detector, model = opened
+    width, height = detector.input_size
+    assert detector.model_id == model.id
+    assert not detector.degraded
+    with detector.input() as picture:
+        assert picture.shape == (height, width, 3)
+        assert picture.dtype == np.uint8
+    del picture
+    look(detector, 0)
+    dark = detector.detections(0.3)
+    assert (dark.scores >= 0.3).all()
+    look(detector, 255)
+    look(detector, 0)
+    assert detector.detections(0.3).scores.tolist() == pytest.approx(dark.scores.tolist())
+    detector.close()
+    detector.close()
+    with pytest.raises(DetectorError):
+        look(detector, 0)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_an_accelerator_describes_itself(name: str) -> None:
+    accelerator = Registry().get(name)
+    assert accelerator.name == name == accelerator.target.accelerator
+    about = accelerator.about
+    assert about.title
+    assert about.found_by
+    assert about.install
+    if about.status == "refused":
+        assert about.note
+    else:
+        source = inspect.getdoc(inspect.getmodule(type(accelerator))) or ""
+        assert (
+            "not run on hardware" in source.lower()
+            or about.status == "tested"
+            or (accelerator.max_detectors == 0)
+        )
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_bare_machine_is_refused_with_a_reason(name: str, tmp_path: Path) -> None:
+    finding = Registry().probe(name, Machine(tmp_path))
+    assert finding.name == name
+    assert finding.detail
+    assert not finding.devices
+
+
+OTHER_FORMATS = [n for n in REGISTRY if n not in {"cpu", "teflon", "vx"}]  # those take the default
+
+
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_a_model_for_something_else_is_refused_before_native_code(
+    name: str, default_model: Model
+) -> None:
+    target = Registry().get(name).target
+    catalogue = Catalogue(find_models_folder())
+    with pytest.raises(ModelError, match=f"{name} takes|needs it|is not compiled"):
+        if "tflite" in target.formats:
+            Registry().get(name).open(default_model, threads=1)
+        else:
+            catalogue.load(str(default_model.path), target)
+
+
+def test_an_unknown_accelerator_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="known: auto, cpu"):
+        Registry().get("warp")
+
+
+def test_one_that_cannot_be_imported_is_a_refusal() -> None:
+    registry = Registry(paths={"broken": "appliance.no_such_module:Thing"})
+    finding = registry.probe("broken", Machine())
+    assert not finding.found
+    assert "cannot be loaded" in finding.detail
+
+
+@pytest.mark.parametrize("name", [n for n in REGISTRY if n != "cpu"])
+def test_an_explicit_choice_never_falls_back(
+    name: str, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    """Whatever is missing here, the command ends with the reason instead of using the CPU."""
+    accelerator = Registry().get(name)
+    if accelerator.probe(Machine()).found:
+        pytest.skip("it is here")
+    code = main(["detect", str(data / "fruit.jpg"), "--accelerator", name])
+    assert code == AcceleratorUnavailableError.exit_code
+    assert name in capsys.readouterr().err
+
+
+def test_errors_of_accelerators_are_in_the_tree() -> None:
+    assert issubclass(AcceleratorUnavailableError, ApplianceError)
