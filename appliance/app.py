@@ -2,91 +2,43 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import platform
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
-from appliance.accelerators import REGISTRY, Machine, Options, Registry
-from appliance.accelerators.passthrough import PassThroughDetector
 from appliance.broker import broker_address
-from appliance.clock import SystemClock
-from appliance.errors import (
-    AcceleratorUnavailableError,
-    ConfigError,
-    ModelError,
-    UnavailableError,
-)
-from appliance.failover import FailoverDetector, Supply, Switch
+from appliance.detectors import choose, make_selector, make_switch, open_detectors
+from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.identity import board_name, device_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
-from appliance.models import Catalogue, Model, Vocabulary, find_models_folder
+from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
-from appliance.selection import Layout, ProofStore, Selection, Selector
 from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
-from appliance.sources import DETECT_BY_THEMSELVES, create_source, parse_source
+from appliance.sources import create_source
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from appliance.accelerators import Accelerator, Detector
     from appliance.clock import Clock
     from appliance.config import Camera, Settings
+    from appliance.environment import Environment
+    from appliance.failover import Switch
     from appliance.filters import Filter
+    from appliance.selection import Selection
     from appliance.sinks import Sink
     from appliance.sources import Source
     from appliance.values import Observation
-
-log = logging.getLogger(__name__)
-
-FALLBACK = "cpu"
-"""What goes on when an accelerator is lost: it is in every unit."""
-MAX_WORKERS = 4
-"""More detectors than this gain nothing on the boards we know and cost memory each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What surrounds the process; replaced in tests.
-
-    Attributes:
-        variables: environment variables.
-        root: where /sys, /proc and /etc are.
-        clock: all time.
-        accelerators: name to ``module:class``.
-    """
-
-    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    root: Path = Path("/")
-    clock: Clock = field(default_factory=SystemClock)
-    accelerators: Mapping[str, str] = field(default_factory=lambda: REGISTRY)
-
-    def runtime_folder(self) -> Path:
-        """Return the folder for what lives until the next boot (systemd's, or the user's)."""
-        given = self.variables.get("RUNTIME_DIRECTORY")
-        if given:
-            return Path(given.split(":")[0])
-        user = self.variables.get("XDG_RUNTIME_DIR")
-        return Path(user, "appliance") if user else Path(f"/tmp/appliance-{os.getuid()}")  # noqa: S108
-
-    def state_folder(self) -> Path:
-        """Return the folder for what survives a power cut."""
-        given = self.variables.get("STATE_DIRECTORY")
-        if given:
-            return Path(given.split(":")[0])
-        return Path.home() / ".local/state/appliance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,44 +134,6 @@ def device_of(settings: Settings, environment: Environment) -> str:
     return settings.device or device_name(environment.root)
 
 
-def load_model(name: str) -> Model:
-    """Return the model called ``name`` from where models are kept, as it is."""
-    return Catalogue(find_models_folder()).load(name)
-
-
-def make_selector(settings: Settings, environment: Environment) -> Selector:
-    """Return what chooses the accelerator."""
-    options = Options(settings.accelerator.device, settings.accelerator.interpreters)
-    return Selector(
-        Registry(options, environment.accelerators),
-        Catalogue(find_models_folder()),
-        Machine(environment.root),
-        store=ProofStore(environment.state_folder() / "accelerators.json"),
-        clock=environment.clock,
-        layout_of=lambda accelerator: layout_of(settings, accelerator),
-    )
-
-
-def select(settings: Settings, environment: Environment) -> Selection:
-    """Return the accelerator that the settings ask for, with its model and layout.
-
-    Raises:
-        ApplianceError: it is not there, not right, or has no model.
-    """
-    wanted = settings.accelerator
-    return make_selector(settings, environment).select(
-        wanted.name, settings.model.name, wanted.optimise_for
-    )
-
-
-def layout_of(settings: Settings, accelerator: Accelerator) -> Layout:
-    """Return workers and threads: one single-threaded worker a core unless configured."""
-    cores = len(os.sched_getaffinity(0))
-    most = accelerator.max_detectors or MAX_WORKERS
-    workers = settings.accelerator.workers or min(cores, MAX_WORKERS)
-    return Layout(min(workers, most), settings.accelerator.threads or 1)
-
-
 def make_sinks(
     settings: Settings,
     environment: Environment,
@@ -265,7 +179,7 @@ def wire(
     """
     clock = environment.clock
     selector = make_selector(settings, environment)
-    selection, lost_reason = _select(settings, selector)
+    selection, lost_reason = choose(settings, selector)
     model, layout = selection.model, selection.layout
     vocabulary = Vocabulary(model.labels)
     device = device_of(settings, environment)
@@ -290,10 +204,15 @@ def wire(
         )
         for index, camera in enumerate(settings.camera)
     )
-    switch = _make_switch(
-        settings, selector, selection, lost_reason=lost_reason, reporter=reporter, clock=clock
+    switch = make_switch(
+        settings,
+        selector,
+        selection,
+        lost_reason=lost_reason,
+        on_event=reporter.accelerator_event,
+        clock=clock,
     )
-    detectors = _open(settings, selection, switch)
+    detectors = open_detectors(settings, selection, switch)
     workers = tuple(
         Worker(
             name=f"worker {number}",
@@ -315,100 +234,6 @@ def wire(
         telemetry=Telemetry.over(environment.root, clock),
         sinks=sinks,
     )
-
-
-def _select(settings: Settings, selector: Selector) -> tuple[Selection, str]:
-    """Return the selection, and why the wanted accelerator is away where the CPU stands in."""
-    wanted = settings.accelerator
-    if detects_by_itself(settings):
-        return selector.select(FALLBACK, settings.model.name), ""
-    try:
-        return selector.select(wanted.name, settings.model.name, wanted.optimise_for), ""
-    except AcceleratorUnavailableError as error:
-        if wanted.fallback == "none" or wanted.name in {"auto", FALLBACK}:
-            raise
-        return selector.stand_in(wanted.name, settings.model.name, str(error)), str(error)
-
-
-def detects_by_itself(settings: Settings) -> bool:
-    """Say whether all cameras detect by themselves.
-
-    Raises:
-        ConfigError: the accelerator is one that only such cameras have, and another camera is
-            configured.
-    """
-    kinds = {parse_source(camera)[0] for camera in settings.camera}
-    name = settings.accelerator.name
-    if name in DETECT_BY_THEMSELVES and kinds != {name}:
-        raise ConfigError(
-            "the configuration cannot be used:",
-            faults=(
-                (
-                    f"accelerator.name: {name} runs in its camera, so every camera's source must "
-                    f"be {name}, got {', '.join(sorted(kinds))}"
-                ),
-            ),
-        )
-    return kinds <= DETECT_BY_THEMSELVES
-
-
-def _make_switch(
-    settings: Settings,
-    selector: Selector,
-    selection: Selection,
-    *,
-    lost_reason: str,
-    reporter: Reporter,
-    clock: Clock,
-) -> Switch | None:
-    """Return the way to the CPU and back; None where the CPU is the choice, or none is wanted."""
-    accelerator, layout = selection.accelerator, selection.layout
-    name, model_name = accelerator.name, settings.model.name
-    if name == FALLBACK or settings.accelerator.fallback == "none":
-        return None
-    try:
-        fallback = selector.select(FALLBACK, model_name)
-    except ModelError as error:
-        log.warning("no fallback for accelerator %s: %s", name, error)
-        return None
-    if fallback.model.labels != selection.model.labels:
-        log.warning("no fallback for %s: %s has other labels", name, fallback.model.id)
-        return None
-    threads = max(1, len(os.sched_getaffinity(0)) // layout.workers)
-    return Switch(
-        Supply(
-            name,
-            lambda: accelerator.open(selector.load(name, model_name), threads=layout.threads),
-            lambda: selector.confirm(name, model_name),
-        ),
-        Supply(FALLBACK, lambda: fallback.accelerator.open(fallback.model, threads=threads)),
-        slots=layout.workers,
-        retry_seconds=settings.accelerator.retry_seconds,
-        on_event=reporter.accelerator_event,
-        clock=clock,
-        lost_reason=lost_reason,
-    )
-
-
-def _open(settings: Settings, selection: Selection, switch: Switch | None) -> tuple[Detector, ...]:
-    """Return a detector for each worker; close those that are open if one cannot be."""
-    model, layout = selection.model, selection.layout
-    if detects_by_itself(settings):
-        kind = parse_source(settings.camera[0])[0]
-        return (PassThroughDetector(kind, model.id, (model.input_width, model.input_height)),)
-    opened: list[Detector] = []
-    try:
-        for _ in range(layout.workers):
-            opened.append(  # noqa: PERF401 - one by one, so that a failure closes the others
-                FailoverDetector(switch)
-                if switch
-                else selection.accelerator.open(model, threads=layout.threads)
-            )
-    except BaseException:
-        for detector in opened:
-            detector.close()
-        raise
-    return tuple(opened)
 
 
 def view_of(camera: Camera) -> View:

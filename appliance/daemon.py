@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from appliance.app import Environment, Runtime, Sinks, device_of, make_sinks, wire
+from appliance.app import Runtime, Sinks, device_of, make_sinks, wire
 from appliance.broker import broker_address
 from appliance.errors import ApplianceError
 from appliance.supervisor import Requests, Supervisor
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config import Settings
+    from appliance.environment import Environment
     from appliance.filters import Filter
     from appliance.service import ServiceManager
     from appliance.sinks import Sink

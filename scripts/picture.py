@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from appliance.app import Environment
 from appliance.cli.demo import ViewSink, demo_settings
 from appliance.cli.view import ApplianceView
 from appliance.daemon import Daemon
 from appliance.demo_broker import start_broker
+from appliance.environment import Environment
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 

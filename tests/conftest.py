@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.app import load_model
 from appliance.demo_broker import DemoBroker, start_broker
+from appliance.detectors import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from appliance.app import Environment
 from appliance.clock import Clock, SystemClock
 from appliance.config import Camera
+from appliance.environment import Environment
 from appliance.sources import Source, create_source
 from appliance.values import Detections, Floats, Ints
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from appliance.accelerators import Machine, Registry
-from appliance.app import load_model
 from appliance.cli import main
+from appliance.detectors import load_model
 from appliance.errors import ModelError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.app import load_model
+from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError, UnavailableError
 from appliance.heads import PostProcessedHead, RawSsdHead
 from appliance.models import Catalogue, Labels, find_models_folder

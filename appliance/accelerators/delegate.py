@@ -54,7 +54,12 @@ class DelegateEngine:
         details = [by_name[name] for name in model["outputs"]]
         self._outputs = [detail["index"] for detail in details]
         self._interpreter.set_tensor(self._input, self._tensor.array)
-        self._interpreter.invoke()  # outputs of the post-processing have their shapes only now
+        try:
+            self._interpreter.invoke()  # outputs of the post-processing get their shapes here
+        except RuntimeError as error:
+            # A delegate that prepared and does not run was built for another TfLiteRegistration.
+            reason = f"the delegate was built for another version of the runtime: {error}"
+            raise EngineError("unavailable", reason) from error
         return {
             "outputs": [
                 (detail["name"], np.dtype(detail["dtype"]).name, self._value(detail).shape)
@@ -67,7 +72,10 @@ class DelegateEngine:
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
         """Fill ``outputs``."""
         self._interpreter.set_tensor(self._input, self._tensor.fill(picture))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise EngineError("lost", str(error)) from error
         for place, index in zip(outputs, self._outputs, strict=True):
             np.copyto(place, self._interpreter.get_tensor(index))
 

@@ -104,6 +104,7 @@ class OpenVinoEngine:
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = threads
+            settings["ENABLE_CPU_PINNING"] = False  # several children would share one core
         try:
             compiled = core.compile_model(core.read_model(model["path"]), device, settings)
         except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import threading
 import time
@@ -11,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.app import Environment, Sinks, select, wire
+from appliance.app import Sinks, wire
+from appliance.bench.processes import cpu_seconds, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource
 from appliance.clock import NS_PER_SECOND
+from appliance.detectors import select
+from appliance.environment import Environment
 from appliance.errors import MediaError, UsageError
 from appliance.pipeline.statistics import spread
 from appliance.sources import create_source
@@ -72,6 +74,7 @@ class _Round:
     times: list[StageTimes]
     counts: Counts
     cpu_seconds: float
+    memory_mib: float
 
 
 def measure(
@@ -87,17 +90,31 @@ def measure(
         UsageError: fewer frames than a measurement needs.
         ApplianceError: model, accelerator or source cannot be used.
     """
-    rounds_planned = ROUNDS if plan.frames >= ROUNDS * 4 * WARM_UP else 1
-    per_round = plan.frames // rounds_planned + WARM_UP
-    if plan.frames < 2 * WARM_UP:
-        raise UsageError(f"--frames {plan.frames}: at least {2 * WARM_UP} are needed")
+    return measure_alternately((plan,), progress)[0]
+
+
+def measure_alternately(
+    plans: tuple[BenchPlan, ...], progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> list[dict[str, Any]]:
+    """Return the figures of each plan, their rounds taking turns, so that noise hits all alike.
+
+    Raises:
+        UsageError: fewer frames than a measurement needs.
+        ApplianceError: model, accelerator or source cannot be used.
+    """
+    frames = plans[0].frames
+    if frames < 2 * WARM_UP:
+        raise UsageError(f"--frames {frames}: at least {2 * WARM_UP} are needed")
+    rounds_planned = ROUNDS if frames >= ROUNDS * 4 * WARM_UP else 1
+    per_round = frames // rounds_planned + WARM_UP
     environment = Environment()
-    rounds = []
+    rounds: list[list[_Round]] = [[] for _ in plans]
     for number in range(rounds_planned):
-        progress(number, rounds_planned)
-        rounds.append(_one_round(plan, environment, per_round))
-    progress(rounds_planned, rounds_planned)
-    return _summary(plan, rounds)
+        for place, plan in enumerate(plans):
+            progress(number * len(plans) + place, rounds_planned * len(plans))
+            rounds[place].append(_one_round(plan, environment, per_round))
+    progress(rounds_planned * len(plans), rounds_planned * len(plans))
+    return [_summary(plan, its) for plan, its in zip(plans, rounds, strict=True)]
 
 
 def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round:
@@ -110,13 +127,14 @@ def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round
         make_source=lambda camera, size: _source(plan, environment, camera, size, frames),
     )
     lane = runtime.pipeline.lanes[0]
-    began = time.process_time()
+    began = cpu_seconds()
     runtime.pipeline.start()
     waiter = threading.Event()
     while not runtime.pipeline.finished():
         runtime.pipeline.check()
         waiter.wait(_POLL_SECONDS)
-    cpu_seconds = time.process_time() - began
+    used_seconds = cpu_seconds() - began
+    memory_mib = peak_memory_mib()
     counts = lane.ledger.counts()
     runtime.pipeline.check()
     runtime.pipeline.stop()
@@ -133,7 +151,8 @@ def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round
         inference_only_fps=_inference_only(plan.settings, len(times)),
         times=times,
         counts=counts,
-        cpu_seconds=cpu_seconds,
+        cpu_seconds=used_seconds,
+        memory_mib=memory_mib,
     )
 
 
@@ -242,7 +261,7 @@ def _summary(plan: BenchPlan, rounds: list[_Round]) -> dict[str, Any]:
         },
         "latency_ms": _spread_ms(latencies),
         "cpu_seconds_per_frame": round(sum(one.cpu_seconds for one in rounds) / processed, 6),
-        "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "rss_mib": round(max(one.memory_mib for one in rounds), 1),
         "model": chosen.model.id,
         "accelerator": chosen.accelerator.name,
         "workers": chosen.layout.workers,

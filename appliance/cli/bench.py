@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.bench.compare import compare
 from appliance.bench.measure import BenchPlan, measure
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.config import Camera, Settings
@@ -33,17 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=defaults.height, help="of a synthetic source")
     parser.add_argument("--workers", type=int, default=0, metavar="N")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--compare", metavar="A,B,...", help="several accelerators in one run, taking turns"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print."""
     plan = BenchPlan(_settings(options), options.frames, options.preload, options.rate)
-    figures = measure(plan, _progress())
+    if options.compare:
+        names = tuple(name.strip() for name in options.compare.split(","))
+        figures, show = compare(plan, names, _progress()), render_comparison
+    else:
+        figures, show = measure(plan, _progress()), render
     if options.json:
         print_json(figures)
     else:
-        print(render(figures))
+        print(show(figures))
     return 0
 
 
@@ -91,6 +99,20 @@ def _progress() -> Callable[[int, int], None]:
             bar.stop()
 
     return show
+
+
+def render_comparison(figures: dict[str, Any]) -> str:
+    """Return a comparison as a table for a person."""
+    lines = [f"{'':<12}{'FPS e2e':>9}{'FPS alone':>11}{'p99 ms':>8}{'CPU ms':>8}{'MiB':>6}  right"]
+    for row in figures["compare"]:
+        right = {True: "yes", False: "NO", None: "?"}[row["right"]]
+        lines.append(
+            f"{row['accelerator']:<12}{row['e2e_fps']:9.1f}{row['inference_only_fps']:11.1f}"
+            f"{row['latency_ms']['p99']:8.1f}{row['cpu_seconds_per_frame'] * 1000:8.1f}"
+            f"{row['rss_mib']:6.0f}  {right}: {row['model']} {row['parity']}"
+        )
+    lines += ["", f"auto takes: {figures['auto']}"]
+    return "\n".join(lines)
 
 
 def render(figures: dict[str, Any]) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.app import Environment, device_of
+from appliance.app import device_of
 from appliance.cli.common import handle_signals
 from appliance.cli.view import ApplianceView
 from appliance.config import Camera, Settings
 from appliance.config.settings import Metrics, Mqtt, Telemetry
 from appliance.daemon import Daemon
 from appliance.demo_broker import DemoBroker, start_broker
+from appliance.environment import Environment
 from appliance.service import ServiceManager
 from appliance.sinks.memory import MemorySink
 from appliance.supervisor import Requests

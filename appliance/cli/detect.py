@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.app import Environment, select
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.clock import NS_PER_MS, SystemClock
 from appliance.config import Settings
 from appliance.config.settings import Model as ModelSettings
+from appliance.detectors import select
+from appliance.environment import Environment
 from appliance.errors import BadInputError, FrameError, MediaError, UsageError
 from appliance.preprocess import Preprocessor, View, boxes_to_source
 from appliance.reporter import to_box

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.app import Environment, make_selector
 from appliance.cli.common import add_config_arguments, load_settings, print_json
+from appliance.detectors import make_selector
+from appliance.environment import Environment
 from appliance.errors import UsageError
 
 if TYPE_CHECKING:

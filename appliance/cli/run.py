@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from appliance.app import Environment, device_of
+from appliance.app import device_of
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
 from appliance.daemon import Daemon
+from appliance.environment import Environment
 from appliance.service import InstanceLock, ServiceManager
 from appliance.supervisor import Requests
 

@@ -93,8 +93,8 @@ class Selector:
             return self._explicit(name, model_name)
         return self._best(model_name, aim)
 
-    def prove(self, name: str, model_name: str) -> Selection:
-        """Return an accelerator with its proof, whatever the proof says.
+    def prove(self, name: str, model_name: str) -> Proof:
+        """Return the proof of an accelerator, whatever it says.
 
         Raises:
             AcceleratorUnavailableError: it is not there.
@@ -103,7 +103,7 @@ class Selector:
         accelerator = self._registry.available(name, self._machine)
         finding = self._registry.probe(name, self._machine)
         model = self._catalogue.load(model_name, accelerator.target)
-        return self._proved(accelerator, finding, model)
+        return self._proof(finding, accelerator, model, self._layout_of(accelerator))
 
     def survey(self, model_name: str, aim: Aim = "throughput") -> Survey:
         """Say what is there and what ``auto`` would take, proving nothing: kept proofs count."""
@@ -161,21 +161,26 @@ class Selector:
             raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
 
     def _explicit(self, name: str, model_name: str) -> Selection:
-        selection = self.prove(name, model_name)
-        proof = selection.proof
-        if proof is not None and proof.right is False:
+        accelerator = self._registry.available(name, self._machine)
+        finding = self._registry.probe(name, self._machine)
+        model = self._catalogue.load(model_name, accelerator.target)
+        layout = self._layout_of(accelerator)
+        if name == REFERENCE:  # the one that others are compared with
+            return Selection(accelerator, model, layout, (finding,), None)
+        proof = self._proof(finding, accelerator, model, layout)
+        if proof.right is False:
             raise AcceleratorUnavailableError(f"accelerator {name}: refused: {proof.reason}")
-        return selection
+        return Selection(accelerator, model, layout, (_noted(finding, proof),), proof)
 
     def _best(self, model_name: str, aim: Aim) -> Selection:
         candidates, findings, error = self._candidates(model_name)
         if len(candidates) > 1:
             judged = []
             for one in candidates:
-                name = one.accelerator.name
-                proved = self._proved(one.accelerator, findings[name], one.model, timed=True)
-                findings[name] = proved.findings[0]
-                judged.append(proved)
+                finding = findings[one.accelerator.name]
+                proof = self._proof(finding, one.accelerator, one.model, one.layout)
+                findings[finding.name] = _noted(finding, proof)
+                judged.append(replace(one, proof=proof))
             candidates = _ranked(judged, aim)
         if not candidates:
             if error is not None:
@@ -207,12 +212,10 @@ class Selector:
             candidates.append(Selection(accelerator, model, layout, (), None))
         return candidates, findings, error
 
-    def _proved(
-        self, accelerator: Accelerator, finding: Finding, model: Model, *, timed: bool = False
-    ) -> Selection:
-        layout = self._layout_of(accelerator)
-        if accelerator.name == REFERENCE and not timed:
-            return Selection(accelerator, model, layout, (finding,), None)
+    def _proof(
+        self, finding: Finding, accelerator: Accelerator, model: Model, layout: Layout
+    ) -> Proof:
+        """Return the kept proof, or a new one."""
         key = proof_key(finding, model, layout)
         proof = self._store.get(key)
         if proof is None:
@@ -220,8 +223,7 @@ class Selector:
             proof = self._prover.prove(accelerator, model, self._twin(model), layout)
             if proof.right is not False:  # a failure may have been a loose cable: try it again
                 self._store.keep(key, proof)
-        noted = _noted(finding, proof)
-        return Selection(accelerator, model, layout, (noted,), proof)
+        return proof
 
     def _twin(self, model: Model) -> Model | None:
         return self._catalogue.reference(model, self._registry.get(REFERENCE).target)

@@ -1,0 +1,48 @@
+"""What surrounds the process: variables, the machine's files, time, the known accelerators."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import REGISTRY
+from appliance.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from appliance.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What surrounds the process; replaced in tests.
+
+    Attributes:
+        variables: environment variables.
+        root: where /sys, /proc and /etc are.
+        clock: all time.
+        accelerators: name to ``module:class``.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    root: Path = Path("/")
+    clock: Clock = field(default_factory=SystemClock)
+    accelerators: Mapping[str, str] = field(default_factory=lambda: REGISTRY)
+
+    def runtime_folder(self) -> Path:
+        """Return the folder for what lives until the next boot (systemd's, or the user's)."""
+        given = self.variables.get("RUNTIME_DIRECTORY")
+        if given:
+            return Path(given.split(":")[0])
+        user = self.variables.get("XDG_RUNTIME_DIR")
+        return Path(user, "appliance") if user else Path(f"/tmp/appliance-{os.getuid()}")  # noqa: S108
+
+    def state_folder(self) -> Path:
+        """Return the folder for what survives a power cut."""
+        given = self.variables.get("STATE_DIRECTORY")
+        if given:
+            return Path(given.split(":")[0])
+        return Path.home() / ".local/state/appliance"

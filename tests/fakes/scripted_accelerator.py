@@ -1,0 +1,49 @@
+"""An accelerator for tests whose device is a folder: see ``scripted_engine``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+
+if TYPE_CHECKING:
+    from appliance.accelerators import Machine
+    from appliance.models import Model
+
+ENGINE = Path(__file__).with_name("scripted_engine.py")
+PATHS = {
+    "cpu": "appliance.accelerators.cpu:CpuAccelerator",
+    "scripted": "tests.fakes.scripted_accelerator:ScriptedAccelerator",
+}
+
+
+class ScriptedAccelerator:
+    name = "scripted"
+    target = Target("scripted", frozenset({"tflite"}))
+    max_detectors = 2
+    about = About("Scripted", "a folder", "nothing", "tested")
+
+    def __init__(self, options: Options) -> None:
+        self._control = Path(options.device)
+
+    def probe(self, machine: Machine) -> Finding:
+        if (self._control / "unplugged").exists():
+            return Finding(self.name, found=False, detail="not plugged in")
+        version = self._control / "version"
+        runtime = f"scripted {version.read_text() if version.exists() else '1'}"
+        return Finding(self.name, True, "here", ("scripted device",), runtime)
+
+    def open(self, model: Model, *, threads: int) -> IsolatedDetector:
+        spec = EngineSpec(
+            accelerator=self.name,
+            module=str(ENGINE),
+            engine="ScriptedEngine",
+            options={"control": str(self._control)},
+            promises="NPU",
+            open_seconds=20,
+            infer_seconds=1,
+            lost_hint="plug it in",
+        )
+        return IsolatedDetector(spec, model, threads=threads)

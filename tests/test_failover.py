@@ -1,0 +1,166 @@
+"""Unplug the accelerator of a running unit, and plug it in again; watch from the broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator, Metrics, Mqtt, Telemetry
+from appliance.daemon import Daemon
+from appliance.errors import AcceleratorUnavailableError, ApplianceError
+from appliance.service import ServiceManager
+from appliance.supervisor import Requests
+from tests.fakes.scripted_accelerator import PATHS
+from tests.helpers import Subscriber, environment, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.demo_broker import DemoBroker
+
+RETRY_SECONDS = 1.0
+PROOF_SECONDS = 6.0
+"""Opening, proving and timing on a busy machine; the retry itself is due after RETRY_SECONDS."""
+
+
+class Unit:
+    def __init__(self, settings: Settings, folder: Path, subscriber: Subscriber) -> None:
+        self.seen = subscriber
+        self.failure: BaseException | None = None
+        self._requests = Requests()
+        surroundings = replace(environment(folder), accelerators=PATHS)
+        surroundings = replace(
+            surroundings, variables={**surroundings.variables, "STATE_DIRECTORY": str(folder)}
+        )
+        self._daemon = Daemon(lambda: settings, surroundings, self._requests, ServiceManager({}))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._daemon.run()
+        except ApplianceError as error:
+            self.failure = error
+
+    def running_on(self) -> str:
+        detections = self.seen.of("front/detections")
+        return detections[-1]["accelerator"] if detections else ""
+
+    def alerts(self) -> list[tuple[str, str]]:
+        return [(one["kind"], one["running"]) for one in self.seen.of("alerts")]
+
+    def stop(self) -> None:
+        self._requests.ask_stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settings:
+    choice = {"name": "scripted", "device": str(control), "retry_seconds": RETRY_SECONDS}
+    return Settings(
+        device="unit-1",
+        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
+        accelerator=Accelerator(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
+        metrics=Metrics(window_seconds=1),
+        telemetry=Telemetry(interval_seconds=1),
+        camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
+    )
+
+
+@contextmanager
+def unit(broker: DemoBroker, tmp_path: Path, **accelerator: object) -> Iterator[tuple[Unit, Path]]:
+    control = tmp_path / "device"
+    control.mkdir(exist_ok=True)
+    subscriber = Subscriber(broker.port)
+    running = Unit(settings(broker, control, **accelerator), tmp_path, subscriber)
+    try:
+        yield running, control
+    finally:
+        running.stop()
+        subscriber.close()
+
+
+def test_unplugged_and_back(broker: DemoBroker, tmp_path: Path) -> None:
+    with unit(broker, tmp_path) as (running, control):
+        wait_for(lambda: running.running_on() == "scripted", 20)
+        (control / "unplugged").touch()
+        gone = time.monotonic()
+        wait_for(lambda: running.running_on() == "cpu", 5)
+        assert time.monotonic() - gone < 5
+        wait_for(lambda: running.alerts() == [("failover", "cpu")])
+        (alert,) = running.seen.of("alerts")
+        assert alert["accelerator"] == "scripted"
+        assert "SIGABRT" in alert["reason"]
+        wait_for(lambda: running.seen.of("health")[-1]["state"] == "degraded")
+        assert "running on cpu instead" in running.seen.of("health")[-1]["reasons"][0]
+        wait_for(lambda: running.seen.of("info")[-1]["accelerator"] == "cpu")
+
+        (control / "unplugged").unlink()
+        wait_for(lambda: running.running_on() == "scripted", RETRY_SECONDS + PROOF_SECONDS)
+        wait_for(lambda: running.alerts()[-1] == ("failback", "scripted"))
+        assert running.seen.of("alerts")[-1]["duration_seconds"] > 0
+        wait_for(lambda: running.seen.of("health")[-1]["state"] == "ok")
+        wait_for(lambda: running.seen.of("info")[-1]["accelerator"] == "scripted")
+    assert len({one["boot_id"] for one in running.seen.of("front/detections")}) == 1
+    frames = running.seen.of("front/metrics")[-1]["frames"]
+    dropped = sum(frames["dropped"].values())
+    assert frames["captured"] == frames["processed"] + dropped + frames["in_flight"]
+    assert frames["dropped"].get("detector_error", 0) == 0  # the picture in hand ran on the CPU
+    assert running.failure is None
+
+
+def test_a_hang_fails_over_too(broker: DemoBroker, tmp_path: Path) -> None:
+    with unit(broker, tmp_path) as (running, control):
+        wait_for(lambda: running.running_on() == "scripted", 20)
+        (control / "hang").touch()
+        wait_for(lambda: running.running_on() == "cpu", 5)
+        (control / "unplugged").touch()  # or it would come back and hang again
+    assert running.failure is None
+
+
+def test_away_at_the_start_is_said_and_mended(broker: DemoBroker, tmp_path: Path) -> None:
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device/unplugged").touch()
+    with unit(broker, tmp_path) as (running, control):
+        wait_for(lambda: running.running_on() == "cpu", 20)
+        wait_for(lambda: running.alerts() == [("failover", "cpu")])
+        (control / "unplugged").unlink()
+        wait_for(lambda: running.running_on() == "scripted", RETRY_SECONDS + PROOF_SECONDS)
+
+
+def test_without_a_fallback_the_service_ends(broker: DemoBroker, tmp_path: Path) -> None:
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device/unplugged").touch()
+    with unit(broker, tmp_path, fallback="none") as (running, _):
+        wait_for(lambda: running.failure is not None, 20)
+    assert isinstance(running.failure, AcceleratorUnavailableError)
+
+
+@pytest.mark.parametrize(("told", "why"), [("wrong", "IoU|sees"), ("constant", "sees")])
+def test_a_wrong_answer_is_refused_by_parity(
+    told: str, why: str, broker: DemoBroker, tmp_path: Path
+) -> None:
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device" / told).touch()
+    with unit(broker, tmp_path) as (running, _):
+        wait_for(lambda: running.running_on() == "cpu", 20)
+        wait_for(lambda: bool(running.seen.of("alerts")))
+        reason = running.seen.of("alerts")[0]["reason"]
+    assert "refused" in reason
+    assert any(word in reason for word in why.split("|"))
+
+
+def test_silently_on_the_cpu_is_degraded(broker: DemoBroker, tmp_path: Path) -> None:
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device/on_cpu").touch()
+    with unit(broker, tmp_path) as (running, _):
+        wait_for(lambda: running.running_on() == "scripted", 20)
+        wait_for(lambda: running.seen.of("health")[-1]["state"] == "degraded")
+        assert "it runs on CPU" in running.seen.of("health")[-1]["reasons"][0]
