@@ -39,7 +39,8 @@ _INSTALL = (
     "(https://github.com/feranick/libedgetpu/releases)"
 )
 _MEANINGS = {
-    134: "libedgetpu gave up on its device: unplugged, or power, cable or hub",
+    134: "libedgetpu gave up on its device: unplugged, or power, cable or hub; before the first "
+    "inference also a build for another version of the runtime",
     139: "libedgetpu was built for another version of the runtime: install one of 16.0tf2.18.1 "
     "or later",
 }
