@@ -1,0 +1,269 @@
+"""Vendors' runtimes against stand-ins that follow their documented APIs. No hardware."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class
+from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
+from appliance.models import Catalogue, Model, find_models_folder
+
+if TYPE_CHECKING:
+    from appliance.accelerators import Accelerator, Detector
+    from appliance.values import Pixels
+
+VENDOR = Path(__file__).parent / "fakes/vendor"
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files that the stand-ins take for models; stand-ins can be imported."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"\x01HEF and so on")
+    (folder / "ssdlite_mobilenet_v2.rknn").write_bytes(b"RKNN and so on")
+    monkeypatch.setenv("APPLIANCE_MODELS", str(folder))
+    monkeypatch.syspath_prepend(str(VENDOR))
+    monkeypatch.setenv("PYTHONPATH", str(VENDOR))
+    return folder
+
+
+def load(accelerator: Accelerator, name: str = "auto") -> Model:
+    return Catalogue(find_models_folder()).load(name, accelerator.target)
+
+
+def look(detector: Detector, value: int) -> None:
+    with detector.input() as picture:
+        fill(picture, value)
+    del picture
+    detector.infer()
+
+
+def fill(picture: Pixels, value: int) -> None:
+    picture[:] = value
+
+
+# --- Hailo
+
+
+def test_hailo_flattens_its_lists_by_class(models: Path) -> None:
+    accelerator = Registry().get("hailo")
+    detector = accelerator.open(load(accelerator), threads=1)
+    look(detector, 200)
+    seen = detector.detections(0.5)
+    assert seen.label_ids.tolist() == [17, 1]  # class 16 is a cat, class 0 a person
+    assert seen.scores.tolist() == pytest.approx([0.9, 0.75])
+    assert seen.boxes[1].tolist() == pytest.approx([0.2, 0.1, 0.4, 0.5])
+    assert len(detector.detections(0.3)) == 3
+    assert not detector.degraded
+    look(detector, 0)
+    assert len(detector.detections(0.1)) == 0
+    detector.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("driver", "one version; reinstall them together"),
+        ("busy", "another program holds the chip"),
+    ],
+)
+def test_hailo_says_why_it_cannot_be_opened(
+    told: str, said: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HAILO", told)
+    accelerator = Registry().get("hailo")
+    with pytest.raises(AcceleratorUnavailableError, match=said):
+        accelerator.open(load(accelerator), threads=1)
+
+
+def test_hailo_lost_in_an_inference(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_HAILO", "lost")
+    accelerator = Registry().get("hailo")
+    detector = accelerator.open(load(accelerator), threads=1)
+    with pytest.raises(DetectorLostError, match="HAILO_COMMUNICATION_CLOSED"):
+        look(detector, 1)
+    detector.close()
+
+
+def test_hailo_refuses_a_damaged_model(models: Path) -> None:
+    (models / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"rubbish")
+    accelerator = Registry().get("hailo")
+    with pytest.raises(ModelError, match="HAILO_INVALID_HEF"):
+        accelerator.open(load(accelerator), threads=1)
+
+
+def test_hailo_keeps_the_best_of_too_many() -> None:
+    random = np.random.default_rng(3)
+    by_class = [random.uniform(0, 1, (20, 5)).astype(np.float32) for _ in range(90)]
+    shapes = ((1, MAX_ROWS, 4), (1, MAX_ROWS), (1, MAX_ROWS), (1,))
+    outputs = [np.zeros(shape, np.float32) for shape in shapes]
+    flatten_by_class(by_class, outputs)
+    scores = sorted((float(row[4]) for found in by_class for row in found), reverse=True)
+    assert outputs[2][0].tolist() == pytest.approx(scores[:MAX_ROWS])
+    assert outputs[3].tolist() == [MAX_ROWS]
+
+
+# --- Rockchip
+
+
+def rk3588(tmp_path: Path) -> Machine:
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    (tmp_path / "proc/device-tree/compatible").write_bytes(b"radxa,rock-5b\0rockchip,rk3588\0")
+    return Machine(tmp_path)
+
+
+def test_rknn_decodes_encodings_and_logits(
+    models: Path, tmp_path: Path, default_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from appliance.accelerators.rknn import RknnAccelerator
+
+    log = tmp_path / "init"
+    monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
+    accelerator = RknnAccelerator(Options(device="0_1_2"), rk3588(tmp_path))
+    detector = accelerator.open(load(accelerator), threads=1)
+    assert log.read_text() == "{'core_mask': 7}"
+    look(detector, 9)
+    seen = detector.detections(0.5)
+    assert seen.label_ids.tolist() == [17]
+    assert seen.scores.tolist() == pytest.approx([1 / (1 + np.exp(-4))])
+    assert not detector.degraded
+    detector.close()
+
+
+def test_rknn_names_no_cores_where_there_is_one(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "init"
+    monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
+    accelerator = Registry().get("rknn")
+    accelerator.open(load(accelerator), threads=1).close()
+    assert log.read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "said"),
+    [
+        ("no_driver", AcceleratorUnavailableError, "driver and librknnrt.so of one version"),
+        ("lost", DetectorLostError, "gave no result"),
+    ],
+)
+def test_rknn_failures(
+    told: str, error: type[Exception], said: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_RKNN", told)
+    accelerator = Registry().get("rknn")
+    with pytest.raises(error, match=said):
+        look(accelerator.open(load(accelerator), threads=1), 9)
+
+
+def test_rknn_of_another_toolkit(models: Path) -> None:
+    (models / "ssdlite_mobilenet_v2.rknn").write_bytes(b"other")
+    accelerator = Registry().get("rknn")
+    with pytest.raises(ModelError, match="another chip or toolkit"):
+        accelerator.open(load(accelerator), threads=1)
+
+
+# --- Neural Compute Stick, TensorRT: engines of side interpreters
+
+
+@pytest.fixture
+def onnx_model(models: Path) -> Model:
+    """The description of the ONNX file is enough for stand-ins."""
+    return fake_onnx(models)
+
+
+def fake_onnx(models: Path) -> Model:
+    import dataclasses
+
+    model = Catalogue(find_models_folder()).load("ssdlite-mobilenet-v2-int8")
+    path = models / "ssdlite_mobilenet_v2.onnx"
+    path.write_bytes(b"onnx")
+    head = dataclasses.replace(
+        model.head,  # type: ignore[type-var]
+        boxes="box_encodings:0",
+        scores="class_logits:0",
+        boxes_quantisation=type(model.head.boxes_quantisation)(),  # type: ignore[attr-defined]
+        scores_quantisation=type(model.head.scores_quantisation)(),  # type: ignore[attr-defined]
+    )
+    return dataclasses.replace(
+        model,
+        id="fake",
+        format="onnx",
+        input_kind="float32",
+        input_scale=2 / 255,
+        input_offset=-1.0,
+        path=path,
+        head=head,
+    )
+
+
+def test_ncs_runs_the_old_api(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
+    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    detector = accelerator.open(onnx_model, threads=1)
+    look(detector, 255)
+    seen = detector.detections(0.5)
+    assert seen.label_ids.tolist() == [17]
+    assert not detector.degraded
+    look(detector, 0)
+    assert len(detector.detections(0.1)) == 0
+    detector.close()
+
+
+def test_ncs_without_a_stick(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
+    monkeypatch.setenv("FAKE_NCS", "CPU")
+    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    with pytest.raises(AcceleratorUnavailableError, match="no device MYRIAD, only CPU"):
+        accelerator.open(onnx_model, threads=1)
+
+
+def test_ncs_with_todays_openvino(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.delenv("PYTHONPATH")
+    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    with pytest.raises(AcceleratorUnavailableError, match="inference_engine"):
+        accelerator.open(onnx_model, threads=1)
+
+
+def test_tensorrt_without_a_gpu_calls_itself_degraded() -> None:
+    """The real engine and the real onnxruntime, whose CUDA provider is not there."""
+    pytest.importorskip("onnxruntime")
+    accelerator = Registry().get("tensorrt")
+    try:
+        model = load(accelerator)
+    except ModelError as error:
+        pytest.skip(str(error))
+    detector = accelerator.open(model, threads=1)
+    look(detector, 7)
+    assert "it runs on CPUExecutionProvider" in detector.degraded
+    detector.close()
+
+
+OLD_PYTHONS = [
+    python
+    for name in ("3.6", "3.7", "3.8", "3.9", "3.10")
+    if (python := os.environ.get(f"APPLIANCE_PYTHON_{name.replace('.', '_')}"))
+]
+
+
+@pytest.mark.skipif(not OLD_PYTHONS, reason="APPLIANCE_PYTHON_3_6 and the like name no Python")
+@pytest.mark.parametrize("python", OLD_PYTHONS)
+def test_the_child_runs_under_old_pythons(
+    python: str, onnx_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Side interpreters as they are found beside old vendor runtimes; they need numpy only."""
+    monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
+    accelerator = Registry(Options(interpreters={"ncs": python})).get("ncs")
+    detector = accelerator.open(onnx_model, threads=1)
+    look(detector, 255)
+    assert detector.detections(0.5).label_ids.tolist() == [17]
+    detector.close()
