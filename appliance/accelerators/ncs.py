@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from appliance.models import Model
 
 _STICKS = {"03e7:2150": "NCS1", "03e7:2485": "NCS2", "03e7:f63b": "NCS (booted)"}
-_LAST = {"NCS1": "2020.3", "NCS2": "2022.3", "NCS (booted)": "2022.3 (NCS2) or 2020.3 (NCS1)"}
+_LAST = {
+    "NCS1": "2020.3, for Python 3.8 or older",
+    "NCS2": "2022.3, for Python 3.10 or older",
+    "NCS (booted)": "2022.3 (NCS2, Python up to 3.10) or 2020.3 (NCS1, Python up to 3.8)",
+}
 
 
 class NcsAccelerator:
@@ -54,8 +58,8 @@ class NcsAccelerator:
         problem = self._side.problem
         if not self._side.configured:
             problem = (
-                f"the last OpenVINO for it is {_LAST[title]}, for Python 3.10 or older: install "
-                "that in a side interpreter and name it in accelerator.interpreters.ncs"
+                f"the last OpenVINO for it is {_LAST[title]}: install that in a side interpreter "
+                "and name it in accelerator.interpreters.ncs"
             )
         if problem:
             detail = f"{devices[0]} is there but {problem}"

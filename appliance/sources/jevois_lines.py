@@ -32,13 +32,13 @@ def parse_line(line: str, height_share: float) -> JeVoisObject | None:
     words = line.split()
     while words and words[0] not in {"N2", "D2", "F2"}:
         words = words[1:]
+    if not words:
+        return None
     try:
         corners = _corners(words)
+        label, score = _identity(words[1])
     except (IndexError, ValueError):
         return None
-    if not corners:
-        return None
-    label, score = _identity(words[1])
     tall = FULL * height_share
     xs = [(x / FULL + 1) / 2 for x, _ in corners]
     ys = [(y / tall + 1) / 2 for _, y in corners]
@@ -46,8 +46,6 @@ def parse_line(line: str, height_share: float) -> JeVoisObject | None:
 
 
 def _corners(words: list[str]) -> list[tuple[float, float]]:
-    if not words:
-        return []
     if words[0] == "N2":
         x, y, width, height = (float(word) for word in words[2:6])
         return [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)]

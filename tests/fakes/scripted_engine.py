@@ -1,7 +1,7 @@
 """An engine that computes on the CPU what an accelerator would, and misbehaves when told.
 
 ``options["control"]`` is a folder; a file in it with one of these names does what it says:
-unplugged, hang, wrong, constant, on_cpu, crash_open, refuse_frame.
+unplugged, hang, slow, wrong, constant, on_cpu, crash_open, refuse_frame.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class ScriptedEngine:
             os.abort()
         if self._told("hang"):
             time.sleep(600)
+        if self._told("slow"):
+            time.sleep(0.2)
         if self._told("refuse_frame"):
             raise RefusedError("failed", "not this one")
         if self._told("constant"):

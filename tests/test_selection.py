@@ -1,0 +1,228 @@
+"""Choosing: proofs on golden pictures, kept by model, runtime and device; the best is taken."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.accelerators import Machine, Options, Registry
+from appliance.clock import SystemClock
+from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
+from appliance.models import Catalogue, find_models_folder
+from appliance.selection import Layout, Proof, ProofStore, Selector
+from appliance.selection.parity import differences, iou, misses
+from appliance.selection.proof import GOLDEN_SECONDS, Prover, golden_picture
+from appliance.sources.scene import TrueBox
+from tests.fakes.scripted_accelerator import PATHS
+from tests.helpers import seen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.selection import Selection
+
+
+class Bench:
+    """A machine with a CPU and the scripted accelerator, whose folder is ``control``."""
+
+    def __init__(self, folder: Path, paths: dict[str, str] = PATHS) -> None:
+        self.control = folder / "device"
+        self.control.mkdir(exist_ok=True)
+        self.file = folder / "accelerators.json"
+        self._paths = paths
+
+    def selector(self) -> Selector:
+        return Selector(
+            Registry(Options(device=str(self.control)), self._paths),
+            Catalogue(find_models_folder()),
+            Machine(),
+            store=ProofStore(self.file),
+            clock=SystemClock(),
+            layout_of=lambda _accelerator: Layout(1, 1),
+        )
+
+    def auto(self) -> Selection:
+        return self.selector().select("auto", "auto")
+
+    def kept(self) -> list[Proof]:
+        return list(msgspec.json.decode(self.file.read_bytes(), type=dict[str, Proof]).values())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def detail(selection: Selection, name: str) -> str:
+    return next(one.detail for one in selection.findings if one.name == name)
+
+
+def test_auto_takes_the_fastest_that_is_right(bench: Bench) -> None:
+    chosen = bench.auto()
+    best = max(bench.kept(), key=lambda proof: proof.fps)
+    assert chosen.accelerator.name == best.accelerator
+    assert {proof.accelerator for proof in bench.kept()} == {"cpu", "scripted"}
+    assert all(proof.right for proof in bench.kept())
+
+
+def test_a_slow_one_is_not_taken(bench: Bench) -> None:
+    (bench.control / "slow").touch()
+    chosen = bench.auto()
+    assert chosen.accelerator.name == "cpu"
+    assert "inferences/s" in detail(chosen, "scripted")
+
+
+@pytest.mark.parametrize("told", ["wrong", "constant", "crash_open", "refuse_frame", "hang"])
+def test_one_that_fails_its_proof_is_refused_and_said(told: str, bench: Bench) -> None:
+    (bench.control / told).touch()
+    chosen = bench.auto()
+    assert chosen.accelerator.name == "cpu"
+    assert "refused" in detail(chosen, "scripted")
+    assert [proof.accelerator for proof in bench.kept()] == ["cpu"]  # failures are tried again
+    with pytest.raises(AcceleratorUnavailableError, match="refused"):
+        bench.selector().select("scripted", "auto")
+
+
+def test_one_that_runs_on_the_cpu_is_not_taken_by_auto(bench: Bench) -> None:
+    (bench.control / "on_cpu").touch()
+    assert bench.auto().accelerator.name == "cpu"
+    explicit = bench.selector().select("scripted", "auto")
+    assert explicit.proof is not None
+    assert explicit.proof.degraded
+
+
+def test_a_kept_proof_spares_the_next_start(bench: Bench) -> None:
+    bench.auto()
+    (bench.control / "wrong").touch()  # would be found out, if it were proved again
+    kept = bench.selector().select("scripted", "auto")
+    assert kept.proof is not None
+    assert kept.proof.right
+
+
+def test_another_runtime_version_is_proved_anew(bench: Bench) -> None:
+    bench.auto()
+    (bench.control / "wrong").touch()
+    (bench.control / "version").write_text("2")
+    with pytest.raises(AcceleratorUnavailableError, match="refused"):
+        bench.selector().select("scripted", "auto")
+
+
+def test_what_came_back_is_proved_whatever_is_kept(bench: Bench) -> None:
+    bench.auto()
+    bench.selector().confirm("scripted", "auto")
+    (bench.control / "wrong").touch()
+    with pytest.raises(AcceleratorUnavailableError):
+        bench.selector().confirm("scripted", "auto")
+
+
+def test_a_survey_proves_nothing(bench: Bench) -> None:
+    survey = bench.selector().survey("auto")
+    assert survey.best is None
+    assert "--prove" in survey.why
+    assert not bench.file.exists()
+    taken = bench.auto().accelerator.name
+    assert bench.selector().survey("auto").best == taken
+
+
+def test_alone_the_cpu_needs_no_proof(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"cpu": PATHS["cpu"]})
+    assert bench.auto().accelerator.name == "cpu"
+    assert not bench.file.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1}', b"\xff"])
+def test_a_damaged_file_costs_new_proofs_only(content: bytes, bench: Bench) -> None:
+    bench.file.write_bytes(content)
+    assert bench.auto().accelerator.name in {"cpu", "scripted"}
+    assert json.loads(bench.file.read_text())
+
+
+def test_a_folder_that_cannot_be_written_costs_new_proofs_only(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = ProofStore(tmp_path / "file" / "accelerators.json")
+    proof = Proof(accelerator="x", model_id="m", right=True, reason="")
+    store.keep("k", proof)
+    assert store.get("k") == proof
+
+
+def test_unknown_names_and_models(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="known: auto, cpu, scripted"):
+        bench.selector().select("warp", "auto")
+    with pytest.raises(ModelError, match="not in the catalogue"):
+        bench.selector().select("auto", "yolo")
+
+
+def test_other_weights_are_held_against_the_truth(data: Path) -> None:
+    """Stand-in models have no twin: what is in the picture decides."""
+    catalogue = Catalogue(find_models_folder())
+    cpu = Registry().get("cpu")
+    model = catalogue.load(
+        str(data / "models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"), cpu.target
+    )
+    proof = Prover(cpu, SystemClock()).prove(cpu, model, None, Layout(1, 1))
+    assert proof.right
+    assert proof.reason == "sees what is in the golden pictures"
+
+
+# --- parity
+
+CAT = (0.1, 0.1, 0.5, 0.5, 0.9, 17)
+
+
+def test_the_golden_pictures_differ_and_hold_known_objects() -> None:
+    pictures = [golden_picture(seconds) for seconds in GOLDEN_SECONDS]
+    assert not np.array_equal(pictures[0][0], pictures[1][0])
+    assert all({"cat", "person"} <= {one.label for one in truth} for _, truth in pictures)
+
+
+@pytest.mark.parametrize(
+    ("got", "says"),
+    [
+        ((), "the reference sees label 17"),
+        (((0.1, 0.1, 0.5, 0.5, 0.9, 18),), "the reference sees label 17"),
+        (((0.1, 0.1, 0.5, 0.4, 0.9, 17),), "IoU 0.75"),
+        (((0.1, 0.1, 0.5, 0.5, 0.7, 17),), "another score"),
+        ((CAT, (0.6, 0.6, 0.9, 0.9, 0.9, 1)), "the reference does not"),
+    ],
+)
+def test_differences_are_named(got: tuple[tuple[float, ...], ...], says: str) -> None:
+    assert says in differences(seen(*got), seen(CAT))  # type: ignore[arg-type]
+
+
+def test_weak_detections_may_come_and_go() -> None:
+    assert not differences(seen(CAT, (0.6, 0.6, 0.9, 0.9, 0.55, 1)), seen(CAT))
+    assert not differences(seen(CAT), seen(CAT, (0.6, 0.6, 0.9, 0.9, 0.55, 1)))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0.5, 1), st.floats(0.5, 1),
+            st.floats(0, 1), st.integers(1, 90),
+        ),
+        max_size=5,
+        unique_by=lambda row: row[5],
+    )
+)  # fmt: skip
+def test_everything_agrees_with_itself(rows: list[tuple[float, ...]]) -> None:
+    one = seen(*rows)  # type: ignore[arg-type]
+    assert not differences(one, one)
+
+
+def test_the_truth_must_be_half_found() -> None:
+    truth = (TrueBox("cat", 0.1, 0.1, 0.4, 0.4), TrueBox("person", 0.6, 0.6, 0.3, 0.3))
+    assert not misses(seen(CAT), ("cat",), truth)
+    assert "sees dog where cat, person are" in misses(seen(CAT), ("dog",), truth)
+    assert "sees nothing" in misses(seen(), (), truth)
+
+
+def test_overlap() -> None:
+    boxes = np.asarray([[0, 0, 1, 1], [0, 0, 0.5, 1], [2, 2, 3, 3]], np.float32)
+    box = np.asarray([0, 0, 1, 1], np.float32)
+    assert iou(boxes, box).tolist() == pytest.approx([1, 0.5, 0])

@@ -1,0 +1,380 @@
+"""Cameras that detect by themselves: JeVois over a pseudo-terminal, IMX500 by contract."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import tty
+import types
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.clock import ManualClock
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator
+from appliance.detectors import detects_by_itself
+from appliance.errors import (
+    ConfigError,
+    NotInferredError,
+    SourceLostError,
+    SourceUnavailableError,
+)
+from appliance.sources.jevois_lines import parse_line
+from appliance.values import ClockOrigin
+from tests.helpers import Subscriber, source, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.demo_broker import DemoBroker
+
+# --- JeVois: lines
+
+
+@pytest.mark.parametrize(
+    ("line", "label", "score", "box"),
+    [
+        ("N2 dog 0 0 1000 750", "dog", 1.0, (0.25, 0.25, 0.75, 0.75)),
+        ("N2 dog:90.5 -1000 -750 0 0", "dog", 0.905, (0, 0, 0, 0)),
+        (
+            "D2 traffic_light:50 -500 -375 500 -375 500 375 -500 375 bus:10.0",
+            "traffic light",
+            0.5,
+            (0.25, 0.25, 0.75, 0.75),
+        ),
+        ("F2 cup 3 0 -750 1000 750 -1000 750", "cup", 1.0, (0, 0, 1, 1)),
+        ("00:01:02.345 N2 cat:100 500 0 500 750", "cat", 1.0, (0.625, 0.25, 0.875, 0.75)),
+    ],
+)
+def test_a_message_is_an_object(
+    line: str, label: str, score: float, box: tuple[float, ...]
+) -> None:
+    found = parse_line(line, 480 / 640)
+    assert found is not None
+    assert found.label == label
+    assert found.score == pytest.approx(score)
+    assert found.box == pytest.approx(box)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "INF ready", "ERR no such module", "T2 10 20", "N2", "N2 dog 1 2 3", "N2 dog a b c d",
+     "D2 dog 1 2 3 4", "F2 dog 9 1 2", "F2 dog x 1 2", "N2 dog:x 1 2 3 4", "DO cat:90"],
+)  # fmt: skip
+def test_other_lines_are_no_objects(line: str) -> None:
+    assert parse_line(line, 0.75) is None
+
+
+@given(st.text(max_size=80))
+def test_no_line_breaks_the_parser(line: str) -> None:
+    parse_line(line, 0.75)
+    parse_line(f"D2 {line}", 0.75)
+    parse_line(f"F2 cat {line}", 0.75)
+
+
+def test_the_taller_picture_has_the_longer_axis() -> None:
+    found = parse_line("N2 dog 0 0 2000 1600", 1024 / 1280)
+    assert found is not None
+    assert found.box == pytest.approx((0, 0, 1, 1))
+
+
+# --- JeVois: the port
+
+
+class JeVois:
+    """The camera's end of the port: answers what it is told, speaks when asked."""
+
+    def __init__(self) -> None:
+        self.fd, peer = os.openpty()
+        tty.setraw(peer)
+        self.port = os.ttyname(peer)
+        self._peer = peer
+        self.heard = b""
+
+    def say(self, *lines: str) -> None:
+        os.write(self.fd, "".join(f"{line}\r\n" for line in lines).encode())
+
+    def hear(self, text: str) -> None:
+        def arrived() -> bool:
+            os.set_blocking(self.fd, False)
+            try:
+                self.heard += os.read(self.fd, 4096)
+            except BlockingIOError:
+                pass
+            finally:
+                os.set_blocking(self.fd, True)
+            return text.encode() in self.heard
+
+        wait_for(arrived, 5, f"the camera to be told {text!r}")
+
+    def close(self) -> None:
+        for fd in (self.fd, self._peer):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+@pytest.fixture
+def jevois() -> Iterator[JeVois]:
+    camera = JeVois()
+    yield camera
+    camera.close()
+
+
+def test_pictures_are_what_lies_between_the_marks(jevois: JeVois) -> None:
+    camera = source(f"jevois:{jevois.port}", width=640, height=480)
+    camera.open()
+    jevois.hear("setpar sermark Both\n")
+    jevois.say(
+        "INF: half a picture before we came", "N2 ghost 0 0 10 10", "MARK STOP",
+        "MARK START", "N2 dog:80 0 0 1000 750", "junk", "N2 cat:60 0 0 10 10", "MARK STOP",
+        "MARK START", "MARK STOP",
+    )  # fmt: skip
+    first, second = camera.read(), camera.read()
+    assert first is not None
+    assert second is not None
+    assert first.seen is not None
+    assert second.seen is not None
+    assert first.seen.names == ("dog", "cat")
+    assert first.seen.scores.tolist() == pytest.approx([0.8, 0.6])
+    assert first.seen.accelerator == "jevois"
+    assert second.seen.names == ()  # processed, and nothing was there
+    assert (first.seq, second.seq) == (0, 1)
+    camera.close()
+
+
+def test_the_stream_is_started_and_stopped(jevois: JeVois) -> None:
+    mapping = "YUYV 640 480 20.0 JeVois DarknetYOLO"
+    camera = source(f"jevois:{jevois.port}", options={"mapping": mapping})
+    camera.open()
+    jevois.hear(f"setmapping2 {mapping}\nstreamon\n")
+    camera.close()
+    jevois.hear("streamoff\n")
+
+
+def test_silence_and_absence_are_losses(
+    jevois: JeVois, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("appliance.sources.jevois.SILENCE_SECONDS", 0.1)
+    camera = source(f"jevois:{jevois.port}")
+    camera.open()
+    with pytest.raises(SourceLostError, match=r"says nothing.*while it streams"):
+        camera.read()
+    jevois.close()
+    with pytest.raises(SourceLostError, match="is gone"):
+        camera.read()
+    camera.close()
+    with pytest.raises(SourceUnavailableError, match="dialout"):
+        source(f"jevois:{tmp_path}/none").open()
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceUnavailableError, match="cannot be opened"):
+        source(f"jevois:{tmp_path}/file").open()
+
+
+# --- IMX500
+
+
+class Intrinsics:
+    labels = ("person", "-", "cat")
+    bbox_normalization = True
+    bbox_order = "xy"
+    ignore_dash_labels = False
+
+
+class FakeImx500:
+    """Follows picamera2.devices.IMX500: get_outputs, convert_inference_coords, intrinsics."""
+
+    made: tuple[str, ...] = ()
+    as_tuple = False
+
+    def __init__(self, network_file: str) -> None:
+        type(self).made = (network_file,)
+        self.camera_num = 0
+        self.network_intrinsics = Intrinsics()
+
+    def get_outputs(self, metadata: dict[str, Any], *, add_batch: bool) -> list[Any] | None:
+        flat = metadata.get("CnnOutputTensor")
+        if not flat:
+            return None
+        values = np.asarray(flat, np.float32)
+        n = (len(values) - 1) // 6
+        # Boxes lie column by column: all of the first coordinate, then all of the second, ...
+        parts = [values[: 4 * n].reshape((n, 4), order="F"), values[4 * n : 5 * n],
+                 values[5 * n : 6 * n], values[6 * n :]]  # fmt: skip
+        return [part[None] for part in parts] if add_batch else parts
+
+    def get_input_size(self) -> tuple[int, int]:
+        return (320, 320)
+
+    def convert_inference_coords(self, coords: Any, metadata: Any, camera: Any) -> Any:
+        y0, x0, y1, x1 = coords
+        width, height = camera.camera_configuration()["main"]["size"]
+        box = (x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height)
+        if type(self).as_tuple:
+            return box
+        return types.SimpleNamespace(**dict(zip(("x", "y", "width", "height"), box, strict=True)))
+
+
+class FakeRequest:
+    def __init__(self, metadata: dict[str, Any], size: tuple[int, int]) -> None:
+        self.metadata, self.size, self.released = metadata, size, 0
+
+    def get_metadata(self) -> dict[str, Any]:
+        return self.metadata
+
+    def make_array(self, stream: str) -> Any:
+        return np.zeros((self.size[1], self.size[0], 3), np.uint8)
+
+    def release(self) -> None:
+        self.released += 1
+
+
+class FakeCamera:
+    tensors: tuple[list[float] | None, ...] = ()
+    requests: list[FakeRequest] = []  # noqa: RUF012 - emptied by the fixture
+
+    def __init__(self, number: int) -> None:
+        assert FakeImx500.made, "the network must be loaded before the camera is made"
+        self._left = [None, *type(self).tensors]
+
+    def create_video_configuration(self, **parts: Any) -> dict[str, Any]:
+        return parts
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self._configuration = configuration
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self._configuration
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+    def capture_request(self, wait: float) -> FakeRequest:
+        if not self._left:
+            raise TimeoutError
+        tensor = self._left.pop(0)
+        metadata = {"CnnOutputTensor": tensor} if tensor else {}
+        request = FakeRequest(metadata, self._configuration["main"]["size"])
+        FakeCamera.requests.append(request)
+        return request
+
+
+# Two boxes, x0 first and in pixels of 320: x0, x0, y0, y0, x1, x1, y1, y1, scores, classes, count.
+TENSOR = [32.0, 0, 64, 0, 160, 320, 192, 320, 0.9, 0.4, 2, 0, 2]
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    devices = types.ModuleType("picamera2.devices")
+    devices.IMX500 = FakeImx500  # type: ignore[attr-defined]
+    package = types.ModuleType("picamera2")
+    package.Picamera2 = FakeCamera  # type: ignore[attr-defined]
+    package.devices = devices  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", package)
+    monkeypatch.setitem(sys.modules, "picamera2.devices", devices)
+    monkeypatch.setattr(FakeCamera, "requests", [])
+    path = tmp_path / "ssd.rpk"
+    path.write_bytes(b"rpk")
+    return path
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_tensors_become_detections(
+    network: Path, monkeypatch: pytest.MonkeyPatch, *, as_tuple: bool
+) -> None:
+    monkeypatch.setattr(FakeCamera, "tensors", (TENSOR,))
+    monkeypatch.setattr(FakeImx500, "as_tuple", as_tuple)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    frame = camera.read()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.names == ("cat", "person")
+    assert frame.seen.scores.tolist() == pytest.approx([0.9, 0.4])
+    assert frame.seen.boxes[0].tolist() == pytest.approx([0.1, 0.2, 0.5, 0.6])
+    assert frame.seen.boxes[1].tolist() == pytest.approx([0, 0, 1, 1])
+    assert (frame.seen.accelerator, frame.seen.model_id) == ("imx500", "ssd")
+    assert frame.origin is ClockOrigin.READ  # the fake gives no sensor stamp
+    frame.release()
+    camera.close()
+    assert [request.released for request in FakeCamera.requests] == [1, 1]
+
+
+def test_no_tensor_is_not_nothing_seen(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCamera, "tensors", (None, TENSOR))
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    with pytest.raises(NotInferredError):
+        camera.read()
+    assert camera.read() is not None
+    with pytest.raises(SourceLostError):
+        camera.read()
+    assert all(request.released for request in FakeCamera.requests[:2])
+    camera.close()
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnavailableError, match="apt install imx500-all"):
+        source("imx500", options={"network": str(tmp_path / "none.rpk")}).open()
+    (tmp_path / "net.rpk").touch()
+    with pytest.raises(SourceUnavailableError, match="python3-picamera2"):
+        source("imx500", options={"network": str(tmp_path / "net.rpk")}).open()
+
+
+# --- in a unit
+
+
+def test_such_cameras_cannot_be_turned() -> None:
+    with pytest.raises(ConfigError, match="turn the camera"):
+        source("imx500", rotation=180)
+
+
+def test_their_accelerator_needs_their_camera() -> None:
+    settings = Settings(
+        accelerator=Accelerator(name="imx500"), camera=(Camera(source="synthetic"),)
+    )
+    with pytest.raises(ConfigError, match="every camera's source must be imx500, got synthetic"):
+        detects_by_itself(settings)
+
+
+def test_a_unit_passes_their_detections_on(
+    broker: DemoBroker, jevois: JeVois, tmp_path: Path
+) -> None:
+    from appliance.cli import main
+
+    subscriber = Subscriber(broker.port)
+    config = tmp_path / "appliance.toml"
+    config.write_text(
+        f'device = "unit-1"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+        f'[[camera]]\nname = "front"\nsource = "jevois:{jevois.port}"\nwidth = 640\nheight = 480\n'
+    )
+    speaking = threading.Event()
+
+    def speak() -> None:
+        jevois.hear("setpar sermark Both\n")
+        while not speaking.wait(0.05):
+            jevois.say("MARK START", "N2 dog:80 0 0 1000 750", "N2 gnome:70 0 0 10 10", "MARK STOP")
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        assert main(["run", "--config", str(config), "--frames", "5"]) == 0
+    finally:
+        speaking.set()
+        thread.join(10)
+    wait_for(lambda: len(subscriber.of("front/detections")) >= 5)
+    message = subscriber.of("front/detections")[0]
+    subscriber.close()
+    assert message["accelerator"] == "jevois"
+    assert [(one["label"], one["label_id"]) for one in message["detections"]] == [
+        ("dog", 18),
+        ("gnome", 1000),
+    ]
+    assert message["detections"][0]["box"] == {"x": 0.25, "y": 0.25, "w": 0.5, "h": 0.5}
