@@ -5,9 +5,11 @@ Usage: python scripts/generate_docs.py [--check]
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+from appliance.accelerators.reference import accelerators_markdown
 from appliance.config.reference import configuration_markdown, default_toml
 from appliance.mqtt_contract import mqtt_markdown
 
@@ -16,6 +18,10 @@ DOCUMENTS = {
     "config/appliance.toml": default_toml,
     "docs/configuration.md": configuration_markdown,
     "docs/mqtt.md": mqtt_markdown,
+    "docs/accelerators.md": lambda: accelerators_markdown(
+        json.loads((ROOT / "docs/measured_accelerators.json").read_text()),
+        (ROOT / "docs/examples/opencv_dnn.py").read_text(),
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from appliance.accelerators import REGISTRY, Detector, Machine, Registry
 from appliance.cli import main
+from appliance.clock import SystemClock
 from appliance.errors import (
     AcceleratorUnavailableError,
     ApplianceError,
@@ -18,18 +20,24 @@ from appliance.errors import (
     UsageError,
 )
 from appliance.models import Catalogue, Model, find_models_folder
+from appliance.selection import Layout, ProofStore, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
+EXAMPLES = Path(__file__).parent.parent / "docs/examples"
+ALL = {**REGISTRY, "opencv": "opencv_dnn:OpenCvAccelerator"}
+"""The registered ones, and the example of docs/accelerators.md."""
 TESTED = [name for name in REGISTRY if Registry().get(name).about.status == "tested"]
 
 
-@pytest.fixture(params=TESTED)
-def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Detector, Model]]:
-    accelerator = Registry().get(request.param)
+@pytest.fixture(params=[*TESTED, "opencv"])
+def opened(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Detector, Model]]:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    accelerator = Registry(paths=ALL).get(request.param)
     finding = accelerator.probe(Machine())
     if not finding.found:
         pytest.skip(finding.detail)
@@ -111,6 +119,29 @@ def test_a_model_for_something_else_is_refused_before_native_code(
             Registry().get(name).open(default_model, threads=1)
         else:
             catalogue.load(str(default_model.path), target)
+
+
+def test_the_example_is_short() -> None:
+    assert len((EXAMPLES / "opencv_dnn.py").read_text().splitlines()) < 80
+
+
+def test_the_example_sees_what_the_cpu_sees(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    selector = Selector(
+        Registry(paths=ALL),
+        Catalogue(find_models_folder()),
+        Machine(),
+        store=ProofStore(tmp_path / "proofs.json"),
+        clock=SystemClock(),
+        layout_of=lambda _accelerator: Layout(1, 1),
+    )
+    try:
+        proof = selector.prove("opencv", "auto")
+    except ModelError as error:
+        pytest.skip(str(error))
+    assert proof.right, proof.reason
 
 
 def test_an_unknown_accelerator_lists_the_known() -> None:

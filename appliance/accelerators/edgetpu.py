@@ -62,7 +62,7 @@ class EdgeTpuAccelerator:
     about = About(
         title="Google Coral: USB Accelerator, M.2/PCIe, Dev Board, SOM, Mini",
         found_by="USB 1a6e:089a or 18d1:9302; PCI 1ac1:089a with /dev/apex_*",
-        install="libedgetpu1-std 16.0tf2.18.1 or later; udev rule 65-appliance-edgetpu.rules",
+        install="libedgetpu1-std 16.0tf2.18.1 or later; udev rule 65-appliance-accelerators.rules",
         status="contract",
         note="stand-in delegate in CI; kernel driver of the PCIe card fails to build from 6.12 on",
         published_fps={"USB on Pi 3": 17, "USB on Pi 4": 55, "Dev Board": 48},

@@ -216,7 +216,6 @@ class IsolatedDetector:
 
 
 def _reference(spec: EngineSpec) -> dict[str, str]:
-    if spec.module.endswith(".py"):
-        return {"file": spec.module, "name": spec.engine}
+    kind = "file" if spec.module.endswith(".py") else "module"
     root = str(Path(__file__).resolve().parent.parent.parent)
-    return {"module": spec.module, "name": spec.engine, "path": root}
+    return {kind: spec.module, "name": spec.engine, "path": root}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.accelerators.machine import Machine
     from appliance.models import Model
 
-_STICKS = {"03e7:2150": "NCS1", "03e7:2485": "NCS2", "03e7:f63b": "NCS (booted)"}
+STICKS = {"03e7:2150": "NCS1", "03e7:2485": "NCS2", "03e7:f63b": "NCS (booted)"}
 _LAST = {
     "NCS1": "2020.3, for Python 3.8 or older",
     "NCS2": "2022.3, for Python 3.10 or older",
@@ -50,11 +50,11 @@ class NcsAccelerator:
 
     def probe(self, machine: Machine) -> Finding:
         """Look for a stick, and the interpreter that drives it."""
-        sticks = machine.usb(*_STICKS)
+        sticks = machine.usb(*STICKS)
         if not sticks:
             return Finding(self.name, found=False, detail="no Neural Compute Stick on USB")
-        title = _STICKS[sticks[0].ids]
-        devices = tuple(f"{_STICKS[one.ids]} on USB ({one.ids})" for one in sticks)
+        title = STICKS[sticks[0].ids]
+        devices = tuple(f"{STICKS[one.ids]} on USB ({one.ids})" for one in sticks)
         problem = self._side.problem
         if not self._side.configured:
             problem = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import threading
 import time
@@ -118,6 +119,7 @@ def measure_alternately(
 
 
 def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round:
+    gc.collect()  # the last round's frames hang in cycles and would count as this one's memory
     recorder = _Recorder()
     runtime = wire(
         plan.settings,
@@ -138,6 +140,7 @@ def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round
     counts = lane.ledger.counts()
     runtime.pipeline.check()
     runtime.pipeline.stop()
+    runtime.close()
     times = recorder.times[WARM_UP:]
     if len(times) < WARM_UP:
         raise MediaError(

@@ -54,12 +54,12 @@ def _send(control, message):
 
 
 def _load(engine):
+    sys.path.append(engine["path"])
     if engine.get("file"):
         spec = importlib.util.spec_from_file_location("appliance_side_engine", engine["file"])
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     else:
-        sys.path.append(engine["path"])
         module = importlib.import_module(engine["module"])
     return getattr(module, engine["name"])()
 

@@ -1,0 +1,99 @@
+"""The document of all accelerators, made from what each says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.accelerators import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.accelerators import Accelerator
+
+_STATUS = {
+    "tested": "run in CI",
+    "contract": "contract-tested, never on hardware by us",
+    "refused": "refused",
+}
+_INTRODUCTION = """\
+# Accelerators
+
+`appliance probe` lists them all on your machine, with what is missing. `appliance probe --prove`
+runs those that are there on two known pictures, compares what they see with the CPU, and times
+them; `auto` (the default) does the same once, keeps the result until model, runtime or device
+change, and takes the best. A name in `accelerator.name` takes that one: where it is missing the
+unit says so (alert `failover`, health `degraded`), goes on with the CPU and keeps trying, or ends
+if `accelerator.fallback = "none"`. `appliance detect` and `appliance bench` never fall back.
+
+How far each is proved: **run in CI** runs the real runtime on every change; **contract-tested**
+runs our code against a stand-in that follows the vendor's documented interface, because we have no
+such hardware, so expect to report what we got wrong; **refused** is recognised at most.
+
+FPS are for SSD MobileNet v2 at 300x300, inference alone: *published* by the comparison of 2020 that
+this project grew out of (capture and resize not counted), *measured* by
+`{command}` on {machine}; compare them within a column only.
+
+| name | device | how it is found | what to install | models | status | published FPS | measured FPS |
+|---|---|---|---|---|---|---|---|
+"""
+_REST = """
+Parity in that measurement: {parity}
+
+## What happens when one fails
+
+Every runtime but the CPU's lives in a child process. A crash (exit code 139), an abort (134, as
+libedgetpu does when its stick is pulled), an illegal instruction (132) or a hang (no answer within
+4 s) costs the child: the picture in hand runs on the CPU, an alert says why, and every
+`accelerator.retry_seconds` the device is probed, opened and proved again before it is taken back.
+A runtime that quietly runs on the CPU after all is reported as degraded.
+
+## Side interpreters
+
+Some vendors' packages stop at an older Python. Install them there and name it:
+
+    [accelerator.interpreters]
+    rknn = "/opt/rknn/bin/python"
+
+The child in it needs numpy and the vendor's package, nothing of ours. Engines of `onnx`, `tensorrt`
+and `ncs` run from Python 3.6 on, the others from 3.10 on.
+
+## Writing one
+
+One file and one line in `REGISTRY` (`appliance/accelerators/__init__.py`). This one is run by the
+contract tests (`tests/test_accelerator_contract.py`), as yours will be:
+
+```python
+{example}```
+"""
+
+
+def accelerators_markdown(measured: dict[str, Any], example: str) -> str:
+    """Return docs/accelerators.md.
+
+    Args:
+        measured: what ``appliance bench --compare ... --json`` printed, with ``command`` and
+            ``machine`` beside it.
+        example: source of the example accelerator.
+    """
+    registry = Registry()
+    rows = {row["accelerator"]: row for row in measured["compare"]}
+    lines = [_row(registry.get(name), rows.get(name)) for name in registry.names]
+    parity = _listed([f"{name}: {row['parity']}" for name, row in rows.items()])
+    introduction = _INTRODUCTION.format(command=measured["command"], machine=measured["machine"])
+    return introduction + "\n".join(lines) + "\n" + _REST.format(parity=parity, example=example)
+
+
+def _row(one: Accelerator, measured: dict[str, Any] | None) -> str:
+    about = one.about
+    status = _STATUS[about.status] + (f": {about.note}" if about.note else "")
+    published = _listed([f"{board} {fps:g}" for board, fps in about.published_fps.items()])
+    made = "made for it" if one.target.compiled else ""
+    models = f"{_listed(sorted(one.target.formats))} {made}".strip()
+    fps = f"{measured['inference_only_fps']:.0f}" if measured else "-"
+    cells = (f"`{one.name}`", about.title, about.found_by, about.install, models, status)
+    return "| " + " | ".join((*cells, published, fps)) + " |"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) or "-"
