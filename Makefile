@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint docs bench lock clean mosquitto
+.PHONY: models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -49,5 +49,12 @@ lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group build -o requirements/demo.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group dev -o requirements/dev.txt
 
+# Every format of the default model, for the other runtimes; and old Pythons for theirs.
+models:
+	PYTHON=$(PYTHON) sh scripts/build_models.sh
+
+side:
+	sh scripts/side_interpreters.sh
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -20,6 +21,17 @@ from appliance.values import Detections, Floats, Ints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def side_python(folder: str) -> str:
+    """Return the Python of an environment that `make side` or `make models` made, or skip."""
+    python = ROOT / folder / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"{folder} is not here: make side, make models")
+    return str(python)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 15.0, what: str = "") -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from appliance.accelerators import Machine, Registry
 from appliance.cli import main
 from appliance.detectors import load_model
 from appliance.errors import ModelError
+from tests.helpers import side_python
 
 
 def test_seed_and_starter_models_find_the_fruit(data: Path) -> None:
@@ -63,20 +63,14 @@ def test_mean_average_precision_on_coco_samples(
     except ModelError as error:
         pytest.skip(f"not built here: {error}")
     if accelerator == "tensorflow":
-        monkeypatch.setenv("APPLIANCE_ACCELERATOR__INTERPRETERS__TENSORFLOW", tensorflow_python())
+        monkeypatch.setenv(
+            "APPLIANCE_ACCELERATOR__INTERPRETERS__TENSORFLOW", side_python(".venv-models")
+        )
     elif not (finding := Registry().probe(accelerator, Machine())).found:
         pytest.skip(finding.detail)
     assert mean_average_precision(data, accelerator, model) == pytest.approx(
         FLOAT_MAP, abs=tolerance
     )
-
-
-def tensorflow_python() -> str:
-    """The whole framework lives in the interpreter that builds the models (make models)."""
-    python = os.environ.get("APPLIANCE_TENSORFLOW_PYTHON", "")
-    if not python:
-        pytest.skip("APPLIANCE_TENSORFLOW_PYTHON names no Python with tensorflow")
-    return python
 
 
 def mean_average_precision(data: Path, accelerator: str, model: str) -> float:

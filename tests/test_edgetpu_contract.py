@@ -21,6 +21,7 @@ from appliance.errors import (
     DetectorLostError,
     ModelError,
 )
+from tests.helpers import side_python
 
 if TYPE_CHECKING:
     from appliance.accelerators import Detector
@@ -208,6 +209,20 @@ def test_a_delegate_that_takes_an_operator_is_not(
     monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D
     seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
     detector = kind(Options(), library=str(library)).open(seed, threads=1)
+    look(detector)
+    assert not detector.degraded
+    detector.close()
+
+
+def test_the_last_tflite_runtime_takes_a_delegate_too(
+    library: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the vx delegate needs: tflite-runtime 2.14 under Python 3.10."""
+    monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D
+    options = Options(interpreters={"vx": side_python(".side/3.10")})
+    seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
+    detector = VxAccelerator(options, library=str(library)).open(seed, threads=1)
+    assert detector.runtime.startswith("tflite_runtime")
     look(detector)
     assert not detector.degraded
     detector.close()

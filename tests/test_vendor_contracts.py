@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,11 @@ import pytest
 
 from appliance.accelerators import Machine, Options, Registry
 from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class
+from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
+from appliance.selection import Layout, Prover
+from tests.helpers import side_python
 
 if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Detector
@@ -248,22 +250,39 @@ def test_tensorrt_without_a_gpu_calls_itself_degraded() -> None:
     detector.close()
 
 
-OLD_PYTHONS = [
-    python
-    for name in ("3.6", "3.7", "3.8", "3.9", "3.10")
-    if (python := os.environ.get(f"APPLIANCE_PYTHON_{name.replace('.', '_')}"))
-]
-
-
-@pytest.mark.skipif(not OLD_PYTHONS, reason="APPLIANCE_PYTHON_3_6 and the like name no Python")
-@pytest.mark.parametrize("python", OLD_PYTHONS)
+@pytest.mark.parametrize("version", ["3.6", "3.8", "3.10"])
 def test_the_child_runs_under_old_pythons(
-    python: str, onnx_model: Model, monkeypatch: pytest.MonkeyPatch
+    version: str, onnx_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Side interpreters as they are found beside old vendor runtimes; they need numpy only."""
+    python = side_python(f".side/{version}")
     monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
     accelerator = Registry(Options(interpreters={"ncs": python})).get("ncs")
     detector = accelerator.open(onnx_model, threads=1)
     look(detector, 255)
+    assert detector.detections(0.5).label_ids.tolist() == [17]
+    detector.close()
+
+
+def test_the_last_openvino_for_the_sticks_is_right(tmp_path: Path) -> None:
+    """OpenVINO 2022.3 in a side interpreter, with its CPU plugin in the stick's place."""
+    options = Options(device="CPU", interpreters={"ncs": side_python(".side/3.10")})
+    registry, catalogue = Registry(options), Catalogue(find_models_folder())
+    accelerator, cpu = registry.get("ncs"), registry.get("cpu")
+    try:
+        model = catalogue.load("auto", accelerator.target)
+    except ModelError as error:
+        pytest.skip(str(error))
+    twin = catalogue.reference(model, cpu.target)
+    proof = Prover(cpu, SystemClock()).prove(accelerator, model, twin, Layout(1, 1))
+    assert proof.right, proof.reason
+    assert not proof.degraded
+
+
+def test_rknn_in_a_side_interpreter(models: Path) -> None:
+    python = side_python(".side/3.10")
+    accelerator = Registry(Options(interpreters={"rknn": python})).get("rknn")
+    detector = accelerator.open(load(accelerator), threads=1)
+    look(detector, 9)
     assert detector.detections(0.5).label_ids.tolist() == [17]
     detector.close()

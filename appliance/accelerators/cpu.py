@@ -43,7 +43,7 @@ class CpuAccelerator:
         found_by="the Python package; tflite-runtime where only that is installed",
         install="nothing, it comes with the appliance",
         status="tested",
-        note="run in CI; what everything falls back to",
+        note="what everything falls back to",
         published_fps={"Pi 3": 2.6, "Pi 4": 4.7},
     )
 

@@ -35,7 +35,7 @@ class NcnnAccelerator:
         found_by="the Python package",
         install="pip install ncnn",
         status="tested",
-        note="CPU run in CI; Vulkan by the same code, not run by us",
+        note="on the CPU; Vulkan by the same code, not run by us",
         published_fps={"Pi 3": 3.7, "Pi 4": 5.8},
     )
 

@@ -29,7 +29,6 @@ class OnnxAccelerator:
         found_by="the Python package",
         install="pip install onnxruntime",
         status="tested",
-        note="run in CI",
     )
 
     def __init__(self, options: Options) -> None:

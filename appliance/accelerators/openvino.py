@@ -38,7 +38,7 @@ class OpenVinoAccelerator:
         found_by="the Python package; PCI ids 8086:7d1d, ad1d, 643e, b03e (NPU), /dev/dri (GPU)",
         install="pip install openvino; for an NPU intel-level-zero-npu, for a GPU intel-opencl-icd",
         status="tested",
-        note="CPU run in CI; GPU and NPU by the same code, not run by us",
+        note="on the CPU; GPU and NPU by the same code, not run by us",
     )
 
     def __init__(self, options: Options) -> None:

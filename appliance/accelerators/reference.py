@@ -32,9 +32,10 @@ such hardware, so expect to report what we got wrong; **refused** is recognised 
 
 FPS are for SSD MobileNet v2 at 300x300, inference alone: *published* by the comparison of 2020 that
 this project grew out of (capture and resize not counted), *measured* by
-`{command}` on {machine}; compare them within a column only.
+`{command}`
+on {machine}; compare them within a column only.
 
-| name | device | how it is found | what to install | models | status | published FPS | measured FPS |
+| name | device | found by | to install | models | status | published FPS | measured FPS |
 |---|---|---|---|---|---|---|---|
 """
 _REST = """

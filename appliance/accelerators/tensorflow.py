@@ -39,7 +39,7 @@ class TensorFlowAccelerator:
         found_by="the Python package, in ours or in a configured interpreter",
         install="pip install tensorflow-cpu",
         status="tested",
-        note="run in CI; the baseline, never taken by auto unless it wins",
+        note="the baseline of 2019",
     )
 
     def __init__(self, options: Options) -> None:

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Make environments of older Pythons in .side, for the tests of side interpreters. Those that are
+# not on this machine, or cannot be filled, are left out; their tests skip.
+set -eu
+cd "$(dirname "$0")/.."
+
+find_python() {
+    command -v "python$1" && return
+    for one in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+        [ -x "$one" ] && echo "$one" && return
+    done
+    return 1
+}
+
+side() {
+    version=$1
+    shift
+    [ -f ".side/$version/stamp" ] && return
+    python=$(find_python "$version") || { echo "side interpreter $version: not here"; return; }
+    "$python" -m venv ".side/$version"
+    if ".side/$version/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 2>/dev/null; then
+        touch ".side/$version/stamp"
+        echo "side interpreter $version: $*"
+    else
+        rm -rf ".side/$version"
+        echo "side interpreter $version: $* cannot be installed"
+    fi
+}
+
+side 3.6 "numpy<1.20"
+side 3.8 "numpy<1.25"
+# The last OpenVINO with the API that drives the Neural Compute Sticks, the last tflite-runtime.
+side 3.10 "numpy<2" "openvino==2022.3.1" "tflite-runtime==2.14.0"
