@@ -34,3 +34,5 @@ side 3.6 "numpy<1.20"
 side 3.8 "numpy<1.25"
 # The last OpenVINO with the API that drives the Neural Compute Sticks, the last tflite-runtime.
 side 3.10 "numpy<2" "openvino==2022.3.1" "tflite-runtime==2.14.0"
+# The appliance itself where LiteRT has no wheel and only tflite-runtime is left.
+side 3.11 "tflite-runtime==2.14.0" "tflite" "numpy<2" "opencv-python-headless<4.12" msgspec simplejpeg paho-mqtt rich

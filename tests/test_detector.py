@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from appliance.accelerators import Machine, Registry
 from appliance.cli import main
 from appliance.detectors import load_model
 from appliance.errors import ModelError
-from tests.helpers import side_python
+from tests.helpers import ROOT, side_python
 
 
 def test_seed_and_starter_models_find_the_fruit(data: Path) -> None:
@@ -36,6 +37,15 @@ def test_the_default_model_finds_banana_and_apple(data: Path) -> None:
     assert by_label["banana"]["label_id"] == 52
     assert by_label["apple"]["label_id"] == 53
     assert (found["width"], found["height"]) == (3888, 2916)
+
+
+def test_where_only_tflite_runtime_is_installed(data: Path) -> None:
+    command = [side_python(".side/3.11"), "-m", "appliance", "detect", str(data / "fruit.jpg")]
+    done = subprocess.run(
+        [*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    labels = {one["label"] for one in json.loads(done.stdout)["detections"]}
+    assert {"banana", "apple"} <= labels
 
 
 FLOAT_MAP = 0.320

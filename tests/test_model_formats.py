@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.cli import main
 from appliance.errors import ApplianceError, ModelError
 from appliance.models import Catalogue, Vocabulary, find_models_folder
 from appliance.models.model import Labels
@@ -250,3 +251,35 @@ def test_a_vocabulary_keeps_ids() -> None:
     assert words.id_of("gnome") == words.id_of("gnome") == 1000
     assert words.id_of("troll") == 1001
     assert [words.name(i) for i in (2, 1001, 5)] == ["cat", "troll", "class_5"]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "model", "code", "said"),
+    [
+        ("onnx", "seed-mobilenet-v1", 65, "onnx takes onnx"),
+        ("ncnn", "{folder}/cut.param", 65, "damaged or cut"),
+        ("onnx", "{folder}/cut.onnx", 65, "not an ONNX file, or damaged"),
+        ("cpu", "{folder}/model.onnx", 65, "cpu takes tflite"),
+        ("hailo", "auto", 69, "no Hailo on PCIe"),
+        ("warp", "auto", 2, "known: auto, cpu"),
+    ],
+)
+def test_mistakes_end_with_the_right_code(
+    accelerator: str,
+    model: str,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if accelerator in {"onnx", "ncnn"}:
+        pytest.importorskip("onnxruntime" if accelerator == "onnx" else "ncnn")
+    (tmp_path / "cut.param").write_text(PARAM[:40])
+    (tmp_path / "cut.onnx").write_bytes(GOOD[:200])
+    (tmp_path / "model.onnx").write_bytes(GOOD)
+    name = model.format(folder=tmp_path)
+    words = ["detect", "x.jpg", "--accelerator", accelerator, "--model", name]
+    assert main(words) == code
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed

