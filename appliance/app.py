@@ -68,6 +68,7 @@ class Runtime:
     device: str
     selection: Selection
     switch: Switch | None
+    provisional: bool
     pipeline: Pipeline
     reporter: Reporter
     telemetry: Telemetry
@@ -179,7 +180,8 @@ def wire(
     """
     clock = environment.clock
     selector = make_selector(settings, environment)
-    selection, lost_reason = choose(settings, selector)
+    choice = choose(settings, selector)
+    selection = choice.selection
     model, layout = selection.model, selection.layout
     vocabulary = Vocabulary(model.labels)
     device = device_of(settings, environment)
@@ -208,7 +210,7 @@ def wire(
         settings,
         selector,
         selection,
-        lost_reason=lost_reason,
+        lost_reason=choice.lost_reason,
         on_event=reporter.accelerator_event,
         clock=clock,
     )
@@ -229,6 +231,7 @@ def wire(
         device=device,
         selection=selection,
         switch=switch,
+        provisional=choice.provisional,
         pipeline=Pipeline(lanes, workers, exchange, on_change),
         reporter=reporter,
         telemetry=Telemetry.over(environment.root, clock),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance.app import Runtime, Sinks, device_of, make_sinks, wire
 from appliance.broker import broker_address
+from appliance.detectors import prove_in_background
 from appliance.errors import ApplianceError
 from appliance.supervisor import Requests, Supervisor
 
@@ -54,6 +55,7 @@ class Daemon:
         self._filters = filters
         self._max_frames = max_frames
         self._notice = ""
+        self._proving = False
         self.sinks: Sinks | None = None
         self.runtime: Runtime | None = None
 
@@ -75,9 +77,14 @@ class Daemon:
                     notice=self._notice,
                     max_frames=self._max_frames,
                 )
-                if supervisor.run() != "reload":
+                if self.runtime.provisional and not self._proving:
+                    self._proving = True  # once: what fails its proof now is not tried again
+                    prove_in_background(settings, self._environment, self._requests.ask_rewire)
+                outcome = supervisor.run()
+                if outcome == "reload":
+                    settings = self._reload(settings)
+                elif outcome != "rewire":
                     return
-                settings = self._reload(settings)
         finally:
             self.sinks.close()
 
@@ -109,6 +116,7 @@ class Daemon:
         except ApplianceError as error:
             return self._keep(old, error)
         self._notice = ""
+        self._proving = False
         if self.sinks is not None and (new.mqtt, new.jsonl, new.device) != (
             old.mqtt,
             old.jsonl,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import Machine, Options, Registry
 from appliance.accelerators.passthrough import PassThroughDetector
-from appliance.errors import AcceleratorUnavailableError, ConfigError, ModelError
+from appliance.errors import (
+    AcceleratorUnavailableError,
+    ApplianceError,
+    ConfigError,
+    ModelError,
+)
 from appliance.failover import AcceleratorEvent, FailoverDetector, Supply, Switch
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import Layout, ProofStore, Selection, Selector
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AUTO = "auto"
 FALLBACK = "cpu"
 """What goes on when an accelerator is lost: it is in every unit."""
 MAX_WORKERS = 4
@@ -42,7 +51,9 @@ def make_selector(settings: Settings, environment: Environment) -> Selector:
         Registry(options, environment.accelerators),
         Catalogue(find_models_folder()),
         Machine(environment.root),
-        store=ProofStore(environment.state_folder() / "accelerators.json"),
+        store=ProofStore(
+            environment.state_folder() / "accelerators.json", environment.failed_proofs
+        ),
         clock=environment.clock,
         layout_of=lambda accelerator: layout_of(settings, accelerator),
     )
@@ -68,17 +79,58 @@ def layout_of(settings: Settings, accelerator: Accelerator) -> Layout:
     return Layout(min(workers, most), settings.accelerator.threads or 1)
 
 
-def choose(settings: Settings, selector: Selector) -> tuple[Selection, str]:
-    """Return the selection, and why the wanted accelerator is away where the CPU stands in."""
-    wanted = settings.accelerator
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a unit starts with.
+
+    Attributes:
+        selection: accelerator, model and layout.
+        lost_reason: why the wanted accelerator is away, where the CPU stands in for it.
+        provisional: the CPU runs until the others are proved.
+    """
+
+    selection: Selection
+    lost_reason: str = ""
+    provisional: bool = False
+
+
+def choose(settings: Settings, selector: Selector) -> Choice:
+    """Return what to start with, at once: ``auto`` waits for no proof, the CPU runs meanwhile.
+
+    Raises:
+        ApplianceError: the accelerator, or a model for it, is not there.
+    """
+    wanted, model_name = settings.accelerator, settings.model.name
     if detects_by_itself(settings):
-        return selector.select(FALLBACK, settings.model.name), ""
+        return Choice(selector.select(FALLBACK, model_name))
+    if wanted.name == AUTO and selector.survey(model_name, wanted.optimise_for).unproved:
+        with contextlib.suppress(ModelError, AcceleratorUnavailableError):  # no CPU: then wait
+            return Choice(selector.select(FALLBACK, model_name), provisional=True)
     try:
-        return selector.select(wanted.name, settings.model.name, wanted.optimise_for), ""
+        return Choice(selector.select(wanted.name, model_name, wanted.optimise_for))
     except AcceleratorUnavailableError as error:
-        if wanted.fallback == "none" or wanted.name in {"auto", FALLBACK}:
+        if wanted.fallback == "none" or wanted.name in {AUTO, FALLBACK}:
             raise
-        return selector.stand_in(wanted.name, settings.model.name, str(error)), str(error)
+        reason = str(error)
+        return Choice(selector.stand_in(wanted.name, model_name, reason), lost_reason=reason)
+
+
+def prove_in_background(
+    settings: Settings, environment: Environment, on_better: Callable[[], None]
+) -> None:
+    """Prove what ``auto`` may take while the CPU runs; call ``on_better`` if another is better."""
+
+    def prove() -> None:
+        try:
+            best = select(settings, environment).accelerator.name
+        except ApplianceError as error:
+            log.warning("accelerators could not be proved: %s", error)
+            return
+        log.info("accelerators are proved; the best is %s", best)
+        if best != FALLBACK:
+            on_better()
+
+    threading.Thread(target=prove, name="proving accelerators", daemon=True).start()
 
 
 def detects_by_itself(settings: Settings) -> bool:

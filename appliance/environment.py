@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from appliance.clock import Clock
+    from appliance.selection import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Environment:
         root: where /sys, /proc and /etc are.
         clock: all time.
         accelerators: name to ``module:class``.
+        failed_proofs: what failed its proof since the process began.
     """
 
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     root: Path = Path("/")
     clock: Clock = field(default_factory=SystemClock)
     accelerators: Mapping[str, str] = field(default_factory=lambda: REGISTRY)
+    failed_proofs: dict[str, Proof] = field(default_factory=dict)
 
     def runtime_folder(self) -> Path:
         """Return the folder for what lives until the next boot (systemd's, or the user's)."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["stopped", "finished", "reload"]
+Outcome = Literal["stopped", "finished", "reload", "rewire"]
 _TICK_SECONDS = 1.0
 
 
@@ -30,11 +30,17 @@ class Requests:
 
     stop: threading.Event = field(default_factory=threading.Event)
     reload: threading.Event = field(default_factory=threading.Event)
+    rewire: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
 
     def ask_stop(self) -> None:
         """End soon."""
         self.stop.set()
+        self.wake.set()
+
+    def ask_rewire(self) -> None:
+        """Choose the accelerator again, with the same configuration."""
+        self.rewire.set()
         self.wake.set()
 
     def ask_reload(self) -> None:
@@ -116,7 +122,7 @@ class Supervisor:
                 due_ns = min(next_metrics_ns, next_health_ns, now_ns + self._tick_ns())
                 self._clock.wait(requests.wake, (due_ns - now_ns) / NS_PER_SECOND)
         finally:
-            self._end(patient=outcome == "reload")
+            self._end(patient=outcome in {"reload", "rewire"})
 
     def _outcome(self) -> Outcome | None:
         runtime, requests = self._runtime, self._requests
@@ -128,6 +134,9 @@ class Supervisor:
         if requests.reload.is_set():
             requests.reload.clear()
             return "reload"
+        if requests.rewire.is_set():
+            requests.rewire.clear()
+            return "rewire"
         done = sum(lane.ledger.counts().processed for lane in runtime.pipeline.lanes)
         if runtime.pipeline.finished() or (self._max_frames and done >= self._max_frames):
             return "finished"

@@ -47,3 +47,10 @@ def isolated_folders(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("HOME", str(folder))
+
+
+@pytest.fixture
+def built_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the models that `make models` built be found; tests that need one skip without it."""
+    if "APPLIANCE_MODELS" not in os.environ:
+        monkeypatch.setenv("APPLIANCE_MODELS", str(ROOT / "models/out"))

@@ -34,7 +34,7 @@ TESTED = [name for name in REGISTRY if Registry().get(name).about.status == "tes
 
 @pytest.fixture(params=[*TESTED, "opencv"])
 def opened(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, built_models: None
 ) -> Iterator[tuple[Detector, Model]]:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     accelerator = Registry(paths=ALL).get(request.param)
@@ -126,7 +126,7 @@ def test_the_example_is_short() -> None:
 
 
 def test_the_example_sees_what_the_cpu_sees(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built_models: None
 ) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     selector = Selector(

@@ -65,7 +65,12 @@ FLOAT_MAP = 0.320
     ],
 )
 def test_mean_average_precision_on_coco_samples(
-    accelerator: str, model: str, tolerance: float, data: Path, monkeypatch: pytest.MonkeyPatch
+    accelerator: str,
+    model: str,
+    tolerance: float,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    built_models: None,
 ) -> None:
     """The issues allow 0.015 for 8 bits; 0.010 is reached."""
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.demo_broker import DemoBroker
+    from appliance.selection import Selection
 
 RETRY_SECONDS = 1.0
 PROOF_SECONDS = 6.0
@@ -164,3 +165,28 @@ def test_silently_on_the_cpu_is_degraded(broker: DemoBroker, tmp_path: Path) -> 
         wait_for(lambda: running.running_on() == "scripted", 20)
         wait_for(lambda: running.seen.of("health")[-1]["state"] == "degraded")
         assert "it runs on CPU" in running.seen.of("health")[-1]["reasons"][0]
+
+
+def test_auto_starts_on_the_cpu_and_changes_to_the_best(
+    broker: DemoBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for proofs; when they are there, the unit takes the winner by itself."""
+    monkeypatch.setattr("appliance.selection.selector._ranked", scripted_first)
+    with unit(broker, tmp_path, name="auto") as (running, _):
+        wait_for(lambda: running.running_on() == "cpu", 20)
+        wait_for(lambda: running.running_on() == "scripted", 30)
+        assert running.seen.of("info")[-1]["accelerator"] == "scripted"
+    assert running.failure is None
+
+
+def scripted_first(judged: list[Selection], _aim: str) -> list[Selection]:
+    return sorted(judged, key=lambda one: one.accelerator.name != "scripted")
+
+
+def test_auto_stays_on_the_cpu_when_the_other_is_wrong(broker: DemoBroker, tmp_path: Path) -> None:
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device/wrong").touch()
+    with unit(broker, tmp_path, name="auto") as (running, _):
+        wait_for(lambda: running.running_on() == "cpu", 20)
+        wait_for(lambda: (tmp_path / "accelerators.json").exists(), 20)
+    assert {one["accelerator"] for one in running.seen.of("front/detections")} == {"cpu"}

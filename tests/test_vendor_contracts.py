@@ -236,7 +236,7 @@ def test_ncs_with_todays_openvino(onnx_model: Model, monkeypatch: pytest.MonkeyP
         accelerator.open(onnx_model, threads=1)
 
 
-def test_tensorrt_without_a_gpu_calls_itself_degraded() -> None:
+def test_tensorrt_without_a_gpu_calls_itself_degraded(built_models: None) -> None:
     """The real engine and the real onnxruntime, whose CUDA provider is not there."""
     pytest.importorskip("onnxruntime")
     accelerator = Registry().get("tensorrt")
@@ -264,7 +264,7 @@ def test_the_child_runs_under_old_pythons(
     detector.close()
 
 
-def test_the_last_openvino_for_the_sticks_is_right(tmp_path: Path) -> None:
+def test_the_last_openvino_for_the_sticks_is_right(built_models: None) -> None:
     """OpenVINO 2022.3 in a side interpreter, with its CPU plugin in the stick's place."""
     options = Options(device="CPU", interpreters={"ncs": side_python(".side/3.10")})
     registry, catalogue = Registry(options), Catalogue(find_models_folder())

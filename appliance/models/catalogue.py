@@ -286,7 +286,7 @@ def _picture(tensor: TensorInfo) -> tuple[Literal["nhwc", "nchw"], int, int]:
 def _how_to_get(entry: ModelEntry) -> str:
     return {
         "bundled": "reinstall the appliance",
-        "built": "build it: see models/README.md",
+        "built": f"make models, then appliance models fetch {entry.id} --from models/out",
         "fetched": f"appliance models fetch {entry.id}",
         "system": f"apt install {entry.package}",
     }[entry.kind]
@@ -307,7 +307,7 @@ def find_models_folder(environment: dict[str, str] | None = None) -> tuple[Path,
     bundled = package / "bundled" / "models"
     main = bundled if bundled.is_dir() else package.parent / "models"
     extra = (environment if environment is not None else os.environ).get(MODELS_VARIABLE)
-    folders = [main, main / "out", Path("/var/lib/appliance/models"), user_models_folder()]
+    folders = [main, Path("/var/lib/appliance/models"), user_models_folder()]
     if extra:
         folders.insert(1, Path(extra))
     return tuple(folders)

@@ -43,25 +43,39 @@ def fetch(
     content = _copy(entry, copy_from) if copy_from else _download(entry, progress)
     path = folder / entry.file
     verify(content, entry, path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
-        if not entry.sha256:
-            record_path(path).write_text(hashlib.sha256(content).hexdigest() + "\n")
-    except OSError as error:
-        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+    _keep(content, path, record=not entry.sha256)
+    if entry.weights:
+        weights = _copy_file(copy_from, entry.weights, entry.id) if copy_from else b""
+        _keep(weights, folder / entry.weights, record=not entry.weights_sha256)
     return path
 
 
+def _keep(content: bytes, path: Path, *, record: bool) -> None:
+    """Write a file whole or not at all; record the hash of one that the manifest does not pin."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+        if record:
+            record_path(path).write_text(hashlib.sha256(content).hexdigest() + "\n")
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def _copy(entry: ModelEntry, place: Path) -> bytes:
-    path = place / entry.file if place.is_dir() else place
+    if place.is_dir():
+        return _copy_file(place, entry.file, entry.id)
+    return _copy_file(place.parent, place.name, entry.id)
+
+
+def _copy_file(folder: Path, name: str, model: str) -> bytes:
+    path = (folder if folder.is_dir() else folder.parent) / name
     try:
         return path.read_bytes()
     except OSError as error:
         raise UnavailableError(
-            f"model {entry.id}: no copy at {path}", hint=f"expected a file {entry.file}"
+            f"model {model}: no copy at {path}", hint=f"expected a file {name}"
         ) from error
 
 

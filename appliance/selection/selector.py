@@ -45,11 +45,15 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is there, which one ``auto`` would take (None: not decided), and why."""
+    """What is there, which one ``auto`` would take (None: not decided), and why.
+
+    ``unproved`` says that proofs are missing to decide.
+    """
 
     findings: tuple[Finding, ...]
     best: str | None
     why: str
+    unproved: bool = False
 
 
 class Selector:
@@ -123,7 +127,8 @@ class Selector:
             why = "several are found and not all are proved: appliance probe --prove"
         elif candidates and (ranked := _ranked(kept, aim)):
             best, why = ranked[0].accelerator.name, f"proved right, and best for {aim}"
-        return Survey(tuple(findings.values()), best, why)
+        unproved = 1 < len(candidates) > len(kept)
+        return Survey(tuple(findings.values()), best, why, unproved)
 
     def stand_in(self, name: str, model_name: str, reason: str) -> Selection:
         """Return an accelerator that is away, with the model that the reference runs meanwhile.
@@ -221,8 +226,7 @@ class Selector:
         if proof is None:
             log.info("proving accelerator %s with %s", accelerator.name, model.id)
             proof = self._prover.prove(accelerator, model, self._twin(model), layout)
-            if proof.right is not False:  # a failure may have been a loose cable: try it again
-                self._store.keep(key, proof)
+            self._store.keep(key, proof)
         return proof
 
     def _twin(self, model: Model) -> Model | None:

@@ -25,10 +25,13 @@ class ProofStore:
 
     Args:
         path: of the file; its folder is made when the first proof is kept.
+        failures: proofs that failed, kept as long as this process lives and not on disk: what
+            failed may have been a loose cable.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, failures: dict[str, Proof] | None = None) -> None:
         self._path = path
+        self._failures = {} if failures is None else failures
         self._proofs: dict[str, Proof] = {}
         try:
             self._proofs = msgspec.json.decode(path.read_bytes(), type=dict[str, Proof])
@@ -39,10 +42,13 @@ class ProofStore:
 
     def get(self, key: str) -> Proof | None:
         """Return the proof kept under ``key``."""
-        return self._proofs.get(key)
+        return self._failures.get(key) or self._proofs.get(key)
 
     def keep(self, key: str, proof: Proof) -> None:
-        """Keep a proof, for the next start too."""
+        """Keep a proof, for the next start too unless it failed."""
+        if proof.right is False:
+            self._failures[key] = proof
+            return
         self._proofs[key] = proof
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
