@@ -188,5 +188,5 @@ def test_auto_stays_on_the_cpu_when_the_other_is_wrong(broker: DemoBroker, tmp_p
     (tmp_path / "device/wrong").touch()
     with unit(broker, tmp_path, name="auto") as (running, _):
         wait_for(lambda: running.running_on() == "cpu", 20)
-        wait_for(lambda: (tmp_path / "accelerators.json").exists(), 20)
+        wait_for((tmp_path / "accelerators.json").exists, 20)
     assert {one["accelerator"] for one in running.seen.of("front/detections")} == {"cpu"}
