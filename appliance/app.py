@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
 from appliance.broker import broker_address
-from appliance.detectors import choose, make_selector, make_switch, open_detectors
+from appliance.detectors import AUTO, choose, make_selector, make_switch, open_detectors
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.identity import board_name, device_name
@@ -84,6 +84,11 @@ class Runtime:
         if self.switch is not None and self.switch.lost_reason:
             lost = f"accelerator {self.switch.primary}: running on {self.switch.running} instead"
             return (f"{lost}: {self.switch.lost_reason}",)
+        name = self.settings.accelerator.name
+        if self.provisional and name != AUTO:
+            return (
+                f"accelerator {name}: is being proved, running on {self.accelerator} meanwhile",
+            )
         degraded = {worker.detector.degraded for worker in self.pipeline.workers}
         return tuple(sorted(f"accelerator: {reason}" for reason in degraded if reason))
 
@@ -100,6 +105,7 @@ class Runtime:
 
     def publish_info(self) -> None:
         """Publish who we are."""
+        model = self.switch.running_model() if self.switch else self.selection.model
         self.reporter.info(
             software=__version__,
             board=board_name(self.environment.root),
@@ -113,9 +119,7 @@ class Runtime:
                 for one in self.selection.findings
             ),
             model=ModelInfo(
-                id=self.selection.model.id,
-                sha256=self.selection.model.sha256,
-                input=(self.selection.model.input_width, self.selection.model.input_height),
+                id=model.id, sha256=model.sha256, input=(model.input_width, model.input_height)
             ),
             cameras=tuple(
                 CameraInfo(

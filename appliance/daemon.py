@@ -117,6 +117,7 @@ class Daemon:
             return self._keep(old, error)
         self._notice = ""
         self._proving = False
+        self._environment.failed_proofs.clear()
         if self.sinks is not None and (new.mqtt, new.jsonl, new.device) != (
             old.mqtt,
             old.jsonl,

@@ -103,7 +103,7 @@ def choose(settings: Settings, selector: Selector) -> Choice:
     wanted, model_name = settings.accelerator, settings.model.name
     if detects_by_itself(settings):
         return Choice(selector.select(FALLBACK, model_name))
-    if wanted.name == AUTO and selector.survey(model_name, wanted.optimise_for).unproved:
+    if wanted.fallback == "cpu" and selector.must_prove(wanted.name, model_name):
         with contextlib.suppress(ModelError, AcceleratorUnavailableError):  # no CPU: then wait
             return Choice(selector.select(FALLBACK, model_name), provisional=True)
     try:
@@ -125,9 +125,10 @@ def prove_in_background(
             best = select(settings, environment).accelerator.name
         except ApplianceError as error:
             log.warning("accelerators could not be proved: %s", error)
-            return
-        log.info("accelerators are proved; the best is %s", best)
-        if best != FALLBACK:
+            best = settings.accelerator.name  # away or refused: the unit stands in for it aloud
+        else:
+            log.info("accelerators are proved; the best is %s", best)
+        if best not in {AUTO, FALLBACK}:
             on_better()
 
     threading.Thread(target=prove, name="proving accelerators", daemon=True).start()
@@ -178,13 +179,24 @@ def make_switch(
         log.warning("no fallback for %s: %s has other labels", name, fallback.model.id)
         return None
     threads = max(1, len(os.sched_getaffinity(0)) // layout.workers)
+
+    def confirm() -> None:
+        if selector.load(name, model_name).labels != fallback.model.labels:
+            raise ModelError(f"accelerator {name}: its model has other labels")
+        selector.confirm(name, model_name)
+
     return Switch(
         Supply(
             name,
             lambda: accelerator.open(selector.load(name, model_name), threads=layout.threads),
-            lambda: selector.confirm(name, model_name),
+            lambda: selector.load(name, model_name),
+            confirm,
         ),
-        Supply(FALLBACK, lambda: fallback.accelerator.open(fallback.model, threads=threads)),
+        Supply(
+            FALLBACK,
+            lambda: fallback.accelerator.open(fallback.model, threads=threads),
+            lambda: fallback.model,
+        ),
         slots=layout.workers,
         retry_seconds=settings.accelerator.retry_seconds,
         on_event=on_event,

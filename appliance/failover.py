@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
     from appliance.accelerators import Detector
     from appliance.clock import Clock
+    from appliance.models import Model
     from appliance.values import Detections, Pixels
 
 log = logging.getLogger(__name__)
+
+MOST_ERRORS = 3
+"""Failed inferences in a row that count as a loss: many runtimes say no more than "error"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,12 @@ class Supply:
         accelerator: its name.
         open: returns a new detector; raises ApplianceError.
         confirm: proves that it may be trusted again; raises ApplianceError.
+        model: what it runs.
     """
 
     accelerator: str
     open: Callable[[], Detector]
+    model: Callable[[], Model]
     confirm: Callable[[], None] = lambda: None
 
 
@@ -103,6 +109,14 @@ class Switch:
         """Return the accelerator in use."""
         return (self._fallback if self.lost_reason else self._primary).accelerator
 
+    def running_model(self) -> Model:
+        """Return the model in use.
+
+        Raises:
+            ModelError: its file is gone meanwhile.
+        """
+        return (self._fallback if self.lost_reason else self._primary).model()
+
     @property
     def primary(self) -> str:
         """Return the accelerator that should run."""
@@ -137,6 +151,9 @@ class Switch:
             self.generation += 1
             self.lost_reason = reason
             self._lost_ns = self._clock.monotonic_ns()
+            left, self._ready = self._ready, []
+        for detector in left:
+            detector.close()
         log.warning("%s; going on with %s", reason, self._fallback.accelerator)
         event = AcceleratorEvent("failover", self.primary, self._fallback.accelerator, reason)
         self._on_event(event)
@@ -155,8 +172,11 @@ class Switch:
 
     def _retry(self) -> None:
         while not self._clock.wait(self._closed, self._retry_seconds):
-            if self._try_again():
-                return
+            try:
+                if self._try_again():
+                    return
+            except Exception:
+                log.exception("trying %s again failed; going on", self.primary)
 
     def _try_again(self) -> bool:
         opened: list[Detector] = []
@@ -192,7 +212,12 @@ class FailoverDetector:
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
-        self._generation, self._detector = switch.take()
+        self._errors = 0
+        try:
+            self._generation, self._detector = switch.take()
+        except ApplianceError as error:  # it was proved once, and does not open now
+            switch.lost(switch.generation, str(error))
+            self._generation, self._detector = switch.take()
 
     @property
     def accelerator(self) -> str:
@@ -231,7 +256,10 @@ class FailoverDetector:
         """
         try:
             self._detector.infer()
-        except DetectorLostError as error:
+        except DetectorError as error:
+            self._errors += 1
+            if not isinstance(error, DetectorLostError) and self._errors < MOST_ERRORS:
+                raise
             picture = _copy(self._detector)
             self._detector.close()
             self._switch.lost(self._generation, str(error))
@@ -240,6 +268,7 @@ class FailoverDetector:
                 raise DetectorError(f"{error}; this picture is lost with it") from error
             _fill(self._detector, picture)
             self._detector.infer()
+        self._errors = 0
 
     def detections(self, score_threshold: float) -> Detections:
         """Decode what ran last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from contextlib import contextmanager
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.accelerators.fake import FakeDetector
+from appliance.clock import SystemClock
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Metrics, Mqtt, Telemetry
 from appliance.daemon import Daemon
+from appliance.detectors import load_model
 from appliance.errors import AcceleratorUnavailableError, ApplianceError
+from appliance.failover import Supply, Switch
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 from tests.fakes.scripted_accelerator import PATHS
-from tests.helpers import Subscriber, environment, wait_for
+from tests.helpers import Subscriber, environment, seen, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +114,11 @@ def test_unplugged_and_back(broker: DemoBroker, tmp_path: Path) -> None:
         assert running.seen.of("alerts")[-1]["duration_seconds"] > 0
         wait_for(lambda: running.seen.of("health")[-1]["state"] == "ok")
         wait_for(lambda: running.seen.of("info")[-1]["accelerator"] == "scripted")
-    assert len({one["boot_id"] for one in running.seen.of("front/detections")}) == 1
+    boots = [one["boot_id"] for one in running.seen.of("front/detections")]
+    last = boots.index(boots[-1])  # before it: the CPU, while the accelerator was proved
+    assert len(set(boots[last:])) == 1
+    names = [one["accelerator"] for one in running.seen.of("front/detections")[last:]]
+    assert [name for name, _ in itertools.groupby(names)] == ["scripted", "cpu", "scripted"]
     frames = running.seen.of("front/metrics")[-1]["frames"]
     dropped = sum(frames["dropped"].values())
     assert frames["captured"] == frames["processed"] + dropped + frames["in_flight"]
@@ -117,12 +126,26 @@ def test_unplugged_and_back(broker: DemoBroker, tmp_path: Path) -> None:
     assert running.failure is None
 
 
-def test_a_hang_fails_over_too(broker: DemoBroker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", ["hang", "error", "odd_exit"])
+def test_other_ends_fail_over_too(told: str, broker: DemoBroker, tmp_path: Path) -> None:
+    """Many runtimes say of a lost device no more than "error"."""
     with unit(broker, tmp_path) as (running, control):
         wait_for(lambda: running.running_on() == "scripted", 20)
-        (control / "hang").touch()
+        (control / told).touch()
         wait_for(lambda: running.running_on() == "cpu", 5)
         (control / "unplugged").touch()  # or it would come back and hang again
+    assert running.failure is None
+
+
+def test_proved_once_and_not_opening_now_is_stood_in_for(
+    broker: DemoBroker, tmp_path: Path
+) -> None:
+    with unit(broker, tmp_path) as (running, control):
+        wait_for(lambda: running.running_on() == "scripted", 20)
+    (control / "crash_open").touch()
+    with unit(broker, tmp_path) as (running, _):
+        wait_for(lambda: running.running_on() == "cpu", 20)
+        wait_for(lambda: ("failover", "cpu") in running.alerts())
     assert running.failure is None
 
 
@@ -152,7 +175,7 @@ def test_a_wrong_answer_is_refused_by_parity(
     (tmp_path / "device" / told).touch()
     with unit(broker, tmp_path) as (running, _):
         wait_for(lambda: running.running_on() == "cpu", 20)
-        wait_for(lambda: bool(running.seen.of("alerts")))
+        wait_for(lambda: bool(running.seen.of("alerts")), 30)
         reason = running.seen.of("alerts")[0]["reason"]
     assert "refused" in reason
     assert any(word in reason for word in why.split("|"))
@@ -190,3 +213,46 @@ def test_auto_stays_on_the_cpu_when_the_other_is_wrong(broker: DemoBroker, tmp_p
         wait_for(lambda: running.running_on() == "cpu", 20)
         wait_for((tmp_path / "accelerators.json").exists, 20)
     assert {one["accelerator"] for one in running.seen.of("front/detections")} == {"cpu"}
+
+
+class Parts:
+    """A switch with detectors that remember being closed."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeDetector] = []
+        self.events: list[str] = []
+        model = load_model("auto")
+        self.switch = Switch(
+            Supply("primary", self.make, lambda: model),
+            Supply("cpu", self.make, lambda: model),
+            slots=2,
+            retry_seconds=30,
+            on_event=lambda event: self.events.append(event.kind),
+            clock=SystemClock(),
+        )
+
+    def make(self) -> FakeDetector:
+        self.made.append(FakeDetector(lambda _n: seen()))
+        return self.made[-1]
+
+
+def test_detectors_that_nobody_took_are_closed_when_it_is_lost_again() -> None:
+    parts = Parts()
+    parts.switch.lost(0, "gone")
+    assert parts.switch._try_again()
+    waiting = list(parts.made)
+    parts.switch.lost(parts.switch.generation, "gone again")
+    assert all(one.closed for one in waiting)
+    assert parts.events == ["failover", "failback", "failover"]
+    parts.switch.close()
+
+
+def test_late_news_of_an_old_loss_change_nothing() -> None:
+    parts = Parts()
+    parts.switch.lost(0, "gone")
+    parts.switch.lost(0, "gone, says the second worker")
+    assert parts.events == ["failover"]
+    assert parts.switch._try_again()
+    parts.switch.lost(0, "gone, says a third, far too late")
+    assert parts.switch.running == "primary"
+    parts.switch.close()

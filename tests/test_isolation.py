@@ -184,3 +184,56 @@ def test_outputs_that_do_not_fit_the_head(tmp_path: Path, default_model: Model) 
     )
     with pytest.raises(ModelError, match="do not fit 1917 anchors"):
         IsolatedDetector(EngineSpec("x", str(engine), "Narrow"), default_model, threads=1)
+
+
+def test_an_odd_exit_code_is_a_loss_like_any_other(
+    detector: IsolatedDetector, control: Path
+) -> None:
+    (control / "odd_exit").touch()
+    with pytest.raises(DetectorLostError, match="ended with exit code 255"):
+        look(detector)
+
+
+def test_what_a_wrapper_started_is_killed_with_it(
+    tmp_path: Path, control: Path, default_model: Model
+) -> None:
+    wrapper = tmp_path / "python.sh"
+    wrapper.write_text(f'#!/bin/sh\n{sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    one = IsolatedDetector(
+        spec(interpreter=str(wrapper), options={"control": str(control)}, infer_seconds=0.5),
+        default_model,
+        threads=1,
+    )
+    inner = int(Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text())
+    (control / "hang").touch()
+    with pytest.raises(DetectorLostError):
+        look(one)
+    wait_for(lambda: not running(inner))
+    one.close()
+
+
+def test_a_hung_child_ends_when_we_are_gone(control: Path, default_model: Model) -> None:
+    import subprocess
+
+    (control / "hang").touch()
+    code = (
+        "import sys, threading, time; from appliance.accelerators import Options;"
+        "from appliance.detectors import load_model;"
+        "from tests.fakes.scripted_accelerator import ScriptedAccelerator;"
+        "d = ScriptedAccelerator(Options(device=sys.argv[1])).open(load_model('auto'), threads=1);"
+        "threading.Thread(target=lambda: d._child.ask({'op': 'infer'}, 600), daemon=True).start();"
+        "time.sleep(0.5); print(d.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(control)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parent.parent,
+        text=True,
+    )
+    assert parent.stdout is not None
+    with parent, parent.stdout:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    wait_for(lambda: not running(child))

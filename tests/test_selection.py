@@ -37,12 +37,12 @@ class Bench:
         self.file = folder / "accelerators.json"
         self._paths = paths
 
-    def selector(self) -> Selector:
+    def selector(self, failures: dict[str, Proof] | None = None) -> Selector:
         return Selector(
             Registry(Options(device=str(self.control)), self._paths),
             Catalogue(find_models_folder()),
             Machine(),
-            store=ProofStore(self.file),
+            store=ProofStore(self.file, failures),
             clock=SystemClock(),
             layout_of=lambda _accelerator: Layout(1, 1),
         )
@@ -128,6 +128,40 @@ def test_a_survey_proves_nothing(bench: Bench) -> None:
     assert not bench.file.exists()
     taken = bench.auto().accelerator.name
     assert bench.selector().survey("auto").best == taken
+
+
+def test_alone_another_one_needs_its_proof(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {**PATHS, "cpu": "tests.fakes.scripted_accelerator:NoCpu"})
+    (bench.control / "wrong").touch()
+    with pytest.raises(AcceleratorUnavailableError, match=r"none is available.*refused"):
+        bench.auto()
+
+
+def test_labels_of_the_owner_leave_the_cpu(tmp_path: Path, data: Path) -> None:
+    """Nothing can be compared then, and the reference is what remains."""
+    bench = Bench(tmp_path)
+    model = tmp_path / "own.tflite"
+    source = data / "models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
+    content = bytearray(source.read_bytes())
+    content[-1] ^= 1  # another hash, so that it is not known by the catalogue
+    model.write_bytes(content)
+    model.with_suffix(".labels.txt").write_text("\n".join(f"thing {n}" for n in range(91)))
+    chosen = bench.selector().select("auto", str(model))
+    assert chosen.accelerator.name == "cpu"
+    assert bench.selector().select("auto", str(model)).accelerator.name == "cpu"
+
+
+def test_mended_is_forgiven(bench: Bench) -> None:
+    failures: dict[str, Proof] = {}
+    (bench.control / "wrong").touch()
+    selector = bench.selector(failures)
+    with pytest.raises(AcceleratorUnavailableError):
+        selector.select("scripted", "auto")
+    assert failures
+    (bench.control / "wrong").unlink()
+    selector.confirm("scripted", "auto")
+    assert not failures
+    assert selector.select("scripted", "auto").proof is not None
 
 
 def test_alone_the_cpu_needs_no_proof(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ touching vendor code, ``open`` loads a model (in a child process, except on the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -114,6 +114,11 @@ class Finding:
     detail: str
     devices: tuple[str, ...] = ()
     runtime: str = ""
+
+
+def found(name: str, detail: str, devices: tuple[str, ...], runtime: str) -> Finding:
+    """Return the finding of an accelerator that can be used."""
+    return Finding(name, found=True, detail=detail, devices=devices, runtime=runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +231,11 @@ class Registry:
     def probe(self, name: str, machine: Machine) -> Finding:
         """Probe one; a broken one is a refusal with its reason, never a crash."""
         try:
-            return self.get(name).probe(machine)
+            finding = self.get(name).probe(machine)
         except (ImportError, OSError) as error:
             return Finding(name, found=False, detail=f"its module cannot be loaded: {error}")
+        # What is proved on one device says nothing of another.
+        return replace(finding, runtime=f"{finding.runtime} {self._options.device}".strip())
 
     def probe_all(self, machine: Machine) -> tuple[Finding, ...]:
         """Probe every accelerator."""
@@ -258,4 +265,5 @@ __all__ = [
     "Options",
     "Registry",
     "Target",
+    "found",
 ]

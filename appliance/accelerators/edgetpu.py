@@ -15,7 +15,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.cpu import EDGETPU_OPERATOR
 from appliance.accelerators.delegate import PLACED
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
@@ -98,7 +98,7 @@ class EdgeTpuAccelerator:
             detail = f"{shown} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         runtime = f"libedgetpu {version or '(no package)'}"
-        return Finding(self.name, True, f"{shown}, {runtime}", devices, runtime)  # noqa: FBT003
+        return found(self.name, f"{shown}, {runtime}", devices, runtime)
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process; once more where the stick was loading its firmware."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, module_version, openable
 from appliance.accelerators.side import side_interpreter
@@ -75,7 +75,7 @@ class HailoAccelerator:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         runtime = f"HailoRT {version or self._side.path}"
-        return Finding(self.name, True, f"{title}, {runtime}", devices, runtime)  # noqa: FBT003
+        return found(self.name, f"{title}, {runtime}", devices, f"{runtime} {self._side.version}")
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process."""

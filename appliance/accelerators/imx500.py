@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.machine import Machine, module_version
 from appliance.errors import AcceleratorUnavailableError
 
@@ -48,7 +48,7 @@ class Imx500Accelerator:
         if module_version("picamera2") is None:
             detail = f"IMX500 camera is there but picamera2 is not installed: {_INSTALL}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        return Finding(self.name, True, f"IMX500 camera: {_IN_SENSOR}", devices, "imx500")  # noqa: FBT003
+        return found(self.name, f"IMX500 camera: {_IN_SENSOR}", devices, "imx500")
 
     def open(self, model: Model, *, threads: int) -> Detector:  # noqa: ARG002 - the protocol's
         """Refuse: there is nothing to open here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.machine import Machine, openable
 from appliance.errors import AcceleratorUnavailableError
 
@@ -55,7 +55,7 @@ class JeVoisAccelerator:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         detail = f"{devices[0]}: {_IN_CAMERA.format(port=machine.shown(ports[0]))}"
-        return Finding(self.name, True, detail, devices, "jevois")  # noqa: FBT003
+        return found(self.name, detail, devices, "jevois")
 
     def open(self, model: Model, *, threads: int) -> Detector:  # noqa: ARG002 - the protocol's
         """Refuse: there is nothing to open here."""

@@ -6,6 +6,7 @@ modules, which are those of the interpreter that runs us.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from importlib import metadata
@@ -106,17 +107,25 @@ def openable(path: Path) -> bool:
     return os.access(path, os.R_OK | os.W_OK)
 
 
-def module_version(module: str, package: str = "") -> str | None:
+def module_version(module: str, *packages: str) -> str | None:
     """Return the version of an installed Python module without importing it; None if absent."""
     try:
         if find_spec(module) is None:
             return None
     except (ImportError, ValueError):
         return None
+    for package in (*packages, module):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return "(version unknown)"
+
+
+def package_version(package: str) -> str | None:
+    """Return the version of an installed Python package; None if absent."""
     try:
-        return metadata.version(package or module)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "(version unknown)"
+        return None
 
 
 def _text(path: Path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.side import ENGINES, side_interpreter
 
@@ -65,7 +65,9 @@ class NcsAccelerator:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         runtime = f"OpenVINO in {self._side.path}"
-        return Finding(self.name, True, f"{devices[0]}, {runtime}", devices, runtime)  # noqa: FBT003
+        return found(
+            self.name, f"{devices[0]}, {runtime}", devices, f"{runtime} {self._side.version}"
+        )
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in the side interpreter."""

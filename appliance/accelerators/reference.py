@@ -47,7 +47,8 @@ Every runtime but the CPU's lives in a child process. A crash (exit code 139), a
 libedgetpu does when its stick is pulled), an illegal instruction (132) or a hang (no answer within
 4 s) costs the child: the picture in hand runs on the CPU, an alert says why, and every
 `accelerator.retry_seconds` the device is probed, opened and proved again before it is taken back.
-A runtime that quietly runs on the CPU after all is reported as degraded.
+A runtime that quietly runs the model on the CPU after all is reported as degraded; a delegate that
+takes only part of a model is not told apart from one that takes all.
 
 ## Side interpreters
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, module_version, openable
 from appliance.accelerators.side import side_interpreter
@@ -86,7 +86,9 @@ class RknnAccelerator:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         runtime = f"RKNN Lite2 {module_version('rknnlite', _PACKAGE) or self._side.path}"
-        return Finding(self.name, True, f"{devices[0]}, {runtime}", devices, runtime)  # noqa: FBT003
+        return found(
+            self.name, f"{devices[0]}, {runtime}", devices, f"{runtime} {self._side.version}"
+        )
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process, or a side interpreter."""

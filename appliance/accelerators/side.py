@@ -31,6 +31,12 @@ class SideInterpreter:
     configured: bool
     problem: str = ""
 
+    @property
+    def version(self) -> str:
+        """Return what changes when something is installed there: the age of its packages."""
+        folders = Path(self.path).parent.parent.glob("lib/python3*/*-packages")
+        return " ".join(f"{folder.stat().st_mtime_ns:x}" for folder in sorted(folders))
+
 
 def side_interpreter(options: Options, name: str) -> SideInterpreter:
     """Return the interpreter that ``options`` name for an accelerator, or our own."""

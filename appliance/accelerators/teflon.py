@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.delegate import PLACED
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, openable
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from appliance.models import Model
 
 LIBRARY = "libteflon.so"
+WITH_VIVANTE_NPU = ("amlogic,a311d", "khadas,vim3", "fsl,imx8mp")
+"""Boards whose Vivante core is an NPU; on others (i.MX6) the same driver drives a GPU only."""
 _INSTALL = "apt install mesa-teflon-delegate"
+
+
+def has_vivante_npu(machine: Machine) -> bool:
+    """Say whether the board is known to have an NPU behind a Vivante driver."""
+    return any(one in WITH_VIVANTE_NPU for one in machine.compatible())
 
 
 class TeflonAccelerator:
@@ -46,7 +53,8 @@ class TeflonAccelerator:
             (node, driver)
             for kind, pattern in (("drm", "dri/renderD*"), ("accel", "accel/accel*"))
             for node in machine.nodes(pattern)
-            if (driver := machine.driver(kind, node.name)) in {"etnaviv", "rocket"}
+            if (driver := machine.driver(kind, node.name)) == "rocket"
+            or (driver == "etnaviv" and has_vivante_npu(machine))
         ]
         if not nodes:
             return Finding(self.name, found=False, detail="no NPU with a mainline driver")
@@ -60,7 +68,9 @@ class TeflonAccelerator:
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        return Finding(self.name, True, devices[0], devices, "Mesa Teflon")  # noqa: FBT003
+        library = machine.library(LIBRARY)
+        age = f"{library.stat().st_mtime_ns:x}" if library else ""
+        return found(self.name, devices[0], devices, f"Mesa Teflon {age}")
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process."""

@@ -50,8 +50,13 @@ class TensorFlowAccelerator:
         if self._side.configured:
             detail = self._side.problem or f"in {self._side.path}"
             found = not self._side.problem
-            return Finding(self.name, found=found, detail=detail, runtime=f"side {self._side.path}")
-        version = module_version("tensorflow") and module_version("tensorflow", "tensorflow-cpu")
+            return Finding(
+                self.name,
+                found=found,
+                detail=detail,
+                runtime=f"side {self._side.path} {self._side.version}",
+            )
+        version = module_version("tensorflow", "tensorflow-cpu")
         if version is None:
             detail = (
                 "tensorflow is not installed: pip install tensorflow-cpu, or name an interpreter "

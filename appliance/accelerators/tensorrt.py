@@ -11,17 +11,20 @@ degraded.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, module_version
+from appliance.accelerators.machine import Machine, package_version
 from appliance.accelerators.side import ENGINES, side_interpreter
 
 if TYPE_CHECKING:
     from appliance.models import Model
 
 PROVIDERS = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+CACHE = Path("/var/cache/appliance/tensorrt")
+"""Engines that were built are kept here, by ONNX Runtime's own key; else each open builds anew."""
 BUILD_SECONDS = 600.0
 """TensorRT builds an engine for this very GPU on the first load: minutes on a Nano."""
 _SOCS = {
@@ -57,8 +60,7 @@ class TensorRtAccelerator:
         if not soc:
             return Finding(self.name, found=False, detail="no NVIDIA Jetson")
         devices = (_SOCS[soc],)
-        version = module_version("onnxruntime", "onnxruntime-gpu")
-        gpu_build = module_version("onnxruntime") and version != "(version unknown)"
+        version = package_version("onnxruntime-gpu")
         problem = ""
         if self._side.configured:
             problem = self._side.problem
@@ -67,13 +69,15 @@ class TensorRtAccelerator:
                 "JetPack 4.6 has TensorRT for Python 3.6 only: install onnxruntime-gpu 1.11 there "
                 "and name it in accelerator.interpreters.tensorrt"
             )
-        elif not gpu_build:
+        elif version is None:
             problem = "NVIDIA's onnxruntime-gpu is not installed (pip, from the Jetson index)"
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         runtime = f"onnxruntime-gpu {self._side.path if self._side.configured else version}"
-        return Finding(self.name, True, f"{devices[0]}, {runtime}", devices, runtime)  # noqa: FBT003
+        return found(
+            self.name, f"{devices[0]}, {runtime}", devices, f"{runtime} {self._side.version}"
+        )
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process, or a side interpreter."""
@@ -82,6 +86,10 @@ class TensorRtAccelerator:
             module=str(ENGINES / "onnx_runtime.py"),
             engine="OnnxRuntimeEngine",
             options={"providers": PROVIDERS},
+            environment={
+                "ORT_TENSORRT_ENGINE_CACHE_ENABLE": "1",
+                "ORT_TENSORRT_CACHE_PATH": str(CACHE),
+            },
             interpreter=self._side.path,
             promises="TensorrtExecutionProvider",
             open_seconds=BUILD_SECONDS,

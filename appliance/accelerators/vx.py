@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.delegate import PLACED
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, openable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from appliance.models import Model
 
 LIBRARY = "libvx_delegate.so"
+BOARDS = ("amlogic,a311d", "khadas,vim3", "fsl,imx8mp")
+"""Boards whose /dev/galcore is an NPU; on others it is a GPU only."""
 
 
 class VxAccelerator:
@@ -44,7 +46,7 @@ class VxAccelerator:
     def probe(self, machine: Machine) -> Finding:
         """Look for the driver's node, the delegate and the interpreter."""
         nodes = machine.nodes("galcore")
-        if not nodes:
+        if not nodes or not any(one in BOARDS for one in machine.compatible()):
             return Finding(self.name, found=False, detail="no VeriSilicon NPU (/dev/galcore)")
         devices = ("VeriSilicon NPU (/dev/galcore)",)
         if not openable(nodes[0]):
@@ -61,7 +63,9 @@ class VxAccelerator:
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        return Finding(self.name, True, devices[0], devices, f"vx in {self._side.path}")  # noqa: FBT003
+        return found(
+            self.name, devices[0], devices, f"vx in {self._side.path} {self._side.version}"
+        )
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in the side interpreter."""

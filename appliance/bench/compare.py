@@ -31,14 +31,20 @@ def compare(
     environment = Environment()
     selector = make_selector(plan.settings, environment)
     proofs = {name: selector.prove(name, plan.settings.model.name) for name in names}
+    sound = {name: proof for name, proof in proofs.items() if proof.right is not False}
     figures = measure_alternately(
-        tuple(replace(plan, settings=_with(plan.settings, name)) for name in names), progress
+        tuple(replace(plan, settings=_with(plan.settings, name)) for name in sound), progress
     )
     rows = [
         {**one, "right": proof.right, "parity": proof.reason}
-        for one, proof in zip(figures, proofs.values(), strict=True)
+        for one, proof in zip(figures, sound.values(), strict=True)
     ]
     rows.sort(key=lambda row: -row["e2e_fps"])
+    rows += [
+        {"accelerator": name, "model": proof.model_id, "right": False, "parity": proof.reason}
+        for name, proof in proofs.items()
+        if name not in sound
+    ]
     wanted = plan.settings.accelerator.optimise_for
     auto = selector.select("auto", plan.settings.model.name, wanted)
     return {"compare": rows, "auto": auto.accelerator.name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import statistics
 import threading
@@ -17,7 +18,7 @@ from appliance.bench.source import LimitedSource, PreloadedSource
 from appliance.clock import NS_PER_SECOND
 from appliance.detectors import select
 from appliance.environment import Environment
-from appliance.errors import MediaError, UsageError
+from appliance.errors import ApplianceError, MediaError, UsageError
 from appliance.pipeline.statistics import spread
 from appliance.sources import create_source
 from appliance.values import StageTimes
@@ -103,6 +104,8 @@ def measure_alternately(
         UsageError: fewer frames than a measurement needs.
         ApplianceError: model, accelerator or source cannot be used.
     """
+    if not plans:
+        return []
     frames = plans[0].frames
     if frames < 2 * WARM_UP:
         raise UsageError(f"--frames {frames}: at least {2 * WARM_UP} are needed")
@@ -181,28 +184,41 @@ def _inference_only(settings: Settings, invokes: int) -> float:
     ]
     each = max(WARM_UP, invokes // workers)
     gate = threading.Barrier(workers + 1)
+    failures: list[ApplianceError] = []
     threads_made = [
-        threading.Thread(target=_invoke, args=(detector, each, gate)) for detector in detectors
+        threading.Thread(target=_invoke, args=(detector, each, gate, failures))
+        for detector in detectors
     ]
     for thread in threads_made:
         thread.start()
-    gate.wait()
+    with contextlib.suppress(threading.BrokenBarrierError):  # one failed before it began
+        gate.wait()
     began_ns = time.monotonic_ns()
     for thread in threads_made:
         thread.join()
     elapsed_ns = time.monotonic_ns() - began_ns
     for detector in detectors:
         detector.close()
+    if failures:
+        raise failures[0]
     return workers * each * NS_PER_SECOND / elapsed_ns
 
 
-def _invoke(detector: Detector, count: int, gate: threading.Barrier) -> None:
-    _fill(detector)
-    for _ in range(WARM_UP):
-        detector.infer()
-    gate.wait()
-    for _ in range(count):
-        detector.infer()
+def _invoke(
+    detector: Detector, count: int, gate: threading.Barrier, failures: list[ApplianceError]
+) -> None:
+    try:
+        _fill(detector)
+        for _ in range(WARM_UP):
+            detector.infer()
+        gate.wait()
+        for _ in range(count):
+            detector.infer()
+    except ApplianceError as error:
+        failures.append(error)
+        gate.abort()
+    except threading.BrokenBarrierError:
+        return  # another one failed
 
 
 def _fill(detector: Detector) -> None:

@@ -105,6 +105,9 @@ def render_comparison(figures: dict[str, Any]) -> str:
     """Return a comparison as a table for a person."""
     lines = [f"{'':<12}{'FPS e2e':>9}{'FPS alone':>11}{'p99 ms':>8}{'CPU ms':>8}{'MiB':>6}  right"]
     for row in figures["compare"]:
+        if "e2e_fps" not in row:
+            lines.append(f"{row['accelerator']:<54}  NO: {row['model']} {row['parity']}")
+            continue
         right = {True: "yes", False: "NO", None: "?"}[row["right"]]
         lines.append(
             f"{row['accelerator']:<12}{row['e2e_fps']:9.1f}{row['inference_only_fps']:11.1f}"

@@ -62,6 +62,7 @@ def accelerator_settings(
         configured,
         name=options.accelerator,
         device=options.device or configured.device,
+        fallback="none",  # what is asked for is measured, or nothing
         workers=workers,
         threads=threads,
     )

@@ -19,14 +19,18 @@ import importlib.util
 import json
 import mmap
 import os
+import select
 import socket
 import struct
 import sys
+import threading
+import time
 
 import numpy as np
 
 _HEADER = struct.Struct("<I")
 _ALIGNMENT = 64
+_GRACE_SECONDS = 3
 
 
 def _receive(control):
@@ -115,9 +119,21 @@ def _refusal(error, kind):
     return {"ok": False, "kind": getattr(error, "kind", kind), "error": text}
 
 
+def _end_with_the_other_end(fd):
+    """End the process when the other end hangs up, even if the runtime hangs."""
+    poll = select.poll()
+    poll.register(fd, 0)  # POLLHUP and POLLERR are always reported
+    poll.poll()
+    time.sleep(_GRACE_SECONDS)
+    os._exit(1)
+
+
 def main():
     """Serve until the other end hangs up."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    watcher = threading.Thread(target=_end_with_the_other_end, args=(control.fileno(),))
+    watcher.daemon = True
+    watcher.start()
     memory_fd = int(sys.argv[2])
     session = None
     while True:

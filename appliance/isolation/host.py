@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,8 +35,9 @@ class ChildLostError(Exception):
         last_words: the end of its standard error.
     """
 
-    def __init__(self, exit_code: int | None, last_words: str) -> None:
-        self.exit_code = exit_code
+    def __init__(self, return_code: int | None, last_words: str) -> None:
+        self._signal = -return_code if return_code is not None and return_code < 0 else 0
+        self.exit_code = 128 + self._signal if self._signal else return_code
         self.last_words = last_words
         super().__init__(self.reason)
 
@@ -43,8 +46,8 @@ class ChildLostError(Exception):
         """Return what happened in a few words."""
         if self.exit_code is None:
             return "did not answer in time and was killed"
-        if self.exit_code > 128:
-            name = signal.Signals(self.exit_code - 128).name
+        if self._signal:
+            name = signal.Signals(self._signal).name
             return f"died with exit code {self.exit_code} ({name})"
         return f"ended with exit code {self.exit_code}"
 
@@ -111,12 +114,12 @@ class Child:
             self._control.sendall(_HEADER.pack(len(body)) + body)
         except OSError as error:
             raise self._lost() from error
-        if not self._poll.poll(seconds * 1000):
-            self._process.kill()
-            self._process.wait()
-            raise ChildLostError(None, self.last_words)
-        size = _HEADER.unpack(self._exactly(_HEADER.size))[0]
-        answer: dict[str, Any] = json.loads(self._exactly(size))
+        deadline = time.monotonic() + seconds
+        size = _HEADER.unpack(self._exactly(_HEADER.size, deadline))[0]
+        try:
+            answer: dict[str, Any] = json.loads(self._exactly(size, deadline))
+        except ValueError as error:
+            raise self._lost() from error
         return answer
 
     def close(self) -> None:
@@ -124,17 +127,18 @@ class Child:
         if self._control.fileno() < 0:
             return
         self._control.close()
-        try:
-            self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._wait() is None:
+            self._kill()
         self._listener.join(CLOSE_SECONDS)
         os.close(self.memory_fd)
 
-    def _exactly(self, size: int) -> bytes:
+    def _exactly(self, size: int, deadline: float) -> bytes:
         parts = b""
         while len(parts) < size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._poll.poll(left * 1000):
+                self._kill()
+                raise ChildLostError(None, self.last_words)
             try:
                 part = self._control.recv(size - len(parts))
             except OSError:
@@ -146,13 +150,24 @@ class Child:
 
     def _lost(self) -> ChildLostError:
         """Wait for the end that the closed socket announces, and describe it."""
-        try:
-            code = self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = self._wait()
+        if code is None:
+            code = self._kill()
         self._listener.join(CLOSE_SECONDS)
-        return ChildLostError(128 - code if code < 0 else code, self.last_words)
+        return ChildLostError(code, self.last_words)
+
+    def _wait(self) -> int | None:
+        """Return the exit code if it ends within ``CLOSE_SECONDS``."""
+        try:
+            return self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _kill(self) -> int | None:
+        """Kill the child and what it started; one stuck in the kernel is not waited for."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+        return self._wait()
 
     def _listen(self, stream: IO[bytes]) -> None:
         with stream:

@@ -172,6 +172,7 @@ class Catalogue:
             scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
             label_offset=labels.offset if labels else None,
         )
+        weights = self._weights(path, name, entry, form)
         layout, height, width = _picture(graph.inputs[0])
         spec = entry.input if entry else None
         if spec and (spec.height, spec.width, spec.dtype) != (height, width, graph.inputs[0].dtype):
@@ -182,7 +183,7 @@ class Catalogue:
         return Model(
             id=name,
             content=content,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=_sha256(content, weights),
             format=form,
             input_width=width,
             input_height=height,
@@ -193,7 +194,7 @@ class Catalogue:
             head=head,
             labels=self._labels(path, entry, classes, offset),
             path=path,
-            weights=self._weights(path, name, entry, form),
+            weights=weights,
             custom_operators=graph.custom_operators,
         )
 
@@ -226,6 +227,14 @@ def runs_on(entry: ModelEntry, target: Target) -> bool:
     if entry.accelerator or target.compiled:
         return entry.format in target.formats and entry.accelerator == target.accelerator
     return entry.format in target.formats
+
+
+def _sha256(content: bytes, weights: Path | None) -> str:
+    """Return the hash of a model's files together."""
+    whole = hashlib.sha256(content)
+    if weights is not None:
+        whole.update(weights.read_bytes())
+    return whole.hexdigest()
 
 
 def _has_manifest(folder: Path) -> bool:

@@ -130,6 +130,22 @@ class Selector:
         unproved = 1 < len(candidates) > len(kept)
         return Survey(tuple(findings.values()), best, why, unproved)
 
+    def must_prove(self, name: str, model_name: str) -> bool:
+        """Say whether choosing ``name`` (or ``auto``) has to run accelerators that are unproved."""
+        if name == AUTO:
+            return self.survey(model_name).unproved
+        if name == REFERENCE:
+            return False
+        finding, accelerator = self._registry.probe(name, self._machine), self._registry.get(name)
+        if not finding.found or accelerator.max_detectors == 0:
+            return False
+        try:
+            model = self._catalogue.load(model_name, accelerator.target)
+        except ModelError:
+            return False
+        key = proof_key(finding, model, self._layout_of(accelerator))
+        return self._store.get(key) is None
+
     def stand_in(self, name: str, model_name: str, reason: str) -> Selection:
         """Return an accelerator that is away, with the model that the reference runs meanwhile.
 
@@ -164,6 +180,7 @@ class Selector:
         proof = self._prover.prove(accelerator, model, self._twin(model), Layout(1, 1))
         if proof.right is False or proof.degraded:
             raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
+        self._store.forgive(name)
 
     def _explicit(self, name: str, model_name: str) -> Selection:
         accelerator = self._registry.available(name, self._machine)
@@ -179,7 +196,7 @@ class Selector:
 
     def _best(self, model_name: str, aim: Aim) -> Selection:
         candidates, findings, error = self._candidates(model_name)
-        if len(candidates) > 1:
+        if len(candidates) > 1 or any(c.accelerator.name != REFERENCE for c in candidates):
             judged = []
             for one in candidates:
                 finding = findings[one.accelerator.name]
@@ -236,13 +253,15 @@ class Selector:
 def _ranked(judged: list[Selection], aim: Aim) -> list[Selection]:
     """Return those that were proved right, best first.
 
-    Where nothing could be compared, or it does not run where it promises, only an explicit choice
-    trusts it.
+    One that does not run where it promises is trusted by an explicit choice only. Where nothing
+    can be compared (the owner's own labels), the reference comes first.
     """
-    proved = [(one, one.proof) for one in judged if one.proof and one.proof.right]
-    sound = [(one, proof) for one, proof in proved if not proof.degraded]
+    proved = [(one, one.proof) for one in judged if one.proof and not one.proof.degraded]
+    sound = [(one, proof) for one, proof in proved if proof.right]
     sound.sort(key=lambda pair: pair[1].inference_ms if aim == "latency" else -pair[1].fps)
-    return [one for one, _ in sound]
+    unjudged = [one for one, proof in proved if proof.right is None]
+    unjudged.sort(key=lambda one: one.accelerator.name != REFERENCE)
+    return [*(one for one, _ in sound), *unjudged]
 
 
 def _noted(finding: Finding, proof: Proof) -> Finding:

@@ -44,6 +44,11 @@ class ProofStore:
         """Return the proof kept under ``key``."""
         return self._failures.get(key) or self._proofs.get(key)
 
+    def forgive(self, accelerator: str) -> None:
+        """Forget failures of an accelerator: it has been mended."""
+        for key in [k for k, one in self._failures.items() if one.accelerator == accelerator]:
+            del self._failures[key]
+
     def keep(self, key: str, proof: Proof) -> None:
         """Keep a proof, for the next start too unless it failed."""
         if proof.right is False:

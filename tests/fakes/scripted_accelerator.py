@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators.cpu import CpuAccelerator
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 
 if TYPE_CHECKING:
@@ -47,3 +48,10 @@ class ScriptedAccelerator:
             lost_hint="plug it in",
         )
         return IsolatedDetector(spec, model, threads=threads)
+
+
+class NoCpu(CpuAccelerator):
+    """A machine without a runtime for the CPU."""
+
+    def probe(self, machine: Machine) -> Finding:
+        return Finding(self.name, found=False, detail="no runtime")

@@ -1,7 +1,7 @@
 """An engine that computes on the CPU what an accelerator would, and misbehaves when told.
 
 ``options["control"]`` is a folder; a file in it with one of these names does what it says:
-unplugged, hang, slow, wrong, constant, on_cpu, crash_open, refuse_frame.
+unplugged, hang, slow, wrong, constant, on_cpu, crash_open, refuse_frame, odd_exit, error.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class ScriptedEngine:
             os.abort()
         if self._told("hang"):
             time.sleep(600)
+        if self._told("odd_exit"):
+            os._exit(255)
+        if self._told("error"):
+            raise RuntimeError("NC_ERROR")
         if self._told("slow"):
             time.sleep(0.2)
         if self._told("refuse_frame"):
