@@ -12,10 +12,12 @@ from appliance.broker import broker_address
 from appliance.detectors import AUTO, choose, make_selector, make_switch, open_detectors
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
+from appliance.heatwatch import HeatWatch
 from appliance.identity import board_name, device_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
 from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
+from appliance.pipeline.pace import LanePace, Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
@@ -70,6 +72,7 @@ class Runtime:
     switch: Switch | None
     provisional: bool
     pipeline: Pipeline
+    heat: HeatWatch
     reporter: Reporter
     telemetry: Telemetry
     sinks: Sinks
@@ -197,6 +200,7 @@ def wire(
     input_size = (model.input_width, model.input_height)
     exchange: Exchange[Lane] = Exchange(len(settings.camera))
     make = make_source or _registry_source(clock)
+    pace = Pace()
     lanes = tuple(
         Lane(
             index=index,
@@ -207,6 +211,7 @@ def wire(
             emit=_emitter(reporter),
             on_event=reporter.camera_event,
             clock=clock,
+            pace=LanePace(pace, len(settings.camera)),
         )
         for index, camera in enumerate(settings.camera)
     )
@@ -226,6 +231,7 @@ def wire(
             vocabulary=vocabulary,
             score_threshold=settings.model.score_threshold,
             clock=clock,
+            may_work=_may_work(pace, number),
         )
         for number, detector in enumerate(detectors)
     )
@@ -237,6 +243,7 @@ def wire(
         switch=switch,
         provisional=choice.provisional,
         pipeline=Pipeline(lanes, workers, exchange, on_change),
+        heat=HeatWatch(settings.governor, pace, reporter),
         reporter=reporter,
         telemetry=Telemetry.over(environment.root, clock),
         sinks=sinks,
@@ -264,6 +271,10 @@ def without_secrets(source: str) -> str:
 
 def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:
     return lambda camera, size: create_source(camera, input_size=size, clock=clock)
+
+
+def _may_work(pace: Pace, number: int) -> Callable[[], bool]:
+    return lambda: number == 0 or not pace.single_worker
 
 
 def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:

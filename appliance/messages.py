@@ -12,7 +12,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from appliance.telemetry import CollectorStatus
-from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
+from appliance.telemetry.readings import (
+    AcceleratorHeat,
+    Cause,
+    Cooling,
+    Fan,
+    Frequency,
+    Memory,
+    Supply,
+    Thermal,
+    Throttle,
+)
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 ClockState = Annotated[
@@ -145,6 +155,47 @@ class OutboxInfo(Struct, frozen=True, kw_only=True):
     dropped: Annotated[int, Meta(description="Oldest messages given up since the daemon began.")]
 
 
+class PaceInfo(Struct, frozen=True, kw_only=True):
+    """How fast the unit was over some time; null where nothing ran."""
+
+    fps: float | None
+    inference_ms: float | None
+
+
+class EpisodeInfo(Struct, frozen=True, kw_only=True):
+    """A time of throttling with one cause, and what it cost."""
+
+    cause: Cause
+    seconds: float
+    ended_seconds_ago: float
+    peak_celsius: float | None
+    before: PaceInfo
+    during: PaceInfo
+    after: PaceInfo
+
+
+class ThrottlingInfo(Struct, frozen=True, kw_only=True):
+    """Throttling since the daemon began."""
+
+    active: Annotated[tuple[Cause, ...], Meta(description="Causes in force now.")]
+    seconds_total: dict[str, float]
+    episodes_total: dict[str, int]
+    recent: Annotated[tuple[EpisodeInfo, ...], Meta(description="The last that ended.")]
+
+
+class GovernorInfo(Struct, frozen=True, kw_only=True):
+    """What the governor does, or would do."""
+
+    state: Literal["off", "advise", "act"]
+    mode: Literal["full", "eased", "minimum", "paused"]
+    target_fps: Annotated[float | None, Meta(description="Of all cameras together; null: no limit")]
+    min_fps: float
+    soft_limit_celsius: float | None
+    reason: Annotated[str, Meta(description="Of the last change.")]
+    fps_before: Annotated[float | None, Meta(description="Before the last change.")]
+    fps_after: Annotated[float | None, Meta(description="In the first whole window after it.")]
+
+
 class HealthMessage(Message, frozen=True, kw_only=True):
     """How the unit is."""
 
@@ -158,6 +209,12 @@ class HealthMessage(Message, frozen=True, kw_only=True):
     thermal: Thermal | None
     frequency: Frequency | None
     throttle: Throttle | None
+    throttling: ThrottlingInfo | None
+    governor: GovernorInfo | None
+    supply: Supply | None
+    fan: Fan | None
+    cooling: Cooling | None
+    accelerators: AcceleratorHeat | None
     memory: Memory | None
     outbox: OutboxInfo | None
     collectors: dict[str, CollectorStatus]
@@ -210,7 +267,15 @@ class AlertMessage(Message, frozen=True, kw_only=True):
 
     schema: Literal["appliance.alert/1"] = "appliance.alert/1"
     id: Annotated[str, Meta(description="Unique; the same when delivered twice.")]
-    kind: Literal["camera_lost", "camera_back", "failover", "failback"]
+    kind: Literal[
+        "camera_lost",
+        "camera_back",
+        "failover",
+        "failback",
+        "throttling_began",
+        "throttling_ended",
+        "governor",
+    ]
     camera: Annotated[str, Meta(description="Empty where no camera is concerned.")]
     accelerator: Annotated[
         str, Meta(description="For failover and failback: the one lost, or back.")
@@ -218,6 +283,13 @@ class AlertMessage(Message, frozen=True, kw_only=True):
     running: Annotated[str, Meta(description="The accelerator that runs from now on.")] = ""
     reason: str = ""
     duration_seconds: float | None = None
+    cause: Annotated[str, Meta(description="Of throttling.")] = ""
+    temperature_celsius: Annotated[float | None, Meta(description="The hottest.")] = None
+    fps_before: float | None = None
+    fps_during: float | None = None
+    mode: Annotated[str, Meta(description="Of the governor from now on.")] = ""
+    target_fps: float | None = None
+    advised: Annotated[bool, Meta(description="The governor only says so.")] = False
 
 
 MESSAGES: dict[str, type[Message]] = {

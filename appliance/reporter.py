@@ -20,6 +20,7 @@ from appliance.messages import (
     DetectionsMessage,
     FrameInfo,
     FrameTotals,
+    GovernorInfo,
     HealthMessage,
     InfoMessage,
     Message,
@@ -28,6 +29,7 @@ from appliance.messages import (
     OutboxInfo,
     SpreadMs,
     StageMs,
+    ThrottlingInfo,
     WindowInfo,
 )
 from appliance.sinks import Outgoing
@@ -166,9 +168,11 @@ class Reporter:
         uptime_seconds: float,
         outbox: OutboxInfo | None,
         valid_for: timedelta,
+        throttling: ThrottlingInfo | None = None,
+        governor: GovernorInfo | None = None,
     ) -> HealthMessage:
         """Publish how the unit is."""
-        throttle, thermal = snapshot.throttle, snapshot.thermal
+        thermal, causes = snapshot.thermal, snapshot.causes
         message = HealthMessage(
             **self._head("health"),
             valid_until=rfc3339(self._clock.utc() + valid_for),
@@ -176,10 +180,16 @@ class Reporter:
             reasons=reasons,
             uptime_seconds=round(uptime_seconds, 1),
             temperature_celsius=thermal.temperature_celsius if thermal else None,
-            throttled=bool(throttle.now) if throttle else None,
+            throttled=None if causes is None else bool(causes),
             thermal=thermal,
             frequency=snapshot.frequency,
-            throttle=throttle,
+            throttle=snapshot.throttle,
+            throttling=throttling,
+            governor=governor,
+            supply=snapshot.supply,
+            fan=snapshot.fan,
+            cooling=snapshot.cooling,
+            accelerators=snapshot.accelerators,
             memory=snapshot.memory,
             outbox=outbox,
             collectors=snapshot.collectors,
@@ -216,32 +226,31 @@ class Reporter:
         self._send("info", "info", message, qos=1, retain=True)
 
     def camera_event(self, event: CameraEvent) -> None:
-        """Publish that a camera was lost or came back; delivered even if the broker is away."""
-        head = self._head("alerts")
-        message = AlertMessage(
-            **head,
-            id=f"{self._identity.boot_id}-{head['seq']}",
-            kind=event.kind,
+        """Publish that a camera was lost or came back."""
+        self.alert(
+            event.kind,
             camera=event.camera,
             reason=event.reason,
             duration_seconds=event.seconds if event.kind == "camera_back" else None,
         )
+
+    def alert(self, kind: str, **fields: Any) -> None:
+        """Publish any other transition; delivered even if the broker is away."""
+        head = self._head("alerts")
+        number = f"{self._identity.boot_id}-{head['seq']}"
+        values = {**head, "id": number, "kind": kind, "camera": "", **fields}
+        message = AlertMessage(**values)
         self._send("alert", "alerts", message, qos=1, durable=True)
 
     def accelerator_event(self, event: AcceleratorEvent) -> None:
         """Publish that another accelerator took over, or that the chosen one is back."""
-        head = self._head("alerts")
-        message = AlertMessage(
-            **head,
-            id=f"{self._identity.boot_id}-{head['seq']}",
-            kind=event.kind,
-            camera="",
+        self.alert(
+            event.kind,
             accelerator=event.accelerator,
             running=event.running,
             reason=event.reason,
             duration_seconds=event.seconds if event.kind == "failback" else None,
         )
-        self._send("alert", "alerts", message, qos=1, durable=True)
 
     def _head(self, topic: str) -> dict[str, Any]:
         with self._lock:

@@ -175,11 +175,14 @@ class Supervisor:
                 live=lane.source.live,
                 valid_for=timedelta(seconds=seconds),
             )
+        runtime = self._runtime
+        subject = (
+            f"{runtime.accelerator} {runtime.selection.model.id} {len(runtime.pipeline.workers)}"
+        )
+        runtime.heat.window(self._metrics.values(), subject)
         self._service.status(self.status_line())
 
     def _publish_health(self) -> None:
-        self._published = self._state()
-        starting, self._reasons = self._published
         interval = self._runtime.settings.telemetry.interval_seconds
         uptime_ns = self._clock.monotonic_ns() - self._began_ns
         mqtt = self._runtime.sinks.mqtt
@@ -187,12 +190,19 @@ class Supervisor:
         if mqtt is not None:
             messages, size, dropped = mqtt.outbox_state()
             outbox = OutboxInfo(messages=messages, bytes=size, dropped=dropped)
+        now_ns, heat = self._clock.monotonic_ns(), self._runtime.heat
+        snapshot = self._runtime.telemetry.snapshot()
+        heat.poll(now_ns, snapshot)
+        self._published = self._state()
+        starting, self._reasons = self._published
         self._health = self._runtime.reporter.health(
-            self._runtime.telemetry.snapshot(),
+            snapshot,
             reasons=self._reasons,
             starting=starting,
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
+            throttling=heat.throttling(now_ns),
+            governor=heat.governor(),
             valid_for=timedelta(seconds=interval * VALID_INTERVALS),
         )
         self._service.status(self.status_line())
@@ -210,6 +220,7 @@ class Supervisor:
             if lane.lost_reason
         ]
         reasons += self._runtime.accelerator_problems()
+        reasons += [f"throttled: {cause.replace('_', ' ')}" for cause in self._runtime.heat.active]
         mqtt = self._runtime.sinks.mqtt
         if mqtt is not None and mqtt.problem and mqtt.problem != "connecting":
             reasons.append(f"broker: {mqtt.problem}")

@@ -13,6 +13,7 @@ from appliance.clock import ManualClock
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo, OutboxInfo
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane
+from appliance.pipeline.pace import LanePace, Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
@@ -49,6 +50,7 @@ class Stage:
     worker: Worker
     exchange: Exchange[Lane]
     reporter: Reporter
+    pace: Pace
 
     def step(self) -> bool:
         """Capture one frame and process it; False at the end."""
@@ -93,6 +95,7 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
     identity = Identity("unit-1", "boot00000000", 1, Vocabulary(LABELS))
     reporter = Reporter(identity, sinks, clock)
     exchange: Exchange[Lane] = Exchange(1)
+    pace = Pace()
     lane = Lane(
         index=0,
         name="front",
@@ -104,6 +107,7 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
         emit=lambda observation, _lane: reporter.detections(observation),
         on_event=reporter.camera_event,
         clock=clock,
+        pace=LanePace(pace, 1),
     )
     worker = Worker(
         name="worker 0",
@@ -113,4 +117,4 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
         clock=clock,
     )
     lane.source.open()
-    return Stage(clock, lane, worker, exchange, reporter)
+    return Stage(clock, lane, worker, exchange, reporter, pace)

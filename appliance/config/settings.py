@@ -222,6 +222,26 @@ class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
+class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Eases the work before the board's firmware slows the processor."""
+
+    mode: Annotated[
+        Literal["off", "advise", "act"],
+        Meta(description="act eases and restores; advise only says what it would do."),
+    ] = "act"
+    min_fps: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)],
+        Meta(
+            description="Frames a second of all cameras together that are held as long as the "
+            "board allows."
+        ),
+    ] = 5.0
+    soft_limit_celsius: Annotated[
+        Annotated[float, Meta(ge=0, le=120)],
+        Meta(description="Where the firmware begins to slow; 0 for what the board is known for."),
+    ] = 0.0
+
+
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frame rates and stage times."""
 
@@ -256,6 +276,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Model = field(default_factory=Model)
     accelerator: Accelerator = field(default_factory=Accelerator)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    governor: Governor = field(default_factory=Governor)
     metrics: Metrics = field(default_factory=Metrics)
     jsonl: Jsonl = field(default_factory=Jsonl)
     camera: tuple[Camera, ...] = field(default_factory=lambda: (Camera(),))

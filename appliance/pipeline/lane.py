@@ -11,6 +11,7 @@ from appliance.backoff import Backoff
 from appliance.errors import ApplianceError, FrameError, NotInferredError
 from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
+from appliance.pipeline.pace import LanePace, Pace
 from appliance.pipeline.sequencer import Sequencer
 from appliance.pipeline.slot import Exchange, Pending
 from appliance.pipeline.statistics import WindowStatistics
@@ -70,6 +71,7 @@ class Lane:
         filters: applied in this order.
         emit: takes each finished observation, returns the number of its message.
         on_event: told when the camera is lost and when it is back.
+        pace: this camera's share of what the governor allows.
         clock: the appliance's clock.
     """
 
@@ -84,6 +86,7 @@ class Lane:
         emit: Callable[[Observation, Lane], int],
         on_event: Callable[[CameraEvent], None],
         clock: Clock,
+        pace: LanePace | None = None,
     ) -> None:
         self.index = index
         self.name = name
@@ -102,6 +105,7 @@ class Lane:
         self._emit = emit
         self._on_event = on_event
         self._clock = clock
+        self._pace = pace or LanePace(Pace(), 1)
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._lost_ns: int | None = None
@@ -127,6 +131,8 @@ class Lane:
 
     def capture_one(self, exchange: Exchange[Lane], stop: threading.Event) -> bool:
         """Move one frame from the source to the exchange; False at the source's end."""
+        if not self.source.live:
+            self._wait_for_turn(stop)
         self.heartbeat.wait("a frame", STALL_SECONDS)
         try:
             frame = self.source.read()
@@ -145,6 +151,11 @@ class Lane:
         self._note_alive()
         self.statistics.captured()
         number = self.ledger.capture()
+        if not self._pace.admits(self._clock.monotonic_ns()) and self.source.live:
+            frame.release()
+            self.ledger.drop(number, "governed")
+            self.heartbeat.beat()
+            return True
         pending = Pending(self, frame, number, self._clock.monotonic_ns())
         self.heartbeat.beat()
         if self.source.live:
@@ -158,6 +169,15 @@ class Lane:
                 return False
             self.heartbeat.wait("a free worker", STALL_SECONDS)
         return True
+
+    def _wait_for_turn(self, stop: threading.Event) -> None:
+        """Let a source that can wait keep the governor's pace."""
+        while not stop.is_set():
+            seconds = self._pace.seconds_until_due(self._clock.monotonic_ns())
+            if seconds <= 0:
+                return
+            self.heartbeat.wait("its turn", STALL_SECONDS)
+            self._clock.wait(stop, min(seconds, _OFFER_SECONDS))
 
     def discard(self, pending: Pending[Lane], reason: DropReason) -> None:
         """Release a frame without a result."""

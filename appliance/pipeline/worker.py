@@ -13,6 +13,7 @@ from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from appliance.accelerators import Detector
     from appliance.clock import Clock
@@ -38,6 +39,7 @@ class Worker:
         vocabulary: label ids for what cameras that detect by themselves report.
         score_threshold: lowest score that counts.
         clock: the appliance's clock.
+        may_work: False while the governor lets this worker rest.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Worker:
         vocabulary: Vocabulary,
         score_threshold: float,
         clock: Clock,
+        may_work: Callable[[], bool] = lambda: True,
     ) -> None:
         self.heartbeat = Heartbeat(name, clock)
         self.detector = detector
@@ -56,13 +59,17 @@ class Worker:
         self._clock = clock
         self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
         self._errors = 0
+        self._may_work = may_work
 
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
         """Work until ``stop`` is set."""
         try:
             while not stop.is_set():
                 self.heartbeat.wait("a frame", IDLE_SECONDS + 1)
-                self.work_one(exchange, IDLE_SECONDS)
+                if self._may_work():
+                    self.work_one(exchange, IDLE_SECONDS)
+                else:
+                    self._clock.wait(stop, IDLE_SECONDS)
         finally:
             self.heartbeat.wait("the accelerator to close", CLOSE_SECONDS)
             self.detector.close()

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from appliance.clock import NS_PER_MS
-from appliance.telemetry.readings import Frequency, Memory, Thermal, Throttle
+from appliance.telemetry.readings import (
+    AcceleratorHeat,
+    Cause,
+    Cooling,
+    Fan,
+    Frequency,
+    Memory,
+    Supply,
+    Thermal,
+    Throttle,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +35,10 @@ REGISTRY: dict[str, str] = {
     "thermal": "appliance.telemetry.thermal",
     "frequency": "appliance.telemetry.frequency",
     "throttle": "appliance.telemetry.throttle",
+    "supply": "appliance.telemetry.supply",
+    "fan": "appliance.telemetry.fan",
+    "cooling": "appliance.telemetry.cooling",
+    "accelerators": "appliance.telemetry.accelerators",
     "memory": "appliance.telemetry.memory",
 }
 
@@ -37,7 +51,21 @@ class Collector(Protocol):
 
         Raises:
             OSError, ValueError: it is there but cannot be read or understood.
+            PartialReading: some of it could be read.
         """
+
+
+class PartialReading(ValueError):  # noqa: N818 - half a success
+    """Some of the files cannot be read or understood; the rest is here.
+
+    Args:
+        reading: what could be read, or None.
+        problems: what could not, one text each.
+    """
+
+    def __init__(self, reading: msgspec.Struct | None, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.reading = reading
 
 
 class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +82,25 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     thermal: Thermal | None = None
     frequency: Frequency | None = None
     throttle: Throttle | None = None
+    supply: Supply | None = None
+    fan: Fan | None = None
+    cooling: Cooling | None = None
+    accelerators: AcceleratorHeat | None = None
     memory: Memory | None = None
     collectors: dict[str, CollectorStatus]
+
+    @property
+    def causes(self) -> tuple[Cause, ...] | None:
+        """Return why the platform says that it is slowed now; None where nothing would say so."""
+        alarm = self.supply.under_voltage if self.supply else None
+        if self.throttle is None and self.cooling is None and alarm is None:
+            return None
+        found: list[Cause] = list(self.throttle.now) if self.throttle else []
+        if self.cooling is not None and self.throttle is None:
+            found += self.cooling.now
+        if alarm and self.throttle is None:
+            found.append("under_voltage")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +127,8 @@ class Telemetry:
             error = ""
             try:
                 readings[name] = collector.collect()
+            except PartialReading as why:
+                readings[name], error = why.reading, str(why)
             except (OSError, ValueError) as why:
                 error = f"{type(why).__name__}: {why}"
             duration_ms = (self.clock.monotonic_ns() - began_ns) / NS_PER_MS

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appliance.telemetry.files import read_number, read_text
 from appliance.telemetry.readings import Frequency
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _HERTZ_PER_KILOHERTZ = 1000
+_SECONDS_PER_TICK = 0.01
+"""time_in_state counts in units of 10 ms (kernel documentation, cpufreq-stats)."""
 
 
 class FrequencyCollector:
-    """Reads every core under ``root``."""
+    """Reads every core under ``root``; what cores there are is looked up once."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / "sys/devices/system/cpu"
+        self._cores = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
 
     def collect(self) -> Frequency | None:
         """Return current, allowed and hardware frequency; None without cpufreq."""
-        cores = sorted(self._folder.glob("cpu[0-9]*/cpufreq"))
-        if not cores:
+        if not self._cores:
             return None
         return Frequency(
-            current_hertz=min(_hertz(core / "scaling_cur_freq") for core in cores),
-            allowed_maximum_hertz=max(_hertz(core / "scaling_max_freq") for core in cores),
-            hardware_maximum_hertz=max(_hertz(core / "cpuinfo_max_freq") for core in cores),
+            current_hertz=min(self._all("scaling_cur_freq")),
+            allowed_maximum_hertz=max(self._all("scaling_max_freq")),
+            hardware_maximum_hertz=max(self._all("cpuinfo_max_freq")),
+            seconds_at_hertz=_seconds(read_text(self._cores[0] / "stats/time_in_state") or ""),
         )
 
+    def _all(self, name: str) -> list[int]:
+        values = [read_number(core / name) for core in self._cores]
+        found = [value * _HERTZ_PER_KILOHERTZ for value in values if value is not None]
+        if not found:
+            raise ValueError(f"{name}: no core has it")
+        return found
 
-def _hertz(path: Path) -> int:
-    return int(path.read_text()) * _HERTZ_PER_KILOHERTZ
+
+def _seconds(table: str) -> dict[str, float]:
+    rows = [line.split() for line in table.splitlines()]
+    return {
+        str(int(row[0]) * _HERTZ_PER_KILOHERTZ): round(int(row[1]) * _SECONDS_PER_TICK, 2)
+        for row in rows
+        if len(row) == 2
+    }
 
 
 def create(root: Path) -> FrequencyCollector:

@@ -24,6 +24,10 @@ class Thermal(Struct, frozen=True, kw_only=True):
         float | None, Meta(description="The processor's, or the hottest zone where none is named.")
     ]
     zones_celsius: Annotated[dict[str, float], Meta(description="Every readable zone by type.")]
+    limits_celsius: Annotated[
+        dict[str, float],
+        Meta(description="Of the processor: soft (it is slowed), hard (slowed more), critical."),
+    ]
 
 
 class Frequency(Struct, frozen=True, kw_only=True):
@@ -34,6 +38,9 @@ class Frequency(Struct, frozen=True, kw_only=True):
     ]
     allowed_maximum_hertz: Annotated[int, Meta(description="Limit in force now.")]
     hardware_maximum_hertz: Annotated[int, Meta(description="What the hardware can do.")]
+    seconds_at_hertz: Annotated[
+        dict[str, float], Meta(description="Time of the first core at each frequency since boot.")
+    ]
 
 
 class Throttle(Struct, frozen=True, kw_only=True):
@@ -44,6 +51,50 @@ class Throttle(Struct, frozen=True, kw_only=True):
     source: Annotated[
         Literal["mailbox", "sysfs"],
         Meta(description="Where it was read; from sysfs, since_boot is what we saw ourselves."),
+    ]
+
+
+class Supply(Struct, frozen=True, kw_only=True):
+    """The board's power supply."""
+
+    under_voltage: Annotated[
+        bool | None, Meta(description="The board's own alarm; null where it has none.")
+    ]
+    volts: Annotated[
+        dict[str, float], Meta(description="Rails that can be read, by name, e.g. EXT5V_V (Pi 5).")
+    ]
+
+
+class Fan(Struct, frozen=True, kw_only=True):
+    """The board's fan."""
+
+    level_ratio: Annotated[float | None, Meta(description="0 to 1 of what it can do.")]
+    revolutions_per_minute: float | None
+
+
+class Cooling(Struct, frozen=True, kw_only=True):
+    """What the kernel does against heat, on boards without a Raspberry Pi's firmware flags."""
+
+    now: Annotated[
+        tuple[Cause, ...],
+        Meta(description="thermal: a cooling device limits a processor, or a counter moved."),
+    ]
+    limited_by: Annotated[
+        tuple[str, ...], Meta(description="Cooling devices at work and counters that moved.")
+    ]
+    events_total: Annotated[
+        int | None, Meta(description="Thermal-throttle events since boot; null if not counted.")
+    ]
+
+
+class AcceleratorHeat(Struct, frozen=True, kw_only=True):
+    """Heat of accelerators that tell it without vendor software."""
+
+    temperatures_celsius: Annotated[
+        dict[str, float], Meta(description="By device, e.g. apex_0 (Coral on PCIe).")
+    ]
+    limits_celsius: Annotated[
+        dict[str, float], Meta(description="Lowest temperature at which it slows down.")
     ]
 
 

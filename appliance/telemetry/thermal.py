@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appliance.telemetry import PartialReading
+from appliance.telemetry.files import explain, read_number, read_text
 from appliance.telemetry.readings import Thermal
 
 if TYPE_CHECKING:
@@ -15,33 +17,87 @@ _CONSTANT_TYPES = ("PMIC",)
 """Jetson's PMIC zone reads a constant 100 degrees (jetson_stats skips it too)."""
 PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 """Outside, the sensor is dead (a dead Coral reads -89)."""
+_TRIPS = {"passive": "soft", "hot": "hard", "critical": "critical"}
+"""Trip points of the kernel by what they mean: from a passive one on the processor is slowed."""
+FIRMWARE_LIMITS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("raspberrypi,3-model-b-plus", {"soft": 60.0, "hard": 85.0}),
+    ("raspberrypi,3-model-a-plus", {"soft": 60.0, "hard": 85.0}),
+    ("raspberrypi,", {"soft": 80.0, "hard": 85.0}),
+)
+"""A Raspberry Pi's firmware slows by itself (documentation of config.txt): a 3B+ or 3A+ from
+temp_soft_limit, the others from 80, all more from 85 degrees."""
 
 
 class ThermalCollector:
-    """Reads every zone under ``root``."""
+    """Reads every zone under ``root``; what zones there are is looked up once."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / "sys/class/thermal"
+        self._zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
+        self._firmware_limits = _firmware_limits(root)
 
     def collect(self) -> Thermal | None:
         """Return all zones that are readable now; None without any zone."""
         zones: dict[str, float] = {}
-        for zone in sorted(self._folder.glob("thermal_zone*")):
+        limits: dict[str, dict[str, float]] = {}
+        problems = []
+        for zone in self._zones:
             try:
-                kind = (zone / "type").read_text().strip()
-                celsius = int((zone / "temp").read_text()) / 1000
-            except (OSError, ValueError):
-                continue  # a sensor whose rail is off answers EAGAIN, EINVAL or ENODATA
+                kind, millidegrees = read_text(zone / "type"), read_number(zone / "temp")
+            except (OSError, ValueError) as error:
+                problems.append(explain(zone / "temp", error))
+                continue
+            if kind is None or millidegrees is None or kind.startswith(_CONSTANT_TYPES):
+                continue
             low, high = PLAUSIBLE_CELSIUS
-            if low <= celsius <= high and not kind.startswith(_CONSTANT_TYPES):
-                zones[_unique(kind, zones)] = celsius
-        if not zones:
-            return None
-        named = next((zones[kind] for kind in _PROCESSOR_TYPES if kind in zones), None)
+            celsius = millidegrees / 1000
+            if low <= celsius <= high:
+                name = _unique(kind, zones)
+                zones[name] = celsius
+                limits[name] = _trips(zone)
+            else:
+                problems.append(f"{zone.name}/temp: {celsius} degrees cannot be right")
+        reading = self._reading(zones, limits) if zones else None
+        if problems:
+            raise PartialReading(reading, problems)
+        return reading
+
+    def _reading(self, zones: dict[str, float], limits: dict[str, dict[str, float]]) -> Thermal:
+        named = next((kind for kind in _PROCESSOR_TYPES if kind in zones), None)
+        name = named or max(zones, key=lambda kind: zones[kind])
         return Thermal(
-            temperature_celsius=named if named is not None else max(zones.values()),
+            temperature_celsius=zones[name],
             zones_celsius=zones,
+            limits_celsius={**limits[name], **self._firmware_limits},
         )
+
+
+def _trips(zone: Path) -> dict[str, float]:
+    """Return the lowest trip point of each meaning; unreadable ones are left out."""
+    found: dict[str, float] = {}
+    for number in range(12):
+        try:
+            kind = read_text(zone / f"trip_point_{number}_type")
+            millidegrees = read_number(zone / f"trip_point_{number}_temp")
+        except (OSError, ValueError):
+            continue
+        if kind is None:
+            break
+        meaning = _TRIPS.get(kind)
+        if meaning and millidegrees and millidegrees > 0:
+            found[meaning] = min(found.get(meaning, 1000.0), millidegrees / 1000)
+    return found
+
+
+def _firmware_limits(root: Path) -> dict[str, float]:
+    try:
+        compatible = (root / "proc/device-tree/compatible").read_bytes().decode("ascii", "replace")
+    except OSError:
+        return {}
+    names = compatible.split("\0")
+    for prefix, limits in FIRMWARE_LIMITS:
+        if any(name.startswith(prefix) for name in names):
+            return dict(limits)
+    return {}
 
 
 def _unique(kind: str, taken: dict[str, float]) -> str:

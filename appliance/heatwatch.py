@@ -1,0 +1,174 @@
+"""Watches heat: feeds episodes and governor, applies what it decides, publishes both."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.clock import NS_PER_SECOND
+from appliance.heat import EpisodeTracker, Governor, GovernorPolicy
+from appliance.heat.drift import DriftDetector
+from appliance.heat.episodes import Episode, Pace, describe
+from appliance.messages import EpisodeInfo, GovernorInfo, PaceInfo, ThrottlingInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from appliance.config.settings import Governor as GovernorSettings
+    from appliance.heat import Action
+    from appliance.messages import MetricsMessage
+    from appliance.pipeline.pace import Pace as PipelinePace
+    from appliance.reporter import Reporter
+    from appliance.telemetry import Snapshot
+    from appliance.telemetry.readings import Cause, Thermal
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SOFT_CELSIUS = 80.0
+"""Where a board is not known and its kernel names no passive trip point: a Pi 4's limit."""
+HARD_ABOVE_SOFT_CELSIUS = 5.0
+
+
+class HeatWatch:
+    """See the module's description. Main thread only.
+
+    Args:
+        settings: of the governor.
+        pace: of the pipeline, which the governor sets.
+        reporter: publishes alerts.
+    """
+
+    def __init__(self, settings: GovernorSettings, pace: PipelinePace, reporter: Reporter) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._reporter = reporter
+        self._episodes = EpisodeTracker()
+        self._drift = DriftDetector()
+        self._governor: Governor | None = None
+        self._soft: float | None = None
+        self._fps: float | None = None
+        self._last: Action | None = None
+        self._fps_after: float | None = None
+        self._windows_since_action = 0
+
+    @property
+    def active(self) -> tuple[Cause, ...]:
+        """Return the causes in force."""
+        return self._episodes.active
+
+    def window(self, metrics: Iterable[MetricsMessage], subject: str) -> None:
+        """Take the windows of all cameras that just ended.
+
+        Args:
+            metrics: one message a camera.
+            subject: what ran: accelerator, model, workers.
+        """
+        rows = list(metrics)
+        rates = [one.end_to_end_fps for one in rows if one.end_to_end_fps is not None]
+        medians = [one.stages_ms["inference"].p50 for one in rows if "inference" in one.stages_ms]
+        self._fps = sum(rates) if rates else None
+        inference_ms = max(medians) if medians else None
+        self._episodes.window(Pace(self._fps, inference_ms))
+        self._drift.window(subject, inference_ms)
+        self._windows_since_action += 1
+        if self._windows_since_action == 2:  # the first held the change itself
+            self._fps_after = self._fps
+
+    def poll(self, now_ns: int, snapshot: Snapshot) -> None:
+        """Take a reading: publish what began and ended, let the governor decide."""
+        thermal, causes = snapshot.thermal, snapshot.causes
+        celsius = thermal.temperature_celsius if thermal else None
+        if self._drift.inferred and not causes:
+            causes = ("inferred",)
+        for transition in self._episodes.poll(now_ns, causes, celsius):
+            self._tell(transition.kind, transition.episode)
+        if self._settings.mode == "off":
+            return
+        governor = self._make_governor(thermal)
+        action = governor.poll(now_ns, celsius, self._fps) if governor else None
+        if action is not None:
+            self._apply(action)
+
+    def throttling(self, now_ns: int) -> ThrottlingInfo:
+        """Return the episodes for the health message."""
+        tracker = self._episodes
+        return ThrottlingInfo(
+            active=tracker.active,
+            seconds_total={c: round(s, 3) for c, s in tracker.seconds_total.items()},
+            episodes_total={c: n for c, n in tracker.episodes_total.items()},  # noqa: C416 - keys are widened
+            recent=tuple(_info(one, now_ns) for one in tracker.recent[-3:]),
+        )
+
+    def governor(self) -> GovernorInfo:
+        """Return the governor's state for the health message."""
+        governor, last = self._governor, self._last
+        return GovernorInfo(
+            state=self._settings.mode,
+            mode=governor.mode if governor else "full",
+            target_fps=governor.target_fps if governor else None,
+            min_fps=self._settings.min_fps,
+            soft_limit_celsius=self._soft,
+            reason=last.reason if last else "",
+            fps_before=last.fps_before if last else None,
+            fps_after=self._fps_after,
+        )
+
+    def _make_governor(self, thermal: Thermal | None) -> Governor | None:
+        """Return the governor, made when the board's limits are known."""
+        if self._governor is None and thermal is not None:
+            limits = thermal.limits_celsius
+            own = self._settings.soft_limit_celsius
+            self._soft = own or limits.get("soft", DEFAULT_SOFT_CELSIUS)
+            hard = max(limits.get("hard", 0.0), self._soft + HARD_ABOVE_SOFT_CELSIUS)
+            policy = GovernorPolicy(self._settings.min_fps, self._soft, hard)
+            self._governor = Governor(policy)
+        return self._governor
+
+    def _apply(self, action: Action) -> None:
+        advised = self._settings.mode == "advise"
+        self._last, self._fps_after, self._windows_since_action = action, None, 0
+        log.info("governor%s: %s, %s", " would" if advised else "", action.mode, action.reason)
+        if not advised:
+            self._pace.target_fps = action.target_fps
+            self._pace.single_worker = action.single_worker
+        self._reporter.alert(
+            "governor",
+            mode=action.mode,
+            target_fps=action.target_fps,
+            fps_before=action.fps_before,
+            reason=action.reason,
+            advised=advised,
+        )
+
+    def _tell(self, kind: str, episode: Episode) -> None:
+        text = describe(episode)
+        log.warning("%s: %s", kind, text)
+        self._reporter.alert(
+            f"throttling_{kind}",
+            cause=episode.cause,
+            reason=text,
+            duration_seconds=episode.seconds,
+            temperature_celsius=episode.peak_celsius,
+            fps_before=_round(episode.before.fps),
+            fps_during=_round(episode.during.fps),
+        )
+
+
+def _info(episode: Episode, now_ns: int) -> EpisodeInfo:
+    return EpisodeInfo(
+        cause=episode.cause,
+        seconds=round(episode.seconds or 0.0, 3),
+        ended_seconds_ago=round((now_ns - (episode.ended_ns or now_ns)) / NS_PER_SECOND, 1),
+        peak_celsius=episode.peak_celsius,
+        before=_pace(episode.before),
+        during=_pace(episode.during),
+        after=_pace(episode.after),
+    )
+
+
+def _pace(pace: Pace) -> PaceInfo:
+    return PaceInfo(fps=_round(pace.fps), inference_ms=_round(pace.inference_ms))
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

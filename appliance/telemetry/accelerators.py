@@ -1,0 +1,55 @@
+"""Heat of accelerators that tell it without vendor software: Coral on PCIe (driver apex).
+
+Coral on USB has no sensor that can be read; Hailo's needs its library (google/gasket-driver,
+apex_driver.c; Hailo: no sysfs). Others show up as thermal zones of the board.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.telemetry import PartialReading
+from appliance.telemetry.files import explain, read_number
+from appliance.telemetry.readings import AcceleratorHeat
+from appliance.telemetry.thermal import PLAUSIBLE_CELSIUS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class AcceleratorCollector:
+    """Reads apex devices under ``root``; what there is is looked up once."""
+
+    def __init__(self, root: Path) -> None:
+        self._devices = sorted((root / "sys/class/apex").glob("apex_*"))
+
+    def collect(self) -> AcceleratorHeat | None:
+        """Return temperatures; None without such a device."""
+        if not self._devices:
+            return None
+        temperatures, limits, problems = {}, {}, []
+        for device in self._devices:
+            try:
+                millidegrees = read_number(device / "temp")
+                trip = read_number(device / "trip_point0_temp")
+            except (OSError, ValueError) as error:
+                problems.append(explain(device / "temp", error))
+                continue
+            if trip:
+                limits[device.name] = trip / 1000
+            if millidegrees is None:
+                continue
+            low, high = PLAUSIBLE_CELSIUS
+            if low <= millidegrees / 1000 <= high:
+                temperatures[device.name] = millidegrees / 1000
+            else:
+                problems.append(f"{device.name}/temp: {millidegrees} cannot be right")
+        reading = AcceleratorHeat(temperatures_celsius=temperatures, limits_celsius=limits)
+        if problems:
+            raise PartialReading(reading, problems)
+        return reading
+
+
+def create(root: Path) -> AcceleratorCollector:
+    """Return the collector."""
+    return AcceleratorCollector(root)

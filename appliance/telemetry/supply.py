@@ -1,0 +1,71 @@
+"""The power supply: a Raspberry Pi's under-voltage alarm (hwmon ``rpi_volt``), a Pi 5's rails.
+
+The alarm is sticky for the kernel's last poll of 2 s. The PMIC of a Pi 5 answers the firmware's
+text command ``pmic_read_adc`` with lines such as ``EXT5V_V volt(24)=5.05700000V``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from appliance.telemetry.files import read_number, read_text
+from appliance.telemetry.mailbox import Mailbox
+from appliance.telemetry.readings import Supply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PMIC_LINE = re.compile(r"(\w+_V) volt\(\d+\)=([0-9.]+)V")
+_PI5 = "brcm,bcm2712"
+
+
+class SupplyCollector:
+    """Reads the alarm and the rails under ``root``.
+
+    Args:
+        root: normally ``/``.
+        mailbox: of the firmware, asked for the PMIC on a Pi 5.
+    """
+
+    def __init__(self, root: Path, mailbox: Mailbox | None = None) -> None:
+        monitors = (root / "sys/class/hwmon").glob("hwmon*")
+        self._monitor = next((m for m in sorted(monitors) if _name(m) == "rpi_volt"), None)
+        self._mailbox = mailbox or Mailbox(root)
+        self._has_pmic = _PI5 in _compatible(root)
+
+    def collect(self) -> Supply | None:
+        """Return alarm and rails; None where the board tells neither."""
+        alarm, volts = None, {}
+        if self._monitor is not None:
+            alarm = read_number(self._monitor / "in0_lcrit_alarm")
+        if self._has_pmic and self._mailbox.takes_text:
+            answer = self._mailbox.command("pmic_read_adc")
+            volts = {name: float(value) for name, value in _PMIC_LINE.findall(answer)}
+        if alarm is None and not volts:
+            return None
+        return Supply(under_voltage=None if alarm is None else bool(alarm), volts=volts)
+
+
+def _name(monitor: Path) -> str:
+    try:
+        return read_text(monitor / "name") or ""
+    except OSError:
+        return ""
+
+
+def _compatible(root: Path) -> list[str]:
+    try:
+        return (
+            (root / "proc/device-tree/compatible")
+            .read_bytes()
+            .decode("ascii", "replace")
+            .split("\0")
+        )
+    except OSError:
+        return []
+
+
+def create(root: Path) -> SupplyCollector:
+    """Return the collector."""
+    return SupplyCollector(root)
