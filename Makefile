@@ -19,6 +19,7 @@ check lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/python scripts/make_dashboards.py --check
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_docs.py

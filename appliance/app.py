@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,15 +24,16 @@ from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
+from appliance.sinks.journal import JournalSink
 from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
+from appliance.sinks.prometheus import PrometheusSink
 from appliance.sources import create_source
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from appliance.clock import Clock
     from appliance.config import Camera, Settings
@@ -41,6 +44,11 @@ if TYPE_CHECKING:
     from appliance.sinks import Sink
     from appliance.sources import Source
     from appliance.values import Observation
+
+
+log = logging.getLogger(__name__)
+
+JOURNAL = Path("/run/systemd/journal/socket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,9 @@ def make_sinks(
     others: list[Sink] = list(extra)
     if settings.jsonl.path:
         others.append(JsonlSink(settings.jsonl.path))
+    if JOURNAL.exists() and environment.variables.get("JOURNAL_STREAM"):
+        others.append(JournalSink(JOURNAL))
+    others += _prometheus(settings)
     mqtt = None
     if settings.mqtt.enabled:
         device = device_of(settings, environment)
@@ -161,6 +172,18 @@ def make_sinks(
         mqtt = MqttSink(address, f"{settings.mqtt.prefix}/{device}", outbox, on_change)
         mqtt.start()
     return Sinks(mqtt, tuple(others))
+
+
+def _prometheus(settings: Settings) -> list[Sink]:
+    """Return the sink for Prometheus; a port that is taken must not stop the camera."""
+    wanted = settings.prometheus
+    if not wanted.port and not wanted.textfile:
+        return []
+    try:
+        return [PrometheusSink(wanted.address, wanted.port, wanted.textfile)]
+    except UnavailableError as error:
+        log.warning("%s", error)
+        return []
 
 
 def wire(

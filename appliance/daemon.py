@@ -118,9 +118,10 @@ class Daemon:
         self._notice = ""
         self._proving = False
         self._environment.failed_proofs.clear()
-        if self.sinks is not None and (new.mqtt, new.jsonl, new.device) != (
+        if self.sinks is not None and (new.mqtt, new.jsonl, new.prometheus, new.device) != (
             old.mqtt,
             old.jsonl,
+            old.prometheus,
             old.device,
         ):
             self.sinks.close()

@@ -254,6 +254,25 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
+class Prometheus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metrics for Prometheus; the same numbers as over MQTT."""
+
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)],
+        Meta(description="Where /metrics is served; 0 for nowhere."),
+    ] = 9750
+    address: Annotated[
+        str, Meta(description="Address to listen on; the loopback unless told otherwise.")
+    ] = "127.0.0.1"
+    textfile: Annotated[
+        str,
+        Meta(
+            description="File for node_exporter's textfile collector, ending in .prom; empty for "
+            "none."
+        ),
+    ] = ""
+
+
 class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Detections as JSON lines, beside MQTT."""
 
@@ -278,5 +297,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     telemetry: Telemetry = field(default_factory=Telemetry)
     governor: Governor = field(default_factory=Governor)
     metrics: Metrics = field(default_factory=Metrics)
+    prometheus: Prometheus = field(default_factory=Prometheus)
     jsonl: Jsonl = field(default_factory=Jsonl)
     camera: tuple[Camera, ...] = field(default_factory=lambda: (Camera(),))

@@ -1,0 +1,66 @@
+"""Alerts in the systemd journal, each kind under a MESSAGE_ID of its own that never changes.
+
+``journalctl MESSAGE_ID=...`` finds them. The journal's native protocol is a datagram of
+``FIELD=value`` lines to /run/systemd/journal/socket (systemd.io, Native Journal Protocol).
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from appliance.messages import AlertMessage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.sinks import Outgoing
+
+MESSAGE_IDS = {
+    "camera_lost": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a01",
+    "camera_back": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a02",
+    "failover": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a03",
+    "failback": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a04",
+    "throttling_began": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a05",
+    "throttling_ended": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a06",
+    "governor": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a07",
+}
+_WARNING, _INFO = 4, 6
+_GOOD_NEWS = frozenset({"camera_back", "failback", "throttling_ended", "governor"})
+
+
+class JournalSink:
+    """Writes alerts; a journal that is away is none of the unit's business.
+
+    Args:
+        path: of the journal's socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Write an alert; leave everything else."""
+        message = outgoing.message
+        if not isinstance(message, AlertMessage):
+            return
+        fields = {
+            "MESSAGE": f"{message.kind}: {message.reason}".replace("\n", " "),
+            "MESSAGE_ID": MESSAGE_IDS[message.kind],
+            "PRIORITY": str(_INFO if message.kind in _GOOD_NEWS else _WARNING),
+            "SYSLOG_IDENTIFIER": "appliance",
+            "APPLIANCE_DEVICE": message.device,
+            "APPLIANCE_CAMERA": message.camera,
+            "APPLIANCE_CAUSE": message.cause,
+        }
+        text = "".join(f"{name}={value}\n" for name, value in fields.items() if value)
+        try:
+            self._socket.sendto(text.encode(), self._path)
+        except OSError:
+            return  # no journal here, or it is full
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
