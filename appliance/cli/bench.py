@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.bench.compare import compare
 from appliance.bench.measure import BenchPlan, measure
+from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, picture, sustain
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.config import Camera, Settings
 from appliance.config.settings import Model, Mqtt
+from appliance.environment import Environment
 from appliance.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,13 +39,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", metavar="A,B,...", help="several accelerators in one run, taking turns"
     )
+    parser.add_argument(
+        "--sustained", action="store_true", help="run until temperature and rate are steady"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=LONGEST_SECONDS,
+        metavar="S",
+        help="longest time of --sustained",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw --sustained")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print."""
     plan = BenchPlan(_settings(options), options.frames, options.preload, options.rate)
-    if options.compare:
+    if options.sustained:
+        figures, show = _sustained(plan, options), render_sustained
+    elif options.compare:
         names = tuple(name.strip() for name in options.compare.split(","))
         figures, show = compare(plan, names, _progress()), render_comparison
     else:
@@ -53,6 +68,40 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(show(figures))
     return 0
+
+
+def _sustained(plan: BenchPlan, options: argparse.Namespace) -> dict[str, Any]:
+    if options.seconds < WINDOW_SECONDS:
+        raise UsageError(f"--seconds {options.seconds:g}: at least {WINDOW_SECONDS:g} are needed")
+
+    def tell(sample: Sample) -> None:
+        if sys.stderr.isatty():
+            heat = "" if sample.celsius is None else f", {sample.celsius:.1f} °C"
+            print(f"{sample.seconds:6.0f} s  {sample.fps:6.2f} FPS{heat}", file=sys.stderr)
+
+    figures = sustain(plan, Environment(), longest_seconds=options.seconds, progress=tell)
+    if options.plot:
+        options.plot.write_text(picture(figures))
+    return figures
+
+
+def render_sustained(figures: dict[str, Any]) -> str:
+    """Return what a sustained run gave, for a person."""
+    throttle = figures["seconds_to_first_throttle"]
+    start, end = figures["celsius_start"], figures["celsius_end"]
+    heat = "cannot be read here" if start is None else f"{start:.1f} to {end:.1f} °C"
+    steady = "" if figures["steady"] else ", not steady yet"
+    causes = f" ({', '.join(figures['causes'])})" if figures["causes"] else ""
+    first = "never" if throttle is None else f"after {throttle:.0f} s{causes}"
+    lines = [
+        f"{figures['model']} on {figures['accelerator']}",
+        f"cold FPS         {figures['cold_fps']:8.2f}",
+        f"sustained FPS    {figures['sustained_fps']:8.2f}",
+        f"after            {figures['seconds']:8.0f} s{steady}",
+        f"temperature      {heat}",
+        f"first throttled  {first}",
+    ]
+    return "\n".join(lines)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -1,0 +1,103 @@
+"""The sustained bench, its picture, and recordings of telemetry that are replayed."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.bench.measure import BenchPlan
+from appliance.bench.plot import Chart, Line, draw
+from appliance.bench.sustained import STEADY_WINDOWS, Sample, picture, steady, sustain
+from appliance.cli import main
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator, Mqtt, Prometheus
+from appliance.simulation.plant import PI4, State
+from appliance.simulation.run import write_tree
+from tests.helpers import ROOT, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def window(seconds: float, fps: float, celsius: float | None) -> Sample:
+    return Sample(seconds, fps, celsius, 1500.0, (), 80.0)
+
+
+def test_steady_needs_a_minute_of_both() -> None:
+    calm = [window(5.0 * n, 10.0, 60.0) for n in range(STEADY_WINDOWS)]
+    assert steady(calm)
+    assert not steady(calm[1:])
+    assert not steady([replace(one, celsius=60.0 + n / 6) for n, one in enumerate(calm)])
+    assert not steady([replace(one, fps=10.0 - n / 6) for n, one in enumerate(calm)])
+    assert steady([replace(one, celsius=None) for one in calm])
+
+
+def test_it_runs_until_it_is_steady(tmp_path: Path) -> None:
+    settings = Settings(
+        mqtt=Mqtt(enabled=False),
+        prometheus=Prometheus(port=0),
+        accelerator=Accelerator(name="cpu", workers=1),
+        camera=(Camera(source="synthetic", width=320, height=240, fps=20),),
+    )
+    plan = BenchPlan(settings, frames=0, preload=False, rate=20.0)
+    surroundings = replace(environment(tmp_path), root=ROOT / "tests/fixtures/roots/pi5")
+    figures = sustain(plan, surroundings, longest_seconds=30, window_seconds=0.5)
+    assert figures["steady"]
+    assert figures["sustained_fps"] == pytest.approx(20, rel=0.15)
+    assert figures["causes"] == ["soft_temperature_limit"]
+    assert figures["seconds_to_first_throttle"] == figures["curve"][0]["seconds"]
+    assert figures["celsius_end"] == 58.2
+    ET.fromstring(picture(figures))  # noqa: S314 - our own
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "curve.svg"
+    words = ["bench", "--sustained", "--seconds", "5", "--rate", "10", "--width", "320"]
+    words += ["--height", "240", "--accelerator", "cpu", "--plot", str(plot)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "sustained FPS" in printed
+    assert "not steady yet" in printed
+    assert plot.read_text().startswith("<svg")
+    assert main(["bench", "--sustained", "--seconds", "1"]) == 2
+
+
+def test_charts_are_well_formed_and_escape() -> None:
+    chart = Chart("a < b", "°C", [Line("x & y", [(0, 1), (1, 1)])], [("limit > 3", 3.0)])
+    root = ET.fromstring(draw([chart, chart], "seconds"))  # noqa: S314 - our own
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == 2
+    with pytest.raises(ValueError, match="nothing"):
+        draw([], "x")
+
+
+def test_a_recording_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, file = tmp_path / "root", tmp_path / "heat.jsonl"
+    rows: list[str] = []
+    for number, celsius in enumerate((60, 64, 68, 72, 76, 80, 81, 78, 70, 65)):
+        write_tree(PI4, root, State(float(celsius), 1500.0, throttled=celsius >= 80))
+        assert main(["telemetry", "--root", str(root), "--record", str(file), "--seconds",
+                     "0.001", "--interval", "0.001"]) == 0  # fmt: skip
+        line = json.loads(file.read_text().splitlines()[-1])
+        rows.append(json.dumps({**line, "at_ns": number * 10_000_000_000}))
+    file.write_text("\n".join(rows) + "\n")
+    capsys.readouterr()
+    assert main(["telemetry", "--replay", str(file), "--fps", "12"]) == 0
+    printed = capsys.readouterr().out
+    assert "began: throttled (soft temperature limit)" in printed
+    assert "ended: throttled 20 s (soft temperature limit), up to 81.0 °C" in printed
+    assert printed.index("governor: eased") < printed.index("began: throttled")
+
+
+@pytest.mark.parametrize("content", [b"rubbish\n", b"{}\n", b"\xff\n"])
+def test_a_damaged_recording_names_its_line(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(content)
+    assert main(["telemetry", "--replay", str(tmp_path / "bad.jsonl")]) == 65
+    assert "line 1" in capsys.readouterr().err
+    assert main(["telemetry", "--replay", str(tmp_path / "none.jsonl")]) == 65
+    assert main(["telemetry", "--interval", "0"]) == 2
