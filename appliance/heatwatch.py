@@ -71,7 +71,8 @@ class HeatWatch:
         self._episodes.window(Pace(self._fps, inference_ms))
         self._drift.window(subject, inference_ms)
         self._windows_since_action += 1
-        if self._windows_since_action == 2:  # the first held the change itself
+        # The first window held the change itself.
+        if self._last is not None and self._windows_since_action == 2:
             self._fps_after = self._fps
 
     def poll(self, now_ns: int, snapshot: Snapshot) -> None:

@@ -106,7 +106,7 @@ def test_the_numbers_are_those_of_mqtt(tmp_path: Path) -> None:
         assert alone in {one.inference_only_fps for one in told}
         processed = values['appliance_frames_processed_total{camera="front"}']
         assert processed in {one.frames.processed for one in told}
-        assert values["appliance_processor_temperature_celsius"] == 79.0
+        assert values["appliance_temperature_celsius"] == 79.0
         assert values['appliance_temperature_limit_celsius{limit="soft"}'] == 80.0
         assert values['appliance_throttle_active{cause="soft_temperature_limit"}'] == 1.0
         assert values['appliance_throttle_active{cause="under_voltage"}'] == 0.0
@@ -142,7 +142,7 @@ def test_the_textfile_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "appliance.prom"
     with unit(tmp_path, 0, textfile=str(path)):
         wait_for(path.exists)
-    assert "appliance_processor_temperature_celsius 79.0" in path.read_text()
+    assert "appliance_temperature_celsius 79.0" in path.read_text()
 
 
 def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def _of_board(health: HealthMessage) -> Iterator[Metric]:
         zones = {(zone,): celsius for zone, celsius in one.zones_celsius.items()}
         limits = {(limit,): celsius for limit, celsius in one.limits_celsius.items()}
         processor = {(): one.temperature_celsius}
-        yield _gauge("processor_temperature_celsius", "The processor's temperature.", processor)
+        yield _gauge("temperature_celsius", "The processor's temperature.", processor)
         yield _gauge("zone_temperature_celsius", "Temperature of a zone.", zones, ("zone",))
         yield _gauge("temperature_limit_celsius", "Limit of the processor.", limits, ("limit",))
     if health.frequency is not None:
