@@ -69,7 +69,7 @@ def picture(traces: dict[str, Trace]) -> str:
 
 def minutes(values: list[float]) -> list[tuple[float, float]]:
     """Return every fourth second of the first forty minutes."""
-    return [(second / 60, values[second]) for second in range(0, 2400, 4)]
+    return [(second / 60, values[second]) for second in range(0, 2401, 4)]
 
 
 if __name__ == "__main__":

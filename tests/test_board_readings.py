@@ -177,3 +177,17 @@ def test_no_content_breaks_a_collector(content: bytes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         assert read(root).collectors.keys() == REGISTRY.keys()
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_poll_starts_no_process(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    telemetry = Telemetry.over(ROOTS / board, ManualClock())
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("a process was started")
+
+    for module, name in ((os, "fork"), (os, "posix_spawn"), (os, "system"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, name, refuse)
+    telemetry.snapshot()

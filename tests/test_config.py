@@ -130,7 +130,9 @@ def test_every_key_of_the_example_is_documented() -> None:
         "model",
         "accelerator",
         "telemetry",
+        "governor",
         "metrics",
+        "prometheus",
         "jsonl",
         "camera",
     }

@@ -18,6 +18,8 @@ SLOPE_SECONDS = 60.0
 """The slope is taken over this long: the time constant of a small board is about a minute."""
 HORIZON_SECONDS = 30.0
 """How far ahead the slope is trusted: as long as no other change is allowed."""
+SETTLED_SLOPE = -0.5 / 60
+"""While it cools faster than half a degree a minute, the last change has not done all it will."""
 STEP_DOWN, STEP_UP = 0.88, 1.05
 FIRST_STEP = 0.80
 BACK_OFF_SECONDS = 600.0
@@ -130,8 +132,8 @@ class Governor:
             reason = f"{celsius:.1f} °C at the lowest rate"
             return Action("paused", 0.0, single_worker=True, reason=reason, fps_before=fps)
         if celsius >= policy.ease_celsius or ahead >= policy.soft_celsius:
-            falling = self.mode != "full" and self.slope < 0 and celsius < policy.soft_celsius
-            return None if falling else self._ease(now, celsius, fps)
+            cooling = self.mode != "full" and self.slope < SETTLED_SLOPE
+            return None if cooling else self._ease(now, celsius, fps)
         if celsius < policy.restore_celsius and ahead < policy.ease_celsius and self.mode != "full":
             return self._restore(now, celsius, fps)
         return None
