@@ -19,7 +19,7 @@ from appliance.identity import board_name, device_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
 from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
-from appliance.pipeline.pace import LanePace, Pace
+from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
@@ -194,6 +194,7 @@ def wire(
     filters: tuple[Filter, ...] = (),
     on_change: Callable[[], None] = lambda: None,
     make_source: Callable[[Camera, tuple[int, int]], Source] | None = None,
+    previous: Runtime | None = None,
 ) -> Runtime:
     """Return the appliance of ``settings``: model loaded, detectors open, nothing started.
 
@@ -204,6 +205,7 @@ def wire(
         filters: applied after the configured ones, to every camera.
         on_change: called when a thread ended.
         make_source: makes a camera's source for an input size, instead of the registry.
+        previous: what ran before a reload: what is known of heat goes on.
 
     Raises:
         ApplianceError: model, labels, accelerator or a camera's options cannot be used.
@@ -234,7 +236,7 @@ def wire(
             emit=_emitter(reporter),
             on_event=reporter.camera_event,
             clock=clock,
-            pace=LanePace(pace, len(settings.camera)),
+            pace=pace.lane(),
         )
         for index, camera in enumerate(settings.camera)
     )
@@ -258,6 +260,8 @@ def wire(
         )
         for number, detector in enumerate(detectors)
     )
+    heat = previous.heat if previous else HeatWatch(settings.governor, pace, reporter)
+    heat.carry_over(settings.governor, pace, reporter)
     return Runtime(
         settings=settings,
         environment=environment,
@@ -266,9 +270,9 @@ def wire(
         switch=switch,
         provisional=choice.provisional,
         pipeline=Pipeline(lanes, workers, exchange, on_change),
-        heat=HeatWatch(settings.governor, pace, reporter),
+        heat=heat,
         reporter=reporter,
-        telemetry=Telemetry.over(environment.root, clock),
+        telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
         sinks=sinks,
     )
 

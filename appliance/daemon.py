@@ -96,6 +96,7 @@ class Daemon:
             sinks,
             filters=self._filters,
             on_change=self._requests.wake.set,
+            previous=self.runtime,
         )
 
     def _make_sinks(self, settings: Settings) -> Sinks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from appliance.clock import NS_PER_SECOND
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SOFT_CELSIUS = 80.0
-"""Where a board is not known and its kernel names no passive trip point: a Pi 4's limit."""
-HARD_ABOVE_SOFT_CELSIUS = 5.0
+ADVISE_SECONDS = 600.0
+"""How often the same advice is given while nobody follows it."""
+SPARE = 1.1
+"""One worker is enough for the floor if it could do a tenth more."""
 
 
 class HeatWatch:
@@ -47,23 +49,39 @@ class HeatWatch:
         self._governor: Governor | None = None
         self._soft: float | None = None
         self._fps: float | None = None
+        self._per_worker_fps = 0.0
+        self._tells_nothing = True
+        self._advised_ns: int | None = None
         self._last: Action | None = None
         self._fps_after: float | None = None
         self._windows_since_action = 0
+
+    def carry_over(
+        self, settings: GovernorSettings, pace: PipelinePace, reporter: Reporter
+    ) -> None:
+        """Go on with a new pipeline: what is known of the heat outlives a reload."""
+        if settings != self._settings:
+            self._governor = None
+        elif self._governor is not None and settings.mode == "act":
+            pace.target_fps = self._governor.target_fps
+            pace.single_worker = self._pace.single_worker
+        self._settings, self._pace, self._reporter = settings, pace, reporter
 
     @property
     def active(self) -> tuple[Cause, ...]:
         """Return the causes in force."""
         return self._episodes.active
 
-    def window(self, metrics: Iterable[MetricsMessage], subject: str) -> None:
-        """Take the windows of all cameras that just ended.
-
-        Args:
-            metrics: one message a camera.
-            subject: what ran: accelerator, model, workers.
-        """
+    def window(
+        self, metrics: Iterable[MetricsMessage], accelerator: str, model: str, workers: int
+    ) -> None:
+        """Take the windows of all cameras that just ended, and what ran in them."""
         rows = list(metrics)
+        alone = [one.inference_only_fps for one in rows if one.inference_only_fps]
+        self._per_worker_fps = max(alone, default=0.0) / workers
+        at_work = 1 if self._pace.single_worker else workers
+        subject = f"{accelerator} {model} {at_work}"
+        self._tells_nothing = accelerator != "cpu"
         rates = [one.end_to_end_fps for one in rows if one.end_to_end_fps is not None]
         medians = [one.stages_ms["inference"].p50 for one in rows if "inference" in one.stages_ms]
         self._fps = sum(rates) if rates else None
@@ -79,16 +97,29 @@ class HeatWatch:
         """Take a reading: publish what began and ended, let the governor decide."""
         thermal, causes = snapshot.thermal, snapshot.causes
         celsius = thermal.temperature_celsius if thermal else None
-        if self._drift.inferred and not causes:
-            causes = ("inferred",)
-        for transition in self._episodes.poll(now_ns, causes, celsius):
+        for transition in self._episodes.poll(now_ns, self._all_causes(causes), celsius):
             self._tell(transition.kind, transition.episode)
         if self._settings.mode == "off":
             return
         governor = self._make_governor(thermal)
         action = governor.poll(now_ns, celsius, self._fps) if governor else None
-        if action is not None:
-            self._apply(action)
+        if action is None or governor is None:
+            return
+        if self._settings.mode == "act":
+            self._act(action)
+        else:
+            governor.withdraw()
+            self._advise(action, now_ns)
+
+    def _all_causes(self, told: tuple[Cause, ...] | None) -> tuple[Cause, ...] | None:
+        """Return what the platform tells with what is inferred of what tells nothing."""
+        may_infer = told is None or self._tells_nothing
+        inferred: tuple[Cause, ...] = ("inferred",) if self._drift.inferred and may_infer else ()
+        if told is None:
+            if not inferred and "inferred" not in self._episodes.active:
+                return None
+            told = tuple(cause for cause in self._episodes.active if cause != "inferred")
+        return (*told, *inferred)
 
     def throttling(self, now_ns: int) -> ThrottlingInfo:
         """Return the episodes for the health message."""
@@ -115,23 +146,34 @@ class HeatWatch:
         )
 
     def _make_governor(self, thermal: Thermal | None) -> Governor | None:
-        """Return the governor, made when the board's limits are known."""
+        """Return the governor; None while it is not known where the board is slowed."""
         if self._governor is None and thermal is not None:
             limits = thermal.limits_celsius
-            own = self._settings.soft_limit_celsius
-            self._soft = own or limits.get("soft", DEFAULT_SOFT_CELSIUS)
-            hard = max(limits.get("hard", 0.0), self._soft + HARD_ABOVE_SOFT_CELSIUS)
-            policy = GovernorPolicy(self._settings.min_fps, self._soft, hard)
-            self._governor = Governor(policy)
+            soft = self._settings.soft_limit_celsius or limits.get("soft")
+            if soft is None:
+                return None
+            self._soft = soft
+            hard = max(limits.get("hard", math.inf), soft)  # never pause on a guess
+            self._governor = Governor(GovernorPolicy(self._settings.min_fps, soft, hard))
         return self._governor
 
-    def _apply(self, action: Action) -> None:
-        advised = self._settings.mode == "advise"
+    def _act(self, action: Action) -> None:
         self._last, self._fps_after, self._windows_since_action = action, None, 0
-        log.info("governor%s: %s, %s", " would" if advised else "", action.mode, action.reason)
-        if not advised:
-            self._pace.target_fps = action.target_fps
-            self._pace.single_worker = action.single_worker
+        log.info("governor: %s, %s", action.mode, action.reason)
+        floor = self._settings.min_fps * SPARE
+        self._pace.target_fps = action.target_fps
+        self._pace.single_worker = action.single_worker and self._per_worker_fps >= floor
+        self._publish(action, advised=False)
+
+    def _advise(self, action: Action, now_ns: int) -> None:
+        since = None if self._advised_ns is None else (now_ns - self._advised_ns) / NS_PER_SECOND
+        if since is not None and since < ADVISE_SECONDS:
+            return
+        self._advised_ns = now_ns
+        log.info("governor would: %s, %s", action.mode, action.reason)
+        self._publish(action, advised=True)
+
+    def _publish(self, action: Action, *, advised: bool) -> None:
         self._reporter.alert(
             "governor",
             mode=action.mode,

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.messages import HealthMessage, MetricsMessage
     from appliance.service import ServiceManager
+    from appliance.telemetry import Snapshot
 
 log = logging.getLogger(__name__)
 
 Outcome = Literal["stopped", "finished", "reload", "rewire"]
 _TICK_SECONDS = 1.0
+_HEAT_NS = 10 * NS_PER_SECOND
+"""A small board heats up within a minute, so the governor looks at least this often."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class Supervisor:
         self._published: tuple[bool, tuple[str, ...]] | None = None
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
+        self._next_heat_ns = self._began_ns + _HEAT_NS
         watchdog = service.watchdog_seconds
         self._watchdog_ns = round(watchdog / 3 * NS_PER_SECOND) if watchdog else None
 
@@ -113,13 +117,17 @@ class Supervisor:
                 if runtime.accelerator != running:
                     running = runtime.accelerator
                     runtime.publish_info()
+                if now_ns >= self._next_heat_ns:
+                    self._poll_heat()
                 if now_ns >= next_health_ns or self._state() != self._published:
                     self._publish_health()
                     next_health_ns = now_ns + health_ns
                 if self._watchdog_ns and now_ns >= next_ping_ns:
                     self._feed_watchdog()
                     next_ping_ns = now_ns + self._watchdog_ns
-                due_ns = min(next_metrics_ns, next_health_ns, now_ns + self._tick_ns())
+                due_ns = min(
+                    next_metrics_ns, next_health_ns, self._next_heat_ns, now_ns + self._tick_ns()
+                )
                 self._clock.wait(requests.wake, (due_ns - now_ns) / NS_PER_SECOND)
         finally:
             self._end(patient=outcome in {"reload", "rewire"})
@@ -176,11 +184,21 @@ class Supervisor:
                 valid_for=timedelta(seconds=seconds),
             )
         runtime = self._runtime
-        subject = (
-            f"{runtime.accelerator} {runtime.selection.model.id} {len(runtime.pipeline.workers)}"
+        runtime.heat.window(
+            self._metrics.values(),
+            runtime.accelerator,
+            runtime.selection.model.id,
+            len(runtime.pipeline.workers),
         )
-        runtime.heat.window(self._metrics.values(), subject)
         self._service.status(self.status_line())
+
+    def _poll_heat(self) -> Snapshot:
+        """Read the sensors, and let the governor decide: more often than health is published."""
+        snapshot = self._runtime.telemetry.snapshot()
+        now_ns = self._clock.monotonic_ns()
+        self._runtime.heat.poll(now_ns, snapshot)
+        self._next_heat_ns = now_ns + _HEAT_NS
+        return snapshot
 
     def _publish_health(self) -> None:
         interval = self._runtime.settings.telemetry.interval_seconds
@@ -191,8 +209,7 @@ class Supervisor:
             messages, size, dropped = mqtt.outbox_state()
             outbox = OutboxInfo(messages=messages, bytes=size, dropped=dropped)
         now_ns, heat = self._clock.monotonic_ns(), self._runtime.heat
-        snapshot = self._runtime.telemetry.snapshot()
-        heat.poll(now_ns, snapshot)
+        snapshot = self._poll_heat()
         self._published = self._state()
         starting, self._reasons = self._published
         self._health = self._runtime.reporter.health(

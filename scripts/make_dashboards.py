@@ -136,7 +136,6 @@ def appliance() -> Any:
     cameras = f"label_values(appliance_end_to_end_fps{{{UNIT}}}, camera)"
     board = board.with_variable(variable("camera", cameras))
     grid = Grid()
-    heat = thresholds((None, "green"), (70, "yellow"), (80, "red"))
     rate = "[$__rate_interval]"
     latency = f"sum by (le) (rate(appliance_latency_seconds_bucket{{{CAMERA}}}{rate}))"
     place = [
@@ -156,7 +155,7 @@ def appliance() -> Any:
                 "Temperature now.",
                 "celsius",
                 query(f"appliance_temperature_celsius{{{UNIT}}}", "{{instance}}"),
-            ).thresholds(heat),
+            ),
             4,
             4,
         ),
@@ -417,6 +416,8 @@ def fleet() -> Any:
     )
     grid = Grid()
     throttled = f"max by (instance) (appliance_throttle_active{{{UNIT}}})"
+    governed = f'(1 - max by (instance) (appliance_governor_mode{{{UNIT},mode="full"}}))'
+    slowed = f"clamp_max({throttled} + on (instance) {governed}, 1)"
     fps = f"sum by (instance) (appliance_end_to_end_fps{{{UNIT}}})"
     best = f"sum by (instance) (max_over_time(appliance_end_to_end_fps{{{UNIT}}}[1h]))"
     place = [
@@ -441,10 +442,10 @@ def fleet() -> Any:
         (
             figure(
                 "FPS lost to heat and power",
-                "Of units that are slowed now: the best rate of the last hour "
+                "Of units that the platform or the governor slows now: the best rate of the last hour "
                 "less the present one.",
                 "short",
-                query(f"sum(clamp_min({best} - {fps}, 0) * on (instance) {throttled})", "lost"),
+                query(f"sum(clamp_min({best} - {fps}, 0) * on (instance) {slowed})", "lost"),
             ).thresholds(thresholds((None, "green"), (1, "orange"))),
             6,
             4,
@@ -494,7 +495,7 @@ def fleet() -> Any:
                 "FPS lost to heat and power",
                 "Each unit that is slowed.",
                 "short",
-                query(f"clamp_min({best} - {fps}, 0) * on (instance) {throttled}", "{{instance}}"),
+                query(f"clamp_min({best} - {fps}, 0) * on (instance) {slowed}", "{{instance}}"),
             ),
             12,
             8,

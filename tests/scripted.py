@@ -13,7 +13,7 @@ from appliance.clock import ManualClock
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo, OutboxInfo
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane
-from appliance.pipeline.pace import LanePace, Pace
+from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
@@ -107,7 +107,7 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
         emit=lambda observation, _lane: reporter.detections(observation),
         on_event=reporter.camera_event,
         clock=clock,
-        pace=LanePace(pace, 1),
+        pace=pace.lane(),
     )
     worker = Worker(
         name="worker 0",

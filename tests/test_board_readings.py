@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import ManualClock
-from appliance.telemetry import REGISTRY, Snapshot, Telemetry
+from appliance.telemetry import REGISTRY, PartialReading, Snapshot, Telemetry
 from appliance.telemetry.cooling import CoolingCollector
 from appliance.telemetry.mailbox import Mailbox
 from appliance.telemetry.supply import SupplyCollector
+from appliance.telemetry.throttle import ThrottleCollector
 
 ROOTS = Path(__file__).parent / "fixtures/roots"
 EXPECTED = Path(__file__).parent / "fixtures/expected_readings.json"
@@ -140,6 +141,70 @@ def test_counters_count_from_the_first_poll(tmp_path: Path) -> None:
         assert reading is not None
         causes.append(reading.now)
     assert causes == [(), (), ("thermal",), (), ()]
+
+
+def test_a_counter_that_is_away_for_a_poll_is_no_event(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOTS / "x86", root)
+    counter = root / "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+    collector = CoolingCollector(root)
+    seen = []
+    for value in ("500", None, "500", "rubbish", "500"):
+        counter.write_text(value) if value else counter.unlink()
+        try:
+            reading = collector.collect()
+        except PartialReading as error:
+            reading = error.reading  # type: ignore[assignment]
+        assert reading is not None
+        seen.append((reading.now, reading.events_total))
+    assert seen == [((), 512)] * 5
+
+
+def test_packages_are_counted_once(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for cpu in range(4):
+        folder = root / f"sys/devices/system/cpu/cpu{cpu}"
+        (folder / "thermal_throttle").mkdir(parents=True)
+        (folder / "topology").mkdir()
+        (folder / "thermal_throttle/package_throttle_count").write_text("10\n")
+        (folder / "topology/physical_package_id").write_text(f"{cpu // 2}\n")
+    reading = CoolingCollector(root).collect()
+    assert reading is not None
+    assert reading.events_total == 20
+
+
+def test_what_cannot_be_read_is_unknown_not_over(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOTS / "pi4-undervolt", root)
+    telemetry = Telemetry.over(root, ManualClock())
+    assert telemetry.snapshot().causes == ("under_voltage", "throttled")
+    (flags,) = (root / "sys/bus/platform/drivers/raspberrypi-firmware").glob("*/get_throttled")
+    flags.write_text("rubbish\n")
+    assert telemetry.snapshot().causes is None
+
+
+@pytest.mark.parametrize("content", ["", "foo:\n", "MemTotal: 1 kB\n", "x: y z\n"])
+def test_odd_memory_files_fail_their_collector_only(content: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOTS / "pi4", root)
+    (root / "proc/meminfo").write_text(content)
+    snapshot = read(root)
+    assert not snapshot.collectors["memory"].success
+    assert snapshot.thermal is not None
+
+
+def test_a_mailbox_that_refuses_leaves_the_file(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOTS / "pi4", root)
+    (root / "dev").mkdir()
+    (root / "dev/vcio").touch()
+
+    def refuse(_descriptor: int, _request: int, _buffer: bytearray) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    reading = ThrottleCollector(root, Mailbox(root, refuse)).collect()
+    assert reading is not None
+    assert reading.source == "sysfs"
 
 
 def test_rails_of_a_pi_5(tmp_path: Path) -> None:

@@ -175,6 +175,26 @@ def test_the_floor_is_held_and_then_it_pauses_only_when_too_hot() -> None:
     assert drive(governor, [(t, 71.0, 0.0) for t in range(660, 760, 10)])[0] == "minimum 5.0"
 
 
+def test_a_pause_ends_below_the_hard_limit_not_below_what_idling_gives() -> None:
+    """A 3B+ is slowed from 60 °C on and idles above 52: it must not stay paused there."""
+    governor = Governor(GovernorPolicy(min_fps=5.0, soft_celsius=60.0, hard_celsius=85.0))
+    drive(governor, [(t, 86.0, 6.0) for t in range(0, 300, 10)])
+    assert governor.mode == "paused"
+    assert drive(governor, [(t, 70.0, 0.0) for t in range(300, 340, 10)]) == ["minimum 5.0"]
+
+
+def test_a_warm_quarter_of_an_hour_is_forgotten_when_the_room_is_cool() -> None:
+    governor = Governor(POLICY)
+    assert drive(governor, [(t, 79.0, 12.0) for t in range(0, 900, 10)])
+    drive(governor, [(t, 55.0, 6.0) for t in range(900, 2400, 10)])
+    assert governor.mode == "full"
+
+
+def test_a_jump_between_two_readings_is_no_slope() -> None:
+    governor = Governor(POLICY)
+    assert drive(governor, [(0, 55.5, 12.0), (10, 68.0, 12.0), (20, 69.0, 12.0)]) == []
+
+
 def test_no_temperature_changes_nothing() -> None:
     governor = Governor(POLICY)
     assert governor.poll(NS_PER_SECOND, None, 12.0) is None
@@ -213,6 +233,14 @@ def test_governed_boards_are_steady_and_never_throttled(tmp_path: Path, capacity
     assert min(settled.fps) >= POLICY.min_fps
     for start in range(1800, 7200, 600):
         assert sum(start <= at < start + 600 for at, _ in governed.changes) <= 1
+
+
+def test_with_hysteresis_the_firmware_does_not_hunt(tmp_path: Path) -> None:
+    """The sawtooth is the assumption of docs/heat.md; this is the other one it names."""
+    board = replace(PI4, hysteresis_celsius=3.0)
+    alone = simulate(board, tmp_path, None, ambient=35.0, seconds=HOURS).after(1800)
+    assert np.std(alone.fps) == pytest.approx(0, abs=0.01)
+    assert np.mean(alone.fps) == pytest.approx(8.8, abs=0.1)
 
 
 def test_a_cool_room_costs_nothing(tmp_path: Path) -> None:

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.clock import NS_PER_SECOND
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Telemetry
 from appliance.daemon import Daemon
+from appliance.heatwatch import HeatWatch
+from appliance.messages import FrameTotals, MetricsMessage, SpreadMs, WindowInfo
+from appliance.pipeline.pace import Pace
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
+from appliance.telemetry import Snapshot
+from appliance.telemetry.readings import Thermal
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
@@ -29,9 +35,11 @@ FLAGS = "sys/bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttle
 
 
 @contextmanager
-def unit(broker: DemoBroker, tmp_path: Path, mode: str) -> Iterator[tuple[Subscriber, Path]]:
+def unit(
+    broker: DemoBroker, tmp_path: Path, mode: str, board: Path = PI4
+) -> Iterator[tuple[Subscriber, Path]]:
     root = tmp_path / "root"
-    shutil.copytree(PI4, root)
+    shutil.copytree(board, root)
     settings = Settings(
         device="unit-1",
         mqtt=Mqtt(host="127.0.0.1", port=broker.port),
@@ -115,3 +123,88 @@ def test_an_adviser_changes_nothing(broker: DemoBroker, tmp_path: Path) -> None:
         windows = len(subscriber.of("front/metrics"))
         wait_for(lambda: len(subscriber.of("front/metrics")) > windows + 1)
         assert subscriber.of("front/metrics")[-1]["frames"]["dropped"].get("governed", 0) == 0
+
+
+def test_without_a_known_limit_nothing_is_done(broker: DemoBroker, tmp_path: Path) -> None:
+    """A guess would take frames away from a board that is well."""
+    pc = Path(__file__).parent / "fixtures/roots/x86"
+    with unit(broker, tmp_path, "act", pc) as (subscriber, root):
+        (root / ZONE).write_text("97000\n")
+        health = len(subscriber.of("health"))
+        wait_for(lambda: len(subscriber.of("health")) > health + 3)
+        governor = subscriber.of("health")[-1]["governor"]
+        assert governor["soft_limit_celsius"] is None
+        assert not alerts(subscriber, "governor")
+
+
+class Memory:
+    """A reporter that remembers its alerts."""
+
+    def __init__(self) -> None:
+        self.alerts: list[str] = []
+
+    def alert(self, kind: str, **fields: Any) -> None:
+        self.alerts.append(f"{kind} {fields.get('cause') or fields.get('mode')}")
+
+
+def watch(mode: str = "act") -> tuple[HeatWatch, Pace, Memory]:
+    pace, memory = Pace(), Memory()
+    settings = Governor(mode=mode, min_fps=2.0)  # type: ignore[arg-type]
+    return HeatWatch(settings, pace, memory), pace, memory  # type: ignore[arg-type]
+
+
+def metrics(fps: float, inference_ms: float, alone: float) -> MetricsMessage:
+    spread = SpreadMs(
+        mean=inference_ms, p50=inference_ms, p95=inference_ms, p99=inference_ms, max=inference_ms
+    )
+    return MetricsMessage(
+        device="d", boot_id="b", seq=0, at="", clock="synced", camera="front", valid_until="",
+        window=WindowInfo(seconds=10, frames=100, first_seq=0, last_seq=99), camera_fps=fps,
+        end_to_end_fps=fps, inference_only_fps=alone, efficiency=1, latency_ms=spread,
+        stages_ms={"inference": spread},
+        frames=FrameTotals(captured=1, processed=1, dropped={}, in_flight=0),
+    )  # fmt: skip
+
+
+def board(celsius: float = 50.0) -> Snapshot:
+    thermal = Thermal(
+        temperature_celsius=celsius,
+        zones_celsius={"cpu-thermal": celsius},
+        limits_celsius={"soft": 80.0, "hard": 85.0},
+    )
+    return Snapshot(thermal=thermal, collectors={})
+
+
+def test_inferred_throttling_begins_and_ends_where_nothing_is_told() -> None:
+    heat, _, memory = watch("off")
+    now = 0
+    for inference_ms in (15.0,) * 8 + (24.0,) * 4 + (15.0,) * 4:
+        heat.window([metrics(10, inference_ms, 60)], "edgetpu", "m", 1)
+        now += 10 * NS_PER_SECOND
+        heat.poll(now, board())
+    assert memory.alerts == ["throttling_began inferred", "throttling_ended inferred"]
+    assert heat.active == ()
+
+
+@pytest.mark.parametrize(("alone", "single"), [(60.0, True), (3.0, False)])
+def test_workers_rest_only_if_one_can_hold_the_floor(alone: float, *, single: bool) -> None:
+    heat, pace, _ = watch()
+    for number in range(60):
+        heat.window([metrics(3.0, 100, alone)], "cpu", "m", 2)
+        heat.poll(number * 10 * NS_PER_SECOND, board(82.0))
+    assert heat.governor().mode == "minimum"
+    assert pace.target_fps == 2.0
+    assert pace.single_worker is single
+
+
+def test_a_reload_forgets_neither_mode_nor_pace() -> None:
+    heat, pace, memory = watch()
+    for number in range(20):
+        heat.window([metrics(12.0, 100, 12)], "cpu", "m", 1)
+        heat.poll(number * 10 * NS_PER_SECOND, board(79.0))
+    assert heat.governor().mode == "eased"
+    fresh = Pace()
+    heat.carry_over(Governor(mode="act", min_fps=2.0), fresh, memory)  # type: ignore[arg-type]
+    assert fresh.target_fps == pace.target_fps
+    heat.carry_over(Governor(mode="off", min_fps=2.0), Pace(), memory)  # type: ignore[arg-type]
+    assert heat.governor().mode == "full"

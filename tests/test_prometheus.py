@@ -142,7 +142,10 @@ def test_the_textfile_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "appliance.prom"
     with unit(tmp_path, 0, textfile=str(path)):
         wait_for(path.exists)
-    assert "appliance_temperature_celsius 79.0" in path.read_text()
+        text = path.read_text()
+    assert "appliance_temperature_celsius 79.0" in text
+    assert "process_" not in text  # node_exporter tells of its own
+    assert not path.exists()
 
 
 def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:

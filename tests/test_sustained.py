@@ -79,9 +79,10 @@ def test_a_recording_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     rows: list[str] = []
     for number, celsius in enumerate((60, 64, 68, 72, 76, 80, 81, 78, 70, 65)):
         write_tree(PI4, root, State(float(celsius), 1500.0, throttled=celsius >= 80))
-        assert main(["telemetry", "--root", str(root), "--record", str(file), "--seconds",
+        one = tmp_path / f"{number}.jsonl"
+        assert main(["telemetry", "--root", str(root), "--record", str(one), "--seconds",
                      "0.001", "--interval", "0.001"]) == 0  # fmt: skip
-        line = json.loads(file.read_text().splitlines()[-1])
+        line = json.loads(one.read_text().splitlines()[-1])
         rows.append(json.dumps({**line, "at_ns": number * 10_000_000_000}))
     file.write_text("\n".join(rows) + "\n")
     capsys.readouterr()
@@ -100,4 +101,6 @@ def test_a_damaged_recording_names_its_line(
     assert main(["telemetry", "--replay", str(tmp_path / "bad.jsonl")]) == 65
     assert "line 1" in capsys.readouterr().err
     assert main(["telemetry", "--replay", str(tmp_path / "none.jsonl")]) == 65
-    assert main(["telemetry", "--interval", "0"]) == 2
+    for interval in ("0", "inf", "nan", "1e12"):
+        assert main(["telemetry", "--interval", interval]) == 2
+    assert main(["telemetry", "--record", str(tmp_path / "bad.jsonl")]) == 2

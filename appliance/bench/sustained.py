@@ -106,7 +106,7 @@ def steady(samples: list[Sample]) -> bool:
     if len(last) < STEADY_WINDOWS:
         return False
     rates = [one.fps for one in last]
-    if statistics.pstdev(rates) > STEADY_RATIO * statistics.mean(rates):
+    if not any(rates) or statistics.pstdev(rates) > STEADY_RATIO * statistics.mean(rates):
         return False
     heat = [one.celsius for one in last if one.celsius is not None]
     return not heat or max(heat) - min(heat) < STEADY_CELSIUS

@@ -74,6 +74,9 @@ def _sustained(plan: BenchPlan, options: argparse.Namespace) -> dict[str, Any]:
     if options.seconds < WINDOW_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g}: at least {WINDOW_SECONDS:g} are needed")
 
+    if options.plot and not options.plot.parent.is_dir():
+        raise UsageError(f"--plot {options.plot}: {options.plot.parent} is no folder")
+
     def tell(sample: Sample) -> None:
         if sys.stderr.isatty():
             heat = "" if sample.celsius is None else f", {sample.celsius:.1f} °C"

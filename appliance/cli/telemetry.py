@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from appliance.clock import NS_PER_SECOND, SystemClock
 from appliance.errors import MediaError, UsageError
 from appliance.heat import EpisodeTracker, Governor, GovernorPolicy
 from appliance.heat.episodes import describe as describe_episode
-from appliance.heatwatch import DEFAULT_SOFT_CELSIUS, HARD_ABOVE_SOFT_CELSIUS
 from appliance.telemetry import Snapshot, Telemetry
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MIB = 1 << 20
+MOST = 86_400.0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one snapshot, record many, or replay a recording."""
-    if options.interval <= 0 or options.fps <= 0 or options.min_fps <= 0:
-        raise UsageError("--interval, --fps and --min-fps must be above 0")
+    for name in ("interval", "fps", "min_fps"):
+        if not 0 < getattr(options, name) <= MOST:
+            raise UsageError(f"--{name.replace('_', '-')}: expected above 0 and at most {MOST:g}")
+    if options.record and options.record.exists():
+        raise UsageError(f"--record {options.record}: is there already", hint="another name")
     if options.replay:
         for line in replay(_read(options.replay), fps=options.fps, min_fps=options.min_fps):
             print_json(line) if options.json else print(line.text)
@@ -118,9 +122,9 @@ def replay(records: Iterator[Record], *, fps: float, min_fps: float) -> Iterator
             yield Event(seconds, transition.kind, text)
         if governor is None and snapshot.thermal is not None:
             limits = snapshot.thermal.limits_celsius
-            soft = limits.get("soft", DEFAULT_SOFT_CELSIUS)
-            hard = max(limits.get("hard", 0.0), soft + HARD_ABOVE_SOFT_CELSIUS)
-            governor = Governor(GovernorPolicy(min_fps, soft, hard))
+            if "soft" in limits:
+                hard = limits.get("hard", math.inf)
+                governor = Governor(GovernorPolicy(min_fps, limits["soft"], hard))
         if governor is None:
             continue
         action = governor.poll(record.at_ns, celsius, governor.target_fps or fps)

@@ -24,7 +24,11 @@ STEP_DOWN, STEP_UP = 0.88, 1.05
 FIRST_STEP = 0.80
 BACK_OFF_SECONDS = 600.0
 LONGEST_BACK_OFF_SECONDS = 3600.0
-"""A rate that was too warm is not tried again for so long, and longer each time."""
+"""A rate that was too warm is not tried again for so long, and twice as long after each attempt
+that failed."""
+FAR_BELOW = 10.0
+"""Degrees below the temperature of restoring at which what was too warm once counts no more: the
+room has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Governor:
         self._ceiling: float | None = None
         self._ceiling_until = 0.0
         self._back_off = BACK_OFF_SECONDS
+        self._restoring = False
         self.mode: Mode = "full"
         self.target_fps: float | None = None
 
@@ -112,10 +117,17 @@ class Governor:
             self.mode, self.target_fps = action.mode, action.target_fps
         return action
 
+    def withdraw(self) -> None:
+        """Forget the last change: nobody followed it."""
+        self.mode, self.target_fps, self._restoring = "full", None, False
+
     @property
     def slope(self) -> float:
         """Return degrees a second over the last minute (least squares), 0 while unknown."""
-        if len(self._readings) < 3:
+        if (
+            len(self._readings) < 3
+            or self._readings[-1][0] - self._readings[0][0] < HORIZON_SECONDS
+        ):
             return 0.0
         mean_t = sum(t for t, _ in self._readings) / len(self._readings)
         mean_c = sum(c for _, c in self._readings) / len(self._readings)
@@ -126,7 +138,7 @@ class Governor:
         policy = self._policy
         ahead = celsius + self.slope * HORIZON_SECONDS
         if self.mode == "paused":
-            cool = celsius < policy.restore_celsius
+            cool = celsius < policy.hard_celsius - policy.restore_margin
             return self._minimum(celsius, fps, "cooled down") if cool else None
         if self.mode == "minimum" and celsius >= policy.hard_celsius:
             reason = f"{celsius:.1f} °C at the lowest rate"
@@ -145,9 +157,11 @@ class Governor:
         current = self.target_fps if self.target_fps is not None else (fps or self._full_fps)
         if current <= 0:
             return None  # nothing runs that could be eased
+        if self._restoring:  # a rate that was tried again is too warm again: wait longer
+            self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
+            self._restoring = False
         self._ceiling = min(current, self._ceiling or current)
         self._ceiling_until = now + self._back_off
-        self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
         wanted = current * (FIRST_STEP if self.mode == "full" else STEP_DOWN)
         reason = (
             f"{celsius:.1f} °C, {self.slope * 60:+.1f} °C/min; "
@@ -165,13 +179,13 @@ class Governor:
     def _restore(self, now: float, celsius: float, fps: float | None) -> Action | None:
         reason = f"{celsius:.1f} °C, {self.slope * 60:+.1f} °C/min: room for more"
         target = self.target_fps or self._policy.min_fps
-        if now >= self._ceiling_until:
+        if now >= self._ceiling_until or celsius < self._policy.restore_celsius - FAR_BELOW:
             self._ceiling = None
         wanted = target * STEP_UP
         if self._ceiling is not None and wanted >= self._ceiling:
             return None  # it was too warm at that rate not long ago
+        self._restoring = True
         if self._full_fps and wanted >= self._full_fps:
-            self._back_off = BACK_OFF_SECONDS
             return Action("full", None, single_worker=False, reason=reason, fps_before=fps)
         return Action("eased", round(wanted, 2), single_worker=False, reason=reason, fps_before=fps)
 

@@ -105,7 +105,7 @@ class Lane:
         self._emit = emit
         self._on_event = on_event
         self._clock = clock
-        self._pace = pace or LanePace(Pace(), 1)
+        self._pace = pace or Pace().lane()
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._lost_ns: int | None = None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from appliance.clock import NS_PER_SECOND
 
+_SILENT_NS = 2 * NS_PER_SECOND
+"""A camera without a frame for this long leaves its share to the others."""
+_SMOOTHING = 0.2
+
 
 class Pace:
-    """Shared by all lanes and workers; plain attributes, written by one thread.
+    """Shared by all lanes and workers; plain attributes, each written by one thread.
 
     Attributes:
         target_fps: of all cameras together; None for no limit, 0 for none.
@@ -16,33 +20,52 @@ class Pace:
     def __init__(self) -> None:
         self.target_fps: float | None = None
         self.single_worker = False
+        self._lanes: list[LanePace] = []
 
-    def interval_ns(self, lanes: int) -> int | None:
-        """Return nanoseconds between two frames of one of ``lanes`` cameras; None for no limit."""
-        if self.target_fps is None:
-            return None
-        if self.target_fps <= 0:
-            return NS_PER_SECOND * 3600
-        return round(NS_PER_SECOND * lanes / self.target_fps)
+    def lane(self) -> LanePace:
+        """Return the share of one more camera."""
+        one = LanePace(self)
+        self._lanes.append(one)
+        return one
+
+    def share(self, wanted: LanePace, now_ns: int) -> float:
+        """Return the frames a second that one camera may have; what others leave is its too."""
+        left = self.target_fps or 0.0
+        rates = sorted((one.rate(now_ns), one is not wanted) for one in self._lanes)
+        for number, (rate, is_other) in enumerate(rates):
+            fair = left / (len(rates) - number)
+            if not is_other:
+                return fair
+            left -= min(rate, fair)
+        return left
 
 
 class LanePace:
-    """One camera's share.
+    """One camera's share of the pace. Used by its capture thread.
 
     Args:
         pace: of the pipeline.
-        lanes: how many cameras share it.
     """
 
-    def __init__(self, pace: Pace, lanes: int) -> None:
+    def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._lanes = lanes
+        self._interval_ns: float | None = None
+        self._arrived_ns: int | None = None
         self._due_ns = 0
-        self._last_ns = -NS_PER_SECOND * 3600
+        self._last_ns = -3600 * NS_PER_SECOND
+
+    def rate(self, now_ns: int) -> float:
+        """Return the frames a second that arrive; 0 from a silent camera, infinite if unknown."""
+        if self._arrived_ns is not None and now_ns - self._arrived_ns > _SILENT_NS:
+            return 0.0
+        if not self._interval_ns:
+            return float("inf")
+        return NS_PER_SECOND / self._interval_ns
 
     def admits(self, now_ns: int) -> bool:
         """Say whether a frame that came now may be processed; count it if so."""
-        interval_ns = self._pace.interval_ns(self._lanes)
+        self._note_arrival(now_ns)
+        interval_ns = self._allowed_interval_ns(now_ns)
         if interval_ns is None:
             return True
         due_ns = min(self._due_ns, self._last_ns + interval_ns)  # the pace may have quickened
@@ -57,8 +80,22 @@ class LanePace:
 
     def seconds_until_due(self, now_ns: int) -> float:
         """Return how long a source that can wait should do so."""
-        interval_ns = self._pace.interval_ns(self._lanes)
+        interval_ns = self._allowed_interval_ns(now_ns)
         if interval_ns is None:
             return 0.0
         due_ns = min(self._due_ns, self._last_ns + interval_ns)
         return max(0.0, (due_ns - now_ns) / NS_PER_SECOND)
+
+    def _allowed_interval_ns(self, now_ns: int) -> int | None:
+        if self._pace.target_fps is None:
+            return None
+        if self._pace.target_fps <= 0:
+            return 3600 * NS_PER_SECOND
+        return round(NS_PER_SECOND / max(self._pace.share(self, now_ns), 1e-3))
+
+    def _note_arrival(self, now_ns: int) -> None:
+        if self._arrived_ns is not None:
+            gap = now_ns - self._arrived_ns
+            known = self._interval_ns
+            self._interval_ns = gap if not known else known + _SMOOTHING * (gap - known)
+        self._arrived_ns = now_ns

@@ -9,8 +9,9 @@ One lump: C dT/dt = P - (T - ambient) / R. Constants of a bare Raspberry Pi 4, w
 * C = 6 J/°C, so that R C is a minute: assumed. The results hold for half and twice of it (tests).
 * Power of work goes with the clock to the power of 2: between 1 (voltage fixed) and 3 (voltage
   proportional); assumed.
-* The firmware's limit, 80 °C, and 100 MHz steps: documentation of config.txt; that it lets the
-  clock up again 3 °C below is assumed (a 3B+ falls to 1200 MHz at 60 °C in one step).
+* The firmware's limit, 80 °C: documentation of config.txt. That it goes down by 100 MHz a second
+  above, and up again as soon as it is below, is assumed: the clock then hunts. With a hysteresis of
+  3 °C it finds a clock that it can hold; docs/heat.md gives both.
 """
 
 from __future__ import annotations

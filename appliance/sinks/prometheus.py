@@ -7,6 +7,7 @@ null there has no sample here. Durations are histograms, observed for each frame
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -54,7 +55,6 @@ class PrometheusSink:
         self.registry = CollectorRegistry()
         self._latest = Latest()
         self.registry.register(self._latest)
-        ProcessCollector(registry=self.registry)
         self._stages = Histogram(
             "appliance_stage_duration_seconds",
             "Time of a stage of a frame.",
@@ -80,8 +80,11 @@ class PrometheusSink:
         )
         self._server = None
         if port:
+            served = CollectorRegistry()  # node_exporter has a process of its own to tell of
+            served.register(self.registry)
+            ProcessCollector(registry=served)
             try:
-                self._server, self._thread = start_http_server(port, address, self.registry)
+                self._server, self._thread = start_http_server(port, address, served)
             except (OSError, OverflowError) as error:
                 raise UnavailableError(
                     f"metrics on {address}:{port}: {error}",
@@ -111,6 +114,8 @@ class PrometheusSink:
             self._server.server_close()
             self._thread.join()
             self._server = None
+        if self._textfile:
+            Path(self._textfile).unlink(missing_ok=True)  # or old values would look like new ones
 
     def _observe(self, message: DetectionsMessage) -> None:
         camera, stages = message.camera, message.stages_ms

@@ -91,7 +91,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def causes(self) -> tuple[Cause, ...] | None:
-        """Return why the platform says that it is slowed now; None where nothing would say so."""
+        """Return why the platform says that it is slowed now.
+
+        None where nothing would say so, or what would cannot be read now.
+        """
+        teller = "throttle" if self.throttle is not None else "cooling"
+        for name in ("throttle", teller):
+            if name in self.collectors and not self.collectors[name].success:
+                return None
         alarm = self.supply.under_voltage if self.supply else None
         if self.throttle is None and self.cooling is None and alarm is None:
             return None
@@ -129,7 +136,7 @@ class Telemetry:
                 readings[name] = collector.collect()
             except PartialReading as why:
                 readings[name], error = why.reading, str(why)
-            except (OSError, ValueError) as why:
+            except (OSError, ValueError, LookupError) as why:
                 error = f"{type(why).__name__}: {why}"
             duration_ms = (self.clock.monotonic_ns() - began_ns) / NS_PER_MS
             statuses[name] = CollectorStatus(

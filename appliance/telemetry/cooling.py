@@ -32,7 +32,7 @@ class CoolingCollector:
         devices = sorted((root / "sys/class/thermal").glob("cooling_device*"))
         self._devices = [(one, name) for one in devices if (name := _kind(one))]
         cpus = root / "sys/devices/system/cpu"
-        self._counters = sorted(cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))
+        self._counters = _counters(cpus)
         monitors = sorted((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt"))
         self._events = [one for one in monitors if one.name in _ORIN_CAUSES]
         self._last: dict[Path, int] = {}
@@ -42,16 +42,18 @@ class CoolingCollector:
         if not (self._devices or self._counters or self._events):
             return None
         problems: list[str] = []
-        limited = [
-            name
-            for device, name in self._devices
-            if (self._number(device / "cur_state", problems) or 0) > 0
-        ]
+        limited = []
+        for device, name in self._devices:
+            state = self._number(device / "cur_state", problems)
+            if state is not None and state > 0:
+                limited.append(name)
+        if problems:  # what limits cannot be told, so nothing is
+            raise PartialReading(None, problems)
         causes: list[Cause] = ["thermal"] if limited else []
         total = None
         for counter in (*self._counters, *self._events):
             moved, value = self._moved(counter, problems)
-            total = value if total is None else total + value
+            total = (total or 0) + value
             if moved:
                 limited.append(f"{counter.parent.parent.name} {counter.name}")
                 causes.append(_ORIN_CAUSES.get(counter.name, "thermal"))
@@ -64,10 +66,12 @@ class CoolingCollector:
 
     def _moved(self, counter: Path, problems: list[str]) -> tuple[bool, int]:
         """Return whether a counter moved since the last poll, and its value."""
-        value = self._number(counter, problems) or 0
-        last = self._last.get(counter, value)
+        last = self._last.get(counter)
+        value = self._number(counter, problems)
+        if value is None:  # off-line, or unreadable: what was known stays
+            return False, last or 0
         self._last[counter] = value
-        return value > last, value
+        return last is not None and value > last, value
 
     @staticmethod
     def _number(path: Path, problems: list[str]) -> int | None:
@@ -76,6 +80,19 @@ class CoolingCollector:
         except (OSError, ValueError) as error:
             problems.append(explain(path, error))
             return None
+
+
+def _counters(cpus: Path) -> list[Path]:
+    """Return x86's counters: each core's, and each package's once."""
+    found = sorted(cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    packages: dict[str, Path] = {}
+    for counter in sorted(cpus.glob("cpu[0-9]*/thermal_throttle/package_throttle_count")):
+        try:
+            number = read_text(counter.parent.parent / "topology/physical_package_id") or "0"
+        except OSError:
+            number = "0"
+        packages.setdefault(number, counter)
+    return found + list(packages.values())
 
 
 def _kind(device: Path) -> str:

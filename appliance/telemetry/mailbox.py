@@ -50,6 +50,11 @@ class Mailbox:
         return any(os.access(node, os.R_OK) for node in (self._text_node, self._node))
 
     @property
+    def denied(self) -> bool:
+        """Say whether it is there and may not be opened."""
+        return not self.present and any(n.exists() for n in (self._text_node, self._node))
+
+    @property
     def takes_text(self) -> bool:
         """Say whether text commands can be sent."""
         return self.present
@@ -61,16 +66,23 @@ class Mailbox:
             OSError: the firmware refuses.
         """
         if os.access(self._text_node, os.R_OK):
-            answer = self._text(self._text_node, "get_throttled")
-            if not answer.startswith("throttled="):
-                raise OSError(f"the firmware's mailbox answered {answer!r}")
-            return int(answer.partition("=")[2], 16)
+            try:
+                return self._throttled_by_text()
+            except OSError:
+                if not os.access(self._node, os.R_OK):
+                    raise
         buffer = bytearray(struct.pack("<7I", 28, 0, _TAG_GET_THROTTLED, 4, 0, 0, 0))
         self._ask(self._node, buffer)
         words = struct.unpack("<7I", buffer)
         if words[1] != _RESPONSE_OK:
             raise OSError(f"the firmware's mailbox answered {words[1]:#x}")
         return int(words[5])
+
+    def _throttled_by_text(self) -> int:
+        answer = self._text(self._text_node, "get_throttled")
+        if not answer.startswith("throttled="):
+            raise OSError(f"the firmware's mailbox answered {answer!r}")
+        return int(answer.partition("=")[2], 16)
 
     def command(self, text: str) -> str:
         """Return the firmware's answer to a text command.

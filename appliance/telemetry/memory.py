@@ -27,6 +27,8 @@ class MemoryCollector:
         lines = (self._proc / "meminfo").read_text().splitlines()
         fields = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
         resident_pages = int((self._proc / "self/statm").read_text().split()[1])
+        if "MemAvailable" not in fields or "MemTotal" not in fields:
+            raise ValueError("meminfo: has no MemAvailable or MemTotal")
         return Memory(
             resident_bytes=resident_pages * self._page_bytes,
             available_bytes=fields["MemAvailable"] * _BYTES_PER_KIB,

@@ -11,7 +11,14 @@ from appliance.telemetry.readings import Thermal
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PROCESSOR_TYPES = ("cpu-thermal", "CPU-therm", "x86_pkg_temp", "soc-thermal", "tj-thermal")
+_PROCESSOR_TYPES = (
+    "cpu-thermal",
+    "CPU-therm",
+    "x86_pkg_temp",
+    "soc-thermal",
+    "package-thermal",
+    "tj-thermal",
+)
 """Zones that are the processor: Raspberry Pi, Jetson Nano, x86, Rockchip, Jetson Orin."""
 _CONSTANT_TYPES = ("PMIC",)
 """Jetson's PMIC zone reads a constant 100 degrees (jetson_stats skips it too)."""

@@ -41,8 +41,14 @@ class ThrottleCollector:
     def collect(self) -> Throttle | None:
         """Return the flags; None on boards without this firmware or without permission."""
         if self._mailbox.present:
-            return _throttle(self._mailbox.throttled_word(), "mailbox")
+            try:
+                return _throttle(self._mailbox.throttled_word(), "mailbox")
+            except OSError:
+                if self._file is None:
+                    raise
         if self._file is None:
+            if self._mailbox.denied:
+                raise PermissionError("/dev/vcio may not be opened: join group video")
             return None
         word = int(self._file.read_text().strip(), 16)
         self._seen |= word & 0xF | word >> _STICKY_SHIFT & 0xF
