@@ -52,6 +52,14 @@ class ChildLostError(Exception):
         return f"ended with exit code {self.exit_code}"
 
 
+def _our_modules(interpreter: str) -> dict[str, str]:
+    """Return what lets our own interpreter find in the child what we found, wherever it lies."""
+    if interpreter != sys.executable:
+        return {}
+    paths = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path]
+    return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
 class Child:
     """A process that runs one engine.
 
@@ -75,7 +83,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **_our_modules(interpreter), **(environment or {})},
                 start_new_session=True,  # Ctrl-C is for us; we end the child in order
             )
         except OSError:
