@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: models side demo test check lint docs bench lock clean mosquitto
+.PHONY: e2e deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -47,6 +47,7 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 
 # Locks carry hashes and no index addresses. Needs uv (pip install uv).
 lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group build -o requirements/demo.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group dev -o requirements/dev.txt
 
@@ -56,6 +57,15 @@ models:
 
 side:
 	sh scripts/side_interpreters.sh
+
+# The Debian package: make deb ARGS="--arch arm64 --release bookworm"
+deb: $(VENV)/dev.stamp
+	$(BIN)/python scripts/build_deb.py $(ARGS)
+
+# The package on a clean Debian with a real systemd, in a container. Needs root.
+e2e: $(VENV)/dev.stamp
+	$(BIN)/python scripts/build_deb.py --out dist/e2e
+	sh tests/e2e/nspawn.sh dist/e2e/*.deb
 
 clean:
 	rm -rf $(VENV) .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

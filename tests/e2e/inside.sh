@@ -1,0 +1,112 @@
+#!/bin/sh
+# Runs inside the container, as root. Each step says what it shows; the first failure ends it.
+set -eu
+step() { echo "== $*"; }
+fail() {
+    echo "FAILED: $*"
+    systemctl status --no-pager appliance.service || true
+    journalctl --no-pager -u appliance.service -n 40 || true
+    exit 1
+}
+wait_for() { # seconds, words of a command that must succeed
+    tries=$(($1 * 5))
+    shift
+    while [ "$tries" -gt 0 ]; do
+        if "$@" >/dev/null 2>&1; then return 0; fi
+        tries=$((tries - 1))
+        sleep 0.2
+    done
+    fail "not in time: $*"
+}
+state() { systemctl show -P "$1" appliance.service; }
+online() { [ "$(mosquitto_sub -C 1 -W 2 -t 'appliance/+/status')" = online ]; }
+detects() { mosquitto_sub -C 3 -W 5 -t 'appliance/+/camera/detections'; }
+restarted() { [ "$(state MainPID)" != "$1" ] && [ "$(state ActiveState)" = active ]; }
+
+step "the package installs on a clean system and starts"
+mkdir -p /etc/appliance/conf.d
+cat >/etc/appliance/conf.d/test.toml <<'CONF'
+[accelerator]
+name = "cpu"
+[telemetry]
+interval_seconds = 2
+[[camera]]
+name = "camera"
+source = "synthetic"
+width = 320
+height = 240
+fps = 10
+CONF
+mkdir -p /etc/systemd/system/appliance.service.d
+printf '[Service]\nWatchdogSec=6\nTimeoutAbortSec=2\n' >/etc/systemd/system/appliance.service.d/test.conf
+dpkg -i /root/appliance.deb
+systemctl start mosquitto
+wait_for 40 systemctl is-active appliance.service
+
+step "it runs as its own user, in its sandbox"
+pid=$(state MainPID)
+[ "$(ps -o user= -p "$pid")" = appliance ] || fail "user is $(ps -o user= -p "$pid")"
+[ "$(state NoNewPrivileges)" = yes ] || fail "no sandbox"
+grep -q '^CapEff:[[:space:]]*0000000000000000' "/proc/$pid/status" || fail "has capabilities"
+grep -q '^Seccomp:[[:space:]]*2' "/proc/$pid/status" || fail "no system call filter"
+
+step "detections reach a subscriber through the packaged mosquitto"
+wait_for 20 online
+wait_for 20 detects
+
+step "it survives kill -9"
+kill -9 "$pid"
+wait_for 20 restarted "$pid"
+wait_for 20 detects
+
+step "it reloads on SIGHUP"
+pid=$(state MainPID)
+systemctl reload appliance.service
+wait_for 20 detects
+[ "$(state MainPID)" = "$pid" ] || fail "it was restarted instead"
+
+step "a bad configuration leaves the old one running, and says so"
+echo 'sorce = 1' >/etc/appliance/conf.d/zz-bad.toml
+systemctl kill -s HUP --kill-whom=main appliance.service
+wait_for 20 sh -c 'journalctl -u appliance.service -p err --no-pager | grep -q "reload failed"'
+wait_for 20 detects
+[ "$(state MainPID)" = "$pid" ] || fail "it was restarted"
+rm /etc/appliance/conf.d/zz-bad.toml
+
+step "the watchdog ends a daemon that hangs, and it comes back"
+kill -STOP "$pid"
+wait_for 40 restarted "$pid"
+wait_for 20 detects
+journalctl -u appliance.service --no-pager | grep -q "Watchdog timeout" || fail "it was not the watchdog"
+
+step "a bad configuration at the start is refused and not tried again"
+echo 'sorce = 1' >/etc/appliance/conf.d/zz-bad.toml
+systemctl restart appliance.service || true
+wait_for 20 sh -c '[ "$(systemctl show -P ExecMainStatus appliance.service)" = 78 ]'
+[ "$(state ActiveState)" = failed ] || fail "it is $(state ActiveState)"
+rm /etc/appliance/conf.d/zz-bad.toml
+systemctl reset-failed appliance.service
+systemctl start appliance.service
+wait_for 20 detects
+
+step "an edited configuration survives an upgrade"
+echo '# mine' >>/etc/appliance/appliance.toml
+dpkg -i --force-confdef --force-confold /root/appliance.deb
+tail -1 /etc/appliance/appliance.toml | grep -q mine || fail "the edit is lost"
+wait_for 40 detects
+
+step "the unit verifies, and its exposure"
+systemd-analyze verify --man=no /usr/lib/systemd/system/appliance.service
+systemd-analyze security --no-pager appliance.service | tail -1
+
+step "removed, it leaves its configuration; purged, nothing"
+dpkg -r appliance
+! systemctl is-active --quiet appliance.service || fail "still running"
+[ -f /etc/appliance/appliance.toml ] || fail "the configuration is gone"
+[ ! -e /opt/appliance ] || fail "left: $(find /opt/appliance | head -3)"
+rm /etc/appliance/conf.d/test.toml
+dpkg -P appliance
+for path in /etc/appliance /var/lib/appliance /var/cache/appliance /usr/bin/appliance; do
+    [ ! -e "$path" ] || fail "left: $path"
+done
+echo "== all well"
