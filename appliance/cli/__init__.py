@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench": ("appliance.cli.bench", "measure end-to-end and inference-only speed"),
     "probe": ("appliance.cli.probe", "list accelerators: found, or refused and why"),
     "check": ("appliance.cli.check", "check configuration, model, cameras and broker"),
+    "doctor": ("appliance.cli.doctor", "say what is wrong, and pack what helps to find out"),
     "models": ("appliance.cli.models", "list, verify and fetch models"),
     "schema": ("appliance.cli.schema", "print message schemas and the configuration reference"),
     "telemetry": ("appliance.cli.telemetry", "print what the board's sensors say"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.app import device_of
+from appliance.app import device_of, without_secrets
 from appliance.broker import broker_address
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.detectors import select
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dump:
         print_json(msgspec.to_builtins(settings))
         return 0
-    checks = _checks(settings, offline=options.offline)
+    checks = checks_of(settings, offline=options.offline)
     rows: list[dict[str, Any]] = [{"check": "configuration", "ok": True, "detail": "valid"}]
     exit_code = 0
     for name, check in checks:
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     return exit_code
 
 
-def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[], str]]]:
+def checks_of(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[], str]]]:
+    """Return what is checked: a name, and what returns a detail or raises ApplianceError."""
     environment = Environment()
     checks: list[tuple[str, Callable[[], str]]] = [
         ("model", lambda: _check_model(settings)),
@@ -69,7 +70,7 @@ def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[]
         def check_camera(camera: Any = camera) -> str:
             check_source(camera)
             if offline:
-                return f"{camera.source}: not opened"
+                return f"{without_secrets(camera.source)}: not opened"
             source = create_source(camera, input_size=(300, 300), clock=environment.clock)
             try:
                 source.open()
@@ -78,7 +79,7 @@ def _checks(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[[]
                     frame.release()
             finally:
                 source.close()
-            return f"{camera.source}: delivers"
+            return f"{without_secrets(camera.source)}: delivers"
 
         checks.append((f"camera {camera.name}", check_camera))
     if settings.mqtt.enabled:
