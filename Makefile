@@ -65,7 +65,7 @@ deb: $(VENV)/dev.stamp
 # The package on a clean Debian with a real systemd, in a container. Needs root.
 e2e: $(VENV)/dev.stamp
 	$(BIN)/python scripts/build_deb.py --out dist/e2e
-	sh tests/e2e/nspawn.sh dist/e2e/*.deb
+	PYTHON=$(BIN)/python sh tests/e2e/nspawn.sh dist/e2e/*.deb
 
 clean:
 	rm -rf $(VENV) .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -94,6 +94,7 @@ class Manager:
     def __init__(self) -> None:
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.cameras = [Camera(self)]
+        self.buffers: list[Buffer] = []
 
     def complete(self, status: str = "Status.Complete") -> None:
         self.cameras[0].queued[0].status = Named(status)
@@ -112,7 +113,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
     module.StreamRole = types.SimpleNamespace(Viewfinder="viewfinder")
     module.Size = lambda width, height: types.SimpleNamespace(width=width, height=height)
     module.PixelFormat = Named
-    buffers = [Buffer(), Buffer()]
+    one.buffers = buffers = [Buffer(), Buffer()]
     module.FrameBufferAllocator = lambda _camera: types.SimpleNamespace(
         allocate=lambda _stream: len(buffers), buffers=lambda _stream: buffers
     )
@@ -163,3 +164,45 @@ def test_silence_is_a_loss_and_an_unknown_camera_lists_the_known(manager: Manage
     one.close()
     with pytest.raises(SourceUnavailableError, match="imx219"):
         source("libcamera:7").open()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_camera_that_offers_only_nv12(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch, *, apart: bool
+) -> None:
+    """As libcamera's virtual camera does; its planes follow each other, or lie apart."""
+    camera = manager.cameras[0]
+    height, stride = 8, 24
+    camera.config.stride = stride
+    configuration = types.SimpleNamespace(at=lambda _n: camera.config, validate=only_nv12(camera))
+    monkeypatch.setattr(camera, "generate_configuration", lambda _roles: configuration)
+    for buffer in manager.buffers:
+        gap = 64 if apart else 0
+        content = np.full(height * stride + gap + height // 2 * stride, 40, np.uint8)
+        content[height * stride + gap :] = 120
+        fd = buffer.planes[0].fd
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, content.tobytes())
+        buffer.planes = [
+            types.SimpleNamespace(fd=fd, offset=0, length=height * stride),
+            types.SimpleNamespace(fd=fd, offset=height * stride + gap, length=height // 2 * stride),
+            types.SimpleNamespace(fd=fd, offset=0, length=0),
+        ]
+    one = source("libcamera", ManualClock(start_ns=10**12), width=16, height=height)
+    one.open()
+    manager.complete()
+    frame = one.read()
+    assert frame is not None
+    assert frame.format is PixelFormat.NV12
+    assert frame.pixels.shape == (height * 3 // 2, 16)
+    assert (frame.pixels[:height] == 40).all()
+    assert (frame.pixels[height:] == 120).all()
+    frame.release()
+    one.close()
+
+
+def only_nv12(camera: Camera) -> Any:
+    def validate() -> None:
+        camera.config.pixel_format = "NV12"
+
+    return validate

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from appliance.sources import SourceRequest
 
-_FORMATS = {"RGB888": PixelFormat.BGR24, "BGR888": PixelFormat.RGB24}
+_FORMATS = {"RGB888": PixelFormat.BGR24, "BGR888": PixelFormat.RGB24, "NV12": PixelFormat.NV12}
 """libcamera names little-endian words: RGB888 lies in memory as B, G, R."""
 
 
@@ -152,10 +152,7 @@ class LibcameraSource:
         for buffer in self._allocator.buffers(config.stream):
             request = camera.create_request()
             request.add_buffer(config.stream, buffer)
-            plane = buffer.planes[0]
-            self._maps[plane.fd] = mmap.mmap(
-                plane.fd, plane.offset + plane.length, mmap.MAP_SHARED, mmap.PROT_READ
-            )
+            self._map(buffer)
             requests.append(request)
         camera.start()
         for request in requests:
@@ -170,7 +167,18 @@ class LibcameraSource:
         if not self._ready:
             raise FrameError("camera libcamera: woke without a frame")
 
+    def _map(self, buffer: Any) -> None:
+        """Map each file descriptor of a buffer once, as far as its planes reach."""
+        ends: dict[int, int] = {}
+        for plane in buffer.planes:
+            ends[plane.fd] = max(ends.get(plane.fd, 0), plane.offset + plane.length)
+        for fd, end in ends.items():
+            if end:
+                self._maps[fd] = mmap.mmap(fd, end, mmap.MAP_SHARED, mmap.PROT_READ)
+
     def _pixels(self, buffer: Any) -> Pixels:
+        if str(self._config.pixel_format) == "NV12":
+            return self._planar_pixels(buffer)
         plane = buffer.planes[0]
         height, stride = self._config.size.height, self._config.stride
         content = np.frombuffer(self._maps[plane.fd], np.uint8, height * stride, plane.offset)
@@ -178,6 +186,24 @@ class LibcameraSource:
         return np.lib.stride_tricks.as_strided(
             rows, (height, self._config.size.width, 3), (stride, 3, 1), writeable=False
         )
+
+    def _planar_pixels(self, buffer: Any) -> Pixels:
+        """Return NV12 as (height * 3 / 2, width): a view where its planes follow each other."""
+        luma, chroma = buffer.planes[0], buffer.planes[1]
+        width, height, stride = (
+            self._config.size.width,
+            self._config.size.height,
+            self._config.stride,
+        )
+        follows = chroma.fd == luma.fd and chroma.offset == luma.offset + height * stride
+        rows = height * 3 // 2 if follows else height
+        whole = np.frombuffer(self._maps[luma.fd], np.uint8, rows * stride, luma.offset)
+        picture = whole.reshape(rows, stride)[:, :width]
+        if follows:
+            return picture
+        half = height // 2
+        colour = np.frombuffer(self._maps[chroma.fd], np.uint8, half * stride, chroma.offset)
+        return np.vstack([picture, colour.reshape(half, stride)[:, :width]])
 
     def _requeue(self, request: Any) -> Callable[[], None]:
         def release() -> None:

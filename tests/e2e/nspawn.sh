@@ -1,7 +1,7 @@
 #!/bin/sh
 # The Debian package on a clean Debian trixie with a real systemd, in a container.
 #
-# Usage: tests/e2e/nspawn.sh PACKAGE.deb [CACHE_FOLDER]
+# Usage: PYTHON=.venv/bin/python tests/e2e/nspawn.sh PACKAGE.deb [CACHE_FOLDER]
 #
 # Needs root, mmdebstrap and systemd-nspawn (75 where they are not there). The base system is made
 # once and cached. What happens inside is in inside.sh; its report is printed, its failure ours.
@@ -17,20 +17,28 @@ if ! command -v systemd-nspawn mmdebstrap >/dev/null; then
         missing "systemd-nspawn and mmdebstrap cannot be installed"
 fi
 mkdir -p "$cache"
-if [ ! -f "$cache/base.tar" ]; then
+if [ ! -f "$cache/base-2.tar" ]; then
     mmdebstrap --quiet --mode=root --variant=minbase \
-        --include=systemd,systemd-sysv,udev,dbus,init,kmod,procps,python3,python3-systemd,libnss-systemd,mosquitto,mosquitto-clients \
+        --include=systemd,systemd-sysv,udev,dbus,init,kmod,procps,python3,python3-systemd,python3-libcamera,libcamera-ipa,libnss-systemd,mosquitto,mosquitto-clients \
         --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$cache/base.partial.tar" ||
+        --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$cache/base-2.partial.tar" ||
         missing "mmdebstrap failed"
-    mv "$cache/base.partial.tar" "$cache/base.tar"
+    mv "$cache/base-2.partial.tar" "$cache/base-2.tar"
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/root" "$work/out"
-tar -xf "$cache/base.tar" -C "$work/root" --exclude='./dev/*'
+tar -xf "$cache/base-2.tar" -C "$work/root" --exclude='./dev/*'
 cp "$package" "$work/root/root/appliance.deb"
 cp "$here/inside.sh" "$work/root/root/inside.sh"
+# A virtual camera of libcamera's own: pictures, and memory that passes for dma-bufs.
+if command -v gcc >/dev/null; then
+    gcc -shared -fPIC -O1 -o "$work/root/opt/shim.so" "$here/../fakes/dmabuf_shim.c" -ldl
+    "${PYTHON:-python3}" "$here/virtual_camera.py" "$work/camera"
+    cp -r "$work/camera/frames" "$work/root/opt/frames"
+    mkdir -p "$work/root/usr/share/libcamera/pipeline/virtual"
+    cp "$work/camera/virtual.yaml" "$work/root/usr/share/libcamera/pipeline/virtual/"
+fi
 cat >"$work/root/etc/systemd/system/e2e.service" <<'UNIT'
 [Unit]
 After=multi-user.target mosquitto.service
