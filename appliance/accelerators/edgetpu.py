@@ -86,7 +86,7 @@ class EdgeTpuAccelerator:
         if not devices:
             return Finding(self.name, found=False, detail="no Coral on USB or PCIe")
         shown = ", ".join(devices)
-        library = machine.library(LIBRARY, f"{LIBRARY}.0")
+        library = machine.shared_library(LIBRARY, f"{LIBRARY}.0")
         version = _package_version(machine)
         if not problem and library is None:
             problem = f"{LIBRARY} is not installed: {_INSTALL}"
@@ -117,7 +117,7 @@ class EdgeTpuAccelerator:
             return self._open(model, threads)
 
     def _open(self, model: Model, threads: int) -> IsolatedDetector:
-        found = self._library or self._machine.library(LIBRARY, f"{LIBRARY}.0") or LIBRARY
+        found = self._library or self._machine.shared_library(LIBRARY, f"{LIBRARY}.0") or LIBRARY
         options = {"device": self._device} if self._device else {}
         spec = EngineSpec(
             accelerator=self.name,

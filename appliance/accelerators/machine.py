@@ -92,7 +92,7 @@ class Machine:
             Path(os.path.realpath(device / "driver")).name if (device / "driver").exists() else ""
         )
 
-    def library(self, *names: str) -> Path | None:
+    def shared_library(self, *names: str) -> Path | None:
         """Return the first shared library of one of these names, or None."""
         places = (self.root / folder / name for folder in _LIBRARY_FOLDERS for name in names)
         return next((place for place in places if place.exists()), None)

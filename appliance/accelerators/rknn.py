@@ -73,7 +73,7 @@ class RknnAccelerator:
             )
         elif not openable(node):
             problem = f"{machine.shown(node)} may not be opened: join groups video and render"
-        elif machine.library(LIBRARY) is None:
+        elif machine.shared_library(LIBRARY) is None:
             problem = f"{LIBRARY} is not installed: take it from airockchip/rknn-toolkit2"
         elif not self._side.configured and module_version("rknnlite", _PACKAGE) is None:
             problem = (

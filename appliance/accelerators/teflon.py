@@ -63,12 +63,12 @@ class TeflonAccelerator:
         problem = ""
         if not openable(node):
             problem = "may not be opened: join group render"
-        elif machine.library(LIBRARY) is None:
+        elif machine.shared_library(LIBRARY) is None:
             problem = f"{LIBRARY} is not installed: {_INSTALL}"
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        library = machine.library(LIBRARY)
+        library = machine.shared_library(LIBRARY)
         age = f"{library.stat().st_mtime_ns:x}" if library else ""
         return found(self.name, devices[0], devices, f"Mesa Teflon {age}")
 
@@ -79,7 +79,7 @@ class TeflonAccelerator:
             module="appliance.accelerators.delegate",
             engine="DelegateEngine",
             options={
-                "library": self._library or str(self._machine.library(LIBRARY) or LIBRARY),
+                "library": self._library or str(self._machine.shared_library(LIBRARY) or LIBRARY),
                 "delegate": {},
             },
             promises=PLACED,

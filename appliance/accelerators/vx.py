@@ -51,7 +51,7 @@ class VxAccelerator:
         devices = ("VeriSilicon NPU (/dev/galcore)",)
         if not openable(nodes[0]):
             problem = "may not be opened: add a udev rule"
-        elif machine.library(LIBRARY) is None:
+        elif machine.shared_library(LIBRARY) is None:
             problem = f"{LIBRARY} is not installed: build VeriSilicon/tflite-vx-delegate"
         elif not self._side.configured:
             problem = (
@@ -74,7 +74,7 @@ class VxAccelerator:
             module="appliance.accelerators.delegate",
             engine="DelegateEngine",
             options={
-                "library": self._library or str(self._machine.library(LIBRARY) or LIBRARY),
+                "library": self._library or str(self._machine.shared_library(LIBRARY) or LIBRARY),
                 "delegate": {},
             },
             interpreter=self._side.path,
