@@ -139,7 +139,7 @@ class Governor:
         ahead = celsius + self.slope * HORIZON_SECONDS
         if self.mode == "paused":
             cool = celsius < policy.hard_celsius - policy.restore_margin
-            return self._minimum(celsius, fps, "cooled down") if cool else None
+            return self._minimum(fps, "cooled down") if cool else None
         if self.mode == "minimum" and celsius >= policy.hard_celsius:
             reason = f"{celsius:.1f} °C at the lowest rate"
             return Action("paused", 0.0, single_worker=True, reason=reason, fps_before=fps)
@@ -168,11 +168,10 @@ class Governor:
             f"the processor is slowed from {policy.soft_celsius:.0f} °C on"
         )
         if wanted <= policy.min_fps:
-            return self._minimum(celsius, fps, reason)
+            return self._minimum(fps, reason)
         return Action("eased", round(wanted, 2), single_worker=False, reason=reason, fps_before=fps)
 
-    def _minimum(self, celsius: float, fps: float | None, reason: str) -> Action | None:
-        del celsius
+    def _minimum(self, fps: float | None, reason: str) -> Action:
         floor = self._policy.min_fps
         return Action("minimum", floor, single_worker=True, reason=reason, fps_before=fps)
 

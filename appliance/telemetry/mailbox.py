@@ -54,11 +54,6 @@ class Mailbox:
         """Say whether it is there and may not be opened."""
         return not self.present and any(n.exists() for n in (self._text_node, self._node))
 
-    @property
-    def takes_text(self) -> bool:
-        """Say whether text commands can be sent."""
-        return self.present
-
     def throttled_word(self) -> int:
         """Return the word of ``vcgencmd get_throttled``.
 

@@ -39,7 +39,7 @@ class SupplyCollector:
         alarm, volts = None, {}
         if self._monitor is not None:
             alarm = read_number(self._monitor / "in0_lcrit_alarm")
-        if self._has_pmic and self._mailbox.takes_text:
+        if self._has_pmic and self._mailbox.present:
             answer = self._mailbox.command("pmic_read_adc")
             volts = {name: float(value) for name, value in _PMIC_LINE.findall(answer)}
         if alarm is None and not volts:
