@@ -104,10 +104,8 @@ class Selector:
             AcceleratorUnavailableError: it is not there.
             ModelError: no model for it.
         """
-        accelerator = self._registry.available(name, self._machine)
-        finding = self._registry.probe(name, self._machine)
-        model = self._catalogue.load(model_name, accelerator.target)
-        return self._proof(finding, accelerator, model, self._layout_of(accelerator))
+        finding, one = self._named(name, model_name)
+        return self._proof(finding, one.accelerator, one.model, one.layout)
 
     def survey(self, model_name: str, aim: Aim = "throughput") -> Survey:
         """Say what is there and what ``auto`` would take, proving nothing: kept proofs count."""
@@ -182,17 +180,22 @@ class Selector:
             raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
         self._store.forgive(name)
 
-    def _explicit(self, name: str, model_name: str) -> Selection:
+    def _named(self, name: str, model_name: str) -> tuple[Finding, Selection]:
+        """Return what is known of one accelerator, and it with its model, not proved yet."""
         accelerator = self._registry.available(name, self._machine)
         finding = self._registry.probe(name, self._machine)
         model = self._catalogue.load(model_name, accelerator.target)
         layout = self._layout_of(accelerator)
+        return finding, Selection(accelerator, model, layout, (finding,), None)
+
+    def _explicit(self, name: str, model_name: str) -> Selection:
+        finding, one = self._named(name, model_name)
         if name == REFERENCE:  # the one that others are compared with
-            return Selection(accelerator, model, layout, (finding,), None)
-        proof = self._proof(finding, accelerator, model, layout)
+            return one
+        proof = self._proof(finding, one.accelerator, one.model, one.layout)
         if proof.right is False:
             raise AcceleratorUnavailableError(f"accelerator {name}: refused: {proof.reason}")
-        return Selection(accelerator, model, layout, (_noted(finding, proof),), proof)
+        return replace(one, findings=(_noted(finding, proof),), proof=proof)
 
     def _best(self, model_name: str, aim: Aim) -> Selection:
         candidates, findings, error = self._candidates(model_name)
