@@ -13,7 +13,7 @@ _HEADER = """\
 # Configuration of the appliance. Every key shows its default; delete what you do not change.
 # Fragments in conf.d/*.toml beside this file are merged, later ones win; cameras merge by name.
 """
-SOURCE_KINDS = ("picamera2", "libcamera", "v4l2", "stream", "video", "images", "synthetic")
+SOURCE_KINDS = ("auto", "picamera2", "libcamera", "v4l2", "stream", "video", "images", "synthetic")
 
 
 def default_toml() -> str:

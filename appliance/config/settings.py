@@ -165,11 +165,11 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[
         str,
         Meta(
-            description="Where frames come from: picamera2, libcamera, v4l2:/dev/video0, "
-            "rtsp://..., "
-            "http://..., video:PATH, images:PATH or synthetic."
+            description="Where frames come from: auto (whichever camera is there), picamera2, "
+            "libcamera, v4l2:/dev/video0, rtsp://..., http://..., video:PATH, images:PATH or "
+            "synthetic."
         ),
-    ] = "picamera2"
+    ] = "auto"
     width: Annotated[
         Annotated[int, Meta(ge=16, le=8192)], Meta(description="Captured width, pixels.")
     ] = 1280

@@ -83,6 +83,7 @@ class SourceRequest:
 
 # kind: (module, schemes that mean it besides the kind's own name)
 REGISTRY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "auto": ("appliance.sources.auto", ()),
     "picamera2": ("appliance.sources.picamera2", ()),
     "libcamera": ("appliance.sources.libcamera", ()),
     "v4l2": ("appliance.sources.v4l2", ("usb",)),
