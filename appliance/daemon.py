@@ -74,7 +74,7 @@ class Daemon:
                     self.runtime,
                     self._requests,
                     self._service,
-                    notice=self._notice,
+                    notices=(*self._environment.notices(), *filter(None, (self._notice,))),
                     max_frames=self._max_frames,
                 )
                 if self.runtime.provisional and not self._proving:

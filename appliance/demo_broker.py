@@ -68,7 +68,7 @@ def start_broker(kind: str = "auto", port: int = 0) -> DemoBroker:
     Raises:
         BrokerUnavailableError: none is installed, or it does not come up.
     """
-    port = port or _free_port()
+    port = port or free_port()
     folder = tempfile.TemporaryDirectory(prefix="appliance-broker-")
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path=_PLACES)
     if kind in ("auto", "mosquitto") and mosquitto:
@@ -108,7 +108,8 @@ def _write(folder: tempfile.TemporaryDirectory[str], name: str, template: str, p
     return str(path)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of the loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -43,6 +43,13 @@ class Environment:
         user = self.variables.get("XDG_RUNTIME_DIR")
         return Path(user, "appliance") if user else Path(f"/tmp/appliance-{os.getuid()}")  # noqa: S108
 
+    def notices(self) -> tuple[str, ...]:
+        """Return what `appliance setup` could not do, or use, at this boot."""
+        try:
+            return tuple((self.root / "run/appliance-setup/notices").read_text().splitlines())
+        except OSError:
+            return ()
+
     def state_folder(self) -> Path:
         """Return the folder for what survives a power cut."""
         given = self.variables.get("STATE_DIRECTORY")

@@ -59,7 +59,7 @@ class Supervisor:
         runtime: what to run.
         requests: from signals and threads.
         service: the service manager.
-        notice: what the health message should say besides (a failed reload); empty for nothing.
+        notices: what the health message should say besides (a failed reload).
         max_frames: end after so many results; 0 for never.
     """
 
@@ -69,13 +69,13 @@ class Supervisor:
         requests: Requests,
         service: ServiceManager,
         *,
-        notice: str = "",
+        notices: tuple[str, ...] = (),
         max_frames: int = 0,
     ) -> None:
         self._runtime = runtime
         self._requests = requests
         self._service = service
-        self.notice = notice
+        self._notices = notices
         self._max_frames = max_frames
         self._clock: Clock = runtime.environment.clock
         self._began_ns = self._clock.monotonic_ns()
@@ -241,8 +241,7 @@ class Supervisor:
         mqtt = self._runtime.sinks.mqtt
         if mqtt is not None and mqtt.problem and mqtt.problem != "connecting":
             reasons.append(f"broker: {mqtt.problem}")
-        if self.notice:
-            reasons.append(self.notice)
+        reasons += self._notices
         return tuple(reasons)
 
     def status_line(self) -> str:

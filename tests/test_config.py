@@ -91,6 +91,19 @@ def test_later_wins_and_cameras_merge_by_name(tmp_path: Path) -> None:
     assert (a.name, a.fps, a.width, b.name) == ("a", 5, 640, "b")
 
 
+def test_the_default_camera_goes_when_another_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, (ROOT / "config/appliance.toml").read_text())
+    (tmp_path / "conf.d").mkdir()
+    fragment = tmp_path / "conf.d/10.toml"
+    fragment.write_text('[[camera]]\nname = "door"\n')
+    assert [camera.name for camera in load(path).camera] == ["door"]
+    fragment.write_text('[[camera]]\nname = "camera"\nfps = 5\n[[camera]]\nname = "door"\n')
+    assert [camera.name for camera in load(path).camera] == ["camera", "door"]
+    path.write_text("[[camera]]\nwidth = 640\n")  # somebody wanted this one
+    fragment.write_text('[[camera]]\nname = "door"\n')
+    assert [camera.name for camera in load(path).camera] == ["camera", "door"]
+
+
 @pytest.mark.parametrize("source", ["nothing", "ftp://x", "videos:/x", ""])
 def test_an_unknown_source_lists_the_known(source: str) -> None:
     with pytest.raises(ConfigError, match="expected one of"):

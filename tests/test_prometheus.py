@@ -21,6 +21,7 @@ from appliance.app import make_sinks
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Prometheus, Telemetry
 from appliance.daemon import Daemon
+from appliance.demo_broker import free_port
 from appliance.service import ServiceManager
 from appliance.sinks.journal import MESSAGE_IDS, JournalSink
 from appliance.sinks.memory import MemorySink
@@ -38,12 +39,6 @@ DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 PI5 = ROOT / "tests/fixtures/roots/pi5"
 HISTOGRAM = re.compile(r"_(bucket|sum|count|created)$")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def fetch(address: str) -> str:

@@ -2,7 +2,7 @@
 
 Later wins: defaults, the file, ``conf.d/*.toml`` beside it in name order, ``APPLIANCE_*``
 variables (``APPLIANCE_MQTT__HOST=broker``), ``--set mqtt.host=broker``. Cameras of fragments
-merge with the file's by name.
+merge with the file's by name; the default camera goes when another one is named.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.config.faults import find_faults
-from appliance.config.settings import Settings
+from appliance.config.settings import Camera, Settings
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "APPLIANCE_"
 RESERVED_TOPIC_NAMES = frozenset({"cmd", "status", "info", "health", "alerts", "update"})
 """Topics of the device itself: no camera may have such a name."""
+_DEFAULT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(Camera()))
 
 
 def load(
@@ -91,10 +92,17 @@ def _merge_cameras(old: list[Any], new: list[Any]) -> list[Any]:
     if not all(isinstance(item, dict) for item in (*old, *new)):
         return new  # not tables: the faults were noted when the files were read
     cameras = {item.get("name", "camera"): item for item in old}
+    if not any(item.get("name", "camera") == _DEFAULT["name"] for item in new):
+        cameras = {name: item for name, item in cameras.items() if not _is_default(item)}
     for item in new:
         name = item.get("name", "camera")
         cameras[name] = merge(cameras.get(name, {}), item)
     return list(cameras.values())
+
+
+def _is_default(camera: dict[str, Any]) -> bool:
+    """Return whether it says nothing but defaults: it stands in until a camera is named."""
+    return all(_DEFAULT.get(key, object()) == value for key, value in camera.items())
 
 
 def _finish(tree: dict[str, Any]) -> Settings:

@@ -1,0 +1,64 @@
+"""``appliance setup``: prepare a flashed card at boot; run by appliance-setup.service."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.cli.common import print_json
+from appliance.errors import UnavailableError
+from appliance.setup import Layout, prepare
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--root", type=Path, default=Path("/"), metavar="DIR")
+    parser.add_argument("--boot", type=Path, default=Path("/boot/firmware"), metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare; exit code 69 if a step failed (the others are done all the same)."""
+    layout = Layout(options.root, options.boot)
+    with writable(layout.boot):
+        if layout.root == Path("/"):
+            report = prepare(layout)
+        else:
+            report = prepare(layout, rename=lambda _name: None)
+    if options.json:
+        print_json({"told": report.told, "failed": report.failed})
+    else:
+        print("\n".join([*report.told, *report.failed]))
+        if report.access:
+            print(f"\n{report.access}")
+    return UnavailableError.exit_code if report.failed else 0
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Make the file system mounted there writable for a while; it is read-only otherwise.
+
+    A FAT file system that is written when the power fails may be damaged.
+    """
+    mounted = folder.is_mount()
+    if mounted:
+        _remount(folder, "rw")
+    try:
+        yield
+    finally:
+        if mounted:
+            _remount(folder, "ro")
+
+
+def _remount(folder: Path, mode: str) -> None:
+    subprocess.run(  # noqa: S603 - fixed words
+        ["mount", "-o", f"remount,{mode}", str(folder)],  # noqa: S607 - the system's own
+        check=False,
+        timeout=60,
+    )

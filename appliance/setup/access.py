@@ -1,0 +1,49 @@
+"""What the owner needs to reach the appliance: told once, on the console and the boot partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.setup.layout import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from appliance.setup.layout import Layout
+
+FILE, CA = "appliance-access.txt", "appliance-ca.crt"
+
+
+def describe(hostname: str, device: str, accounts: Mapping[str, str]) -> str:
+    """Return the text for the owner."""
+    lines = [
+        f"This appliance is {hostname}.local, its topics begin with appliance/{device}/.",
+        "",
+        f"MQTT broker    {hostname}.local, port 8883, TLS",
+        f"CA             {CA}, beside this file on the card's first partition",
+        *(f"account        {name}, password {word}" for name, word in accounts.items()),
+        "",
+        "homeassistant is for Home Assistant, viewer may only read:",
+        "",
+        f"  mosquitto_sub -h {hostname}.local -p 8883 --cafile {CA} -u viewer -P PASSWORD \\",
+        "      -v -t 'appliance/#'",
+        "",
+        "This text is shown once. It goes with the next start; the accounts stay. To get new",
+        "ones, put an empty file named new-passwords on this partition.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def hand_out(layout: Layout, text: str) -> None:
+    """Put the text and the CA on the boot partition.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_file(layout.boot / FILE, text.replace("\n", "\r\n"))  # read on any computer
+    replace_file(layout.boot / CA, (layout.broker / "ca.crt").read_bytes())
+
+
+def withdraw(layout: Layout) -> None:
+    """Take the passwords off the boot partition; the CA is no secret and stays."""
+    (layout.boot / FILE).unlink(missing_ok=True)

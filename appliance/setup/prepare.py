@@ -1,0 +1,142 @@
+"""The order of things at boot. Each step stands alone: one that fails is told, the rest is done."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.config import load
+from appliance.errors import ApplianceError
+from appliance.identity import device_name
+from appliance.setup import access, broker, fragment, reset
+from appliance.setup.layout import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.setup.layout import Layout
+
+log = logging.getLogger(__name__)
+
+IMAGE_HOSTNAME = "appliance"
+"""The host name on the card as flashed: not yet one of its own."""
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened.
+
+    Attributes:
+        told: what the owner should know.
+        failed: steps that failed, with the reason.
+        access: text with the new accounts; empty where none were made.
+    """
+
+    told: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    access: str = ""
+
+    @property
+    def notices(self) -> list[str]:
+        """Return what the daemon repeats in its health message until the next boot."""
+        return [line for line in self.told if "is not used" in line] + self.failed
+
+
+def prepare(layout: Layout, *, rename: Callable[[str], None] = socket.sethostname) -> Report:
+    """Prepare the machine.
+
+    Args:
+        layout: where everything is.
+        rename: gives the running system its host name.
+    """
+    report = Report()
+    steps: dict[str, Callable[[], Iterator[str]]] = {
+        "factory reset": lambda: reset.factory_reset(layout),
+        "host name": lambda: _name(layout, rename),
+        "lean profile": lambda: fragment.lean(layout),
+        "configuration": lambda: fragment.take(layout),
+        "SSH key": lambda: _ssh(layout),
+        "broker": lambda: _broker(layout, report),
+    }
+    for name, step in steps.items():
+        try:
+            report.told += step()
+        except (ApplianceError, OSError) as error:
+            report.failed.append(f"setup: {name}: {error}")
+    _tell(layout, report)
+    return report
+
+
+def hostname(layout: Layout) -> str:
+    """Return the machine's name."""
+    try:
+        return (layout.root / "etc/hostname").read_text().strip() or IMAGE_HOSTNAME
+    except OSError:
+        return IMAGE_HOSTNAME
+
+
+def _name(layout: Layout, rename: Callable[[str], None]) -> Iterator[str]:
+    """Give the machine a name of its own, unless the owner did."""
+    if hostname(layout) != IMAGE_HOSTNAME:
+        return
+    name = device_name(layout.root)
+    replace_file(layout.root / "etc/hostname", f"{name}\n")
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n"
+    replace_file(layout.root / "etc/hosts", hosts)
+    rename(name)
+    yield f"named {name}"
+
+
+def _ssh(layout: Layout) -> Iterator[str]:
+    """Let in whoever has the key on the boot partition; without one, SSH does not start."""
+    given = layout.boot / "authorized_keys"
+    target = layout.root / "root/.ssh/authorized_keys"
+    if given.exists() and (not target.exists() or target.read_bytes() != given.read_bytes()):
+        replace_file(target, given.read_bytes(), 0o600)
+        target.parent.chmod(0o700)
+        yield "SSH: the key of the boot partition may log in as root"
+
+
+def _broker(layout: Layout, report: Report) -> Iterator[str]:
+    """Make the built-in broker, unless the configuration names another."""
+    wanted = layout.runtime / "broker"
+    try:
+        mqtt = load(layout.configuration).mqtt
+    except ApplianceError:
+        mqtt = None  # the daemon will say why
+    if mqtt is not None and (not mqtt.enabled or mqtt.host not in LOCAL):
+        wanted.unlink(missing_ok=True)
+        access.withdraw(layout)
+        yield f"the built-in broker stays off: the configuration names {mqtt.host}"
+        return
+    name = hostname(layout)
+    reset.new_passwords(layout)
+    broker.make_certificates(layout, name)
+    accounts = broker.make_accounts(layout)
+    inside = layout.broker.relative_to(layout.root)
+    target = layout.root / "etc/mosquitto/conf.d/appliance.conf"
+    replace_file(target, broker.configuration(Path("/") / inside))
+    replace_file(wanted, "")
+    if not accounts:
+        access.withdraw(layout)
+        return
+    device = device_name(layout.root)
+    report.access = access.describe(name, device, accounts)
+    access.hand_out(layout, report.access)
+    yield "new accounts for the broker"
+
+
+def _tell(layout: Layout, report: Report) -> None:
+    """Leave word for the daemon and for whoever looks at the console."""
+    try:
+        replace_file(layout.runtime / "notices", "".join(f"{one}\n" for one in report.notices))
+        greeting = f"{hostname(layout)}.local  \\4  \\6\n"
+        trouble = "".join(f"! {line}\n".replace("\\", "\\\\") for line in report.notices)
+        issue = f"\n{greeting}{trouble}{report.access}\n"
+        replace_file(layout.root / "run/issue.d/appliance.issue", issue, 0o600)
+    except OSError as error:
+        log.error("setup: cannot leave word: %s", error)  # noqa: TRY400 - no traceback for a full disk

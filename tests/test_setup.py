@@ -1,0 +1,287 @@
+"""What a flashed card makes of itself at boot, in a folder that stands for the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from appliance.cli import main
+from appliance.config import Camera, Settings, load
+from appliance.config.settings import Accelerator, Mqtt, Prometheus
+from appliance.daemon import Daemon
+from appliance.demo_broker import free_port
+from appliance.identity import device_name
+from appliance.service import ServiceManager
+from appliance.setup import Layout, prepare
+from appliance.sinks.memory import MemorySink
+from appliance.supervisor import Requests
+from tests.helpers import environment, wait_for
+
+if TYPE_CHECKING:
+    from appliance.setup.prepare import Report
+
+SHIPPED = Path(__file__).resolve().parent.parent / "config/appliance.toml"
+MEMORY = "MemTotal:        3884304 kB\n"
+LITTLE = "MemTotal:         932140 kB\n"
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Layout:
+    """Return a card as flashed."""
+    layout = Layout(tmp_path / "root", tmp_path / "boot")
+    for path, content in {
+        layout.configuration: SHIPPED.read_text(),
+        layout.root / "etc/hostname": "appliance\n",
+        layout.root / "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+        layout.root / "proc/meminfo": MEMORY,
+        layout.shipped / "appliance.toml": SHIPPED.read_text(),
+        layout.shipped / "lean.toml": "[mqtt]\noutbox_messages = 200\n",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    layout.fragments.mkdir()
+    layout.boot.mkdir()
+    return layout
+
+
+def boot(layout: Layout) -> Report:
+    return prepare(layout, rename=lambda _name: None)
+
+
+def passwords(report: Report) -> dict[str, str]:
+    return dict(re.findall(r"account +(\w+), password (\S+)", report.access))
+
+
+def test_the_first_boot_names_the_machine_and_hands_out_accounts_once(card: Layout) -> None:
+    names: list[str] = []
+    report = prepare(card, rename=names.append)
+    name = device_name(card.root)
+    assert not report.failed
+    assert names == [name] and (card.root / "etc/hostname").read_text() == f"{name}\n"
+    assert passwords(report).keys() == {"homeassistant", "viewer"}
+    handed = (card.boot / "appliance-access.txt").read_text()
+    assert all(word in handed for word in passwords(report).values())
+    assert "BEGIN CERTIFICATE" in (card.boot / "appliance-ca.crt").read_text()
+
+    again = boot(card)
+    assert not again.access and not again.told
+    assert not (card.boot / "appliance-access.txt").exists()
+    assert (card.boot / "appliance-ca.crt").exists()
+
+
+def test_no_password_stays_on_the_machine_in_the_clear(card: Layout) -> None:
+    words = passwords(boot(card)).values()
+    boot(card)
+    for path in [*card.root.rglob("*"), *card.boot.rglob("*")]:
+        if path.is_file():
+            assert not any(word.encode() in path.read_bytes() for word in words), path
+
+
+def test_secrets_are_not_for_everybody(card: Layout) -> None:
+    boot(card)
+    for name in ("passwords", "acl", "ca.key", "server.key"):
+        assert (card.broker / name).stat().st_mode & 0o007 == 0, name
+
+
+def test_two_machines_have_different_names_and_passwords(card: Layout, tmp_path: Path) -> None:
+    one = boot(card)
+    other = Layout(tmp_path / "other", tmp_path / "other-boot")
+    (other.root / "etc").mkdir(parents=True)
+    (other.root / "etc/machine-id").write_text("f" * 32)
+    other.boot.mkdir()
+    two = boot(other)
+    assert one.told[0] != two.told[0]
+    assert set(passwords(one).values()).isdisjoint(passwords(two).values())
+
+
+def test_the_owners_host_name_is_kept_and_certified(card: Layout) -> None:
+    boot(card)
+    (card.root / "etc/hostname").write_text("porch\n")
+    boot(card)
+    text = subprocess.run(
+        ["openssl", "x509", "-in", card.broker / "server.crt", "-noout", "-ext", "subjectAltName"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "DNS:porch.local" in text
+
+
+def test_the_broker_it_configures_keeps_strangers_out(card: Layout) -> None:
+    report = boot(card)
+    words = passwords(report)
+    network, local = free_port(), free_port()
+    text = (card.root / "etc/mosquitto/conf.d/appliance.conf").read_text()
+    text = text.replace("/etc/mosquitto", str(card.root / "etc/mosquitto"))
+    text = text.replace("8883", str(network)).replace("1883", str(local))
+    conf = card.root / "mosquitto.conf"
+    conf.write_text(f"user root\n{text}")
+    broker = subprocess.Popen(["mosquitto", "-c", conf], stderr=subprocess.DEVNULL)
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", network)) == 0
+
+    def publish(*words: str) -> bool:
+        done = subprocess.run(
+            ["mosquitto_pub", "-h", "localhost", "-p", str(network), "-q", "1",
+             "--cafile", str(card.boot / "appliance-ca.crt"), "-V", "5", "-m", "x", *words],
+            capture_output=True, text=True, check=False, timeout=20,
+        )  # fmt: skip
+        return done.returncode == 0 and "ot authorized" not in done.stderr
+
+    try:
+        wait_for(listens)
+        account = ("-u", "homeassistant", "-P", words["homeassistant"])
+        assert publish("-t", "appliance/x/cmd/update", *account)
+        assert not publish("-t", "appliance/x", "-u", "homeassistant", "-P", "wrong")
+        assert not publish("-t", "appliance/x")
+        assert not publish("-t", "appliance/x", "-u", "viewer", "-P", words["viewer"])  # may read
+        context = ssl.create_default_context(cafile=str(card.boot / "appliance-ca.crt"))
+        with socket.create_connection(("127.0.0.1", network), 5) as plain:
+            name = f"{device_name(card.root)}.local"
+            context.wrap_socket(plain, server_hostname=name).close()
+    finally:
+        broker.terminate()
+        broker.wait()
+
+
+def test_configuration_of_the_boot_partition_is_in_force(card: Layout) -> None:
+    (card.boot / "appliance.toml").write_bytes(b"\xef\xbb\xbf[metrics]\r\nwindow_seconds = 5\r\n")
+    boot(card)
+    assert load(card.configuration).metrics.window_seconds == 5
+    (card.boot / "appliance.toml").unlink()
+    assert "undone" in "".join(boot(card).told)
+    assert load(card.configuration).metrics.window_seconds == 10
+
+
+def test_a_bad_one_is_set_aside_and_said(card: Layout) -> None:
+    file = card.boot / "appliance.toml"
+    file.write_text("[metrics]\nwindow_seconds = 5\n")
+    boot(card)
+    file.write_text("[metrics]\nwindow_second = 7\n")
+    report = boot(card)
+    assert load(card.configuration).metrics.window_seconds == 5  # the last good one goes on
+    notice = (card.runtime / "notices").read_text()
+    assert "window_second" in notice and "did you mean" in notice and str(card.root) not in notice
+    assert report.notices == notice.splitlines()
+    assert "window_second" in (card.root / "run/issue.d/appliance.issue").read_text()
+
+
+@hypothesis_settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200))
+def test_whatever_lies_there_the_machine_is_prepared(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder, "root"), Path(folder, "boot"))
+        layout.boot.mkdir()
+        (layout.root / "etc/appliance").mkdir(parents=True)
+        layout.configuration.write_text("[mqtt]\nenabled = false\n")
+        (layout.boot / "appliance.toml").write_bytes(content)
+        report = boot(layout)
+        assert not report.failed
+        load(layout.configuration)
+
+
+def test_an_existing_broker_replaces_the_built_in_one(card: Layout) -> None:
+    boot(card)
+    toml = '[mqtt]\nhost = "ha.local"\nport = 8883\nusername = "appliance"\n'
+    (card.boot / "appliance.toml").write_text(toml)
+    (card.boot / "mqtt-password.txt").write_text("s3cret\r\n")
+    (card.boot / "mqtt-ca.crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    report = boot(card)
+    mqtt = load(card.configuration).mqtt
+    assert mqtt.host == "ha.local" and mqtt.tls and mqtt.tls_ca_file.endswith("mqtt-ca.crt")
+    assert Path(mqtt.password_file).read_text() == "s3cret\n"
+    assert Path(mqtt.password_file).stat().st_mode & 0o777 == 0o640
+    assert not (card.boot / "mqtt-password.txt").exists()
+    assert not (card.runtime / "broker").exists()
+    assert "ha.local" in report.told[-1]
+
+
+def test_ssh_lets_in_only_the_key_that_was_given(card: Layout) -> None:
+    boot(card)
+    assert not (card.root / "root/.ssh/authorized_keys").exists()
+    (card.boot / "authorized_keys").write_text("ssh-ed25519 AAAA owner\n")
+    assert "SSH" in "".join(boot(card).told)
+    keys = card.root / "root/.ssh/authorized_keys"
+    assert keys.read_text() == "ssh-ed25519 AAAA owner\n" and keys.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["factory-reset", "Factory-Reset.txt"])
+def test_a_factory_reset_leaves_nothing_of_the_owner(card: Layout, name: str) -> None:
+    (card.boot / "appliance.toml").write_text("[metrics]\nwindow_seconds = 5\n")
+    (card.boot / "mqtt-password.txt").write_text("s3cret")
+    first = passwords(boot(card))
+    card.configuration.write_text("[metrics]\nwindow_seconds = 7\n")
+    (card.state / "models").mkdir(parents=True)
+    (card.boot / name).touch()
+    report = boot(card)
+    assert load(card.configuration) == load(SHIPPED)
+    assert not any(card.secrets.iterdir()) and not any(card.state.iterdir())
+    assert not (card.boot / name).exists()
+    assert passwords(report).keys() == first.keys() and passwords(report) != first
+
+
+def test_new_passwords_alone(card: Layout) -> None:
+    first = passwords(boot(card))
+    ca = (card.broker / "ca.crt").read_bytes()
+    (card.boot / "new-passwords").touch()
+    second = passwords(boot(card))
+    assert second.keys() == first.keys() and second != first
+    assert (card.broker / "ca.crt").read_bytes() == ca
+
+
+def test_little_memory_takes_the_lean_profile(card: Layout) -> None:
+    (card.root / "proc/meminfo").write_text(LITTLE)
+    boot(card)
+    assert load(card.configuration).mqtt.outbox_messages == 200
+    (card.root / "proc/meminfo").write_text(MEMORY)  # the card moved to a bigger board
+    boot(card)
+    assert load(card.configuration).mqtt.outbox_messages == 1000
+
+
+def test_a_step_that_fails_does_not_keep_the_others(card: Layout) -> None:
+    card.broker.parent.mkdir(parents=True)
+    card.broker.write_text("a file where a folder should be")
+    (card.boot / "appliance.toml").write_text("[metrics]\nwindow_seconds = 5\n")
+    report = boot(card)
+    assert load(card.configuration).metrics.window_seconds == 5
+    assert len(report.failed) == 1 and "broker" in report.failed[0]
+    assert report.failed[0] in (card.runtime / "notices").read_text()
+
+
+def test_the_verb(card: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["setup", "--root", str(card.root), "--boot", str(card.boot), "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["failed"] == []
+
+
+def test_what_the_setup_could_not_use_is_in_the_health_message(
+    card: Layout, tmp_path: Path
+) -> None:
+    (card.boot / "appliance.toml").write_text("sorce = 1\n")
+    boot(card)
+    memory, requests = MemorySink(), Requests()
+    settings = Settings(
+        mqtt=Mqtt(enabled=False),
+        accelerator=Accelerator(name="cpu", workers=1),
+        prometheus=Prometheus(port=0),
+        camera=(Camera(source="synthetic", width=64, height=64, fps=5),),
+    )
+    where = environment(tmp_path, root=card.root)
+    daemon = Daemon(
+        lambda: settings, where, requests, ServiceManager({}), extra_sinks=(memory,), max_frames=1
+    )
+    daemon.run()
+    health: list[Any] = [one.message for one in memory.messages if one.kind == "health"]
+    assert any("sorce" in reason for reason in health[-1].reasons)
