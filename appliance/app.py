@@ -15,6 +15,7 @@ from appliance.detectors import AUTO, choose, make_selector, make_switch, open_d
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.heatwatch import HeatWatch
+from appliance.homeassistant import discovery
 from appliance.identity import board_name, device_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
 from appliance.models import Vocabulary
@@ -24,6 +25,7 @@ from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
+from appliance.sinks.commands import Commands
 from appliance.sinks.journal import JournalSink
 from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
@@ -115,7 +117,12 @@ class Runtime:
             self.switch.close()
 
     def publish_info(self) -> None:
-        """Publish who we are."""
+        """Publish who we are, and what Home Assistant needs to find us."""
+        wanted = self.settings.homeassistant
+        if wanted.discovery:
+            board = board_name(self.environment.root)
+            payload = discovery(self.settings, self.device, board=board, software=__version__)
+            self.reporter.discovery(wanted.prefix, payload)
         model = self.switch.running_model() if self.switch else self.selection.model
         self.reporter.info(
             software=__version__,
@@ -156,6 +163,7 @@ def make_sinks(
     *,
     extra: tuple[Sink, ...] = (),
     on_change: Callable[[], None] = lambda: None,
+    on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
 ) -> Sinks:
     """Return the configured sinks, the broker's thread started."""
     others: list[Sink] = list(extra)
@@ -169,7 +177,9 @@ def make_sinks(
         device = device_of(settings, environment)
         address = broker_address(settings.mqtt, device, environment.variables)
         outbox = Outbox(_outbox_path(settings, environment, device), settings.mqtt.outbox_messages)
-        mqtt = MqttSink(address, f"{settings.mqtt.prefix}/{device}", outbox, on_change)
+        base = f"{settings.mqtt.prefix}/{device}"
+        commands = Commands(base, on_command) if settings.update.origin else None
+        mqtt = MqttSink(address, base, outbox, on_change, commands)
         mqtt.start()
     return Sinks(mqtt, tuple(others))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance.app import Runtime, Sinks, device_of, make_sinks, wire
 from appliance.broker import broker_address
+from appliance.commands import obey
 from appliance.detectors import prove_in_background
 from appliance.errors import ApplianceError
 from appliance.supervisor import Requests, Supervisor
@@ -105,7 +106,15 @@ class Daemon:
             self._environment,
             extra=self._extra_sinks,
             on_change=self._requests.wake.set,
+            on_command=self._command,
         )
+
+    def _command(self, name: str, payload: bytes) -> None:
+        """Do what somebody asks over MQTT, and say what became of it; on the sink's thread."""
+        outcome = obey(name, payload, runtime_folder=self._environment.runtime_folder())
+        log.info("command %s: %s", name, outcome.detail)
+        if self.runtime is not None:
+            self.runtime.reporter.result(name, ok=outcome.ok, detail=outcome.detail)
 
     def _reload(self, old: Settings) -> Settings:
         """Return the settings to go on with; make new sinks where theirs changed."""
@@ -119,12 +128,7 @@ class Daemon:
         self._notice = ""
         self._proving = False
         self._environment.failed_proofs.clear()
-        if self.sinks is not None and (new.mqtt, new.jsonl, new.prometheus, new.device) != (
-            old.mqtt,
-            old.jsonl,
-            old.prometheus,
-            old.device,
-        ):
+        if self.sinks is not None and _of_sinks(new) != _of_sinks(old):
             self.sinks.close()
             try:
                 self.sinks = self._make_sinks(new)
@@ -149,3 +153,9 @@ class Daemon:
         runtime.close()
         for worker in runtime.pipeline.workers:
             worker.detector.close()
+
+
+def _of_sinks(settings: Settings) -> tuple[object, ...]:
+    """Return the settings that the sinks are made from."""
+    commands = bool(settings.update.origin)
+    return settings.mqtt, settings.jsonl, settings.prometheus, settings.device, commands

@@ -292,12 +292,36 @@ class AlertMessage(Message, frozen=True, kw_only=True):
     advised: Annotated[bool, Meta(description="The governor only says so.")] = False
 
 
+class UpdateMessage(Message, frozen=True, kw_only=True):
+    """Software installed and available; the keys without units are Home Assistant's."""
+
+    schema: Literal["appliance.update/1"] = "appliance.update/1"
+    title: str = "appliance"
+    installed_version: str
+    latest_version: Annotated[str, Meta(description="As installed, where nobody was asked.")]
+    in_progress: bool
+    release_summary: Annotated[str, Meta(description="What became of the last update.")]
+    phase: Literal["idle", "staging", "installing", "proving", "going-back"]
+    result: Annotated[str, Meta(description="Of the last: installed, taken back, failed or empty.")]
+
+
+class ResultMessage(Message, frozen=True, kw_only=True):
+    """What became of a command."""
+
+    schema: Literal["appliance.result/1"] = "appliance.result/1"
+    command: str
+    ok: bool
+    detail: str
+
+
 MESSAGES: dict[str, type[Message]] = {
     "detections": DetectionsMessage,
     "metrics": MetricsMessage,
     "health": HealthMessage,
     "info": InfoMessage,
     "alert": AlertMessage,
+    "update": UpdateMessage,
+    "result": ResultMessage,
 }
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -11,6 +11,14 @@ TOPICS: tuple[tuple[str, str, str, str], ...] = (
     ("info", "`appliance.info/1`", "1", "yes"),
     ("health", "`appliance.health/1`, every 10 s and on change", "1", "yes, expires"),
     ("alerts", "`appliance.alert/1`, kept in the outbox while the broker is away", "1", "no"),
+    ("update", "`appliance.update/1`: software installed and available", "1", "yes"),
+    (
+        "cmd/update",
+        "in: `install`, if `update.origin` is set; ignored if retained",
+        "1",
+        "no",
+    ),
+    ("cmd/update/result", "`appliance.result/1`", "1", "no"),
     ("{camera}/detections", "`appliance.detections/1`, one a processed frame", "0", "no, expires"),
     ("{camera}/metrics", "`appliance.metrics/1`, one a window", "0", "yes, expires"),
 )
@@ -30,6 +38,8 @@ def mqtt_markdown() -> str:
         "| topic | payload | QoS | retained |",
         "|---|---|---|---|",
         *(f"| `{topic}` | {what} | {qos} | {kept} |" for topic, what, qos, kept in TOPICS),
+        "",
+        "Home Assistant's discovery goes to `homeassistant/device/{device}/config`, retained.",
         "",
         "`seq` counts the messages of a topic since `boot_id` began, without gaps: a gap you see",
         "is a message you missed. `frame.seq` counts captured frames: its gaps are dropped frames.",

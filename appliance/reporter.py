@@ -27,9 +27,11 @@ from appliance.messages import (
     MetricsMessage,
     ModelInfo,
     OutboxInfo,
+    ResultMessage,
     SpreadMs,
     StageMs,
     ThrottlingInfo,
+    UpdateMessage,
     WindowInfo,
 )
 from appliance.sinks import Outgoing
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from appliance.pipeline import CameraEvent, Counts, Window
     from appliance.sinks import Sink
     from appliance.telemetry import Snapshot
+    from appliance.updates import UpdateState
     from appliance.values import Observation
 
 DETECTIONS_EXPIRY_SECONDS = 60
@@ -225,6 +228,32 @@ class Reporter:
         )
         self._send("info", "info", message, qos=1, retain=True)
 
+    def update(self, state: UpdateState, software: str) -> None:
+        """Publish what is installed and available."""
+        installed = state.installed or software
+        reason = f"{state.result}: {state.reason}" if state.reason else state.result
+        message = UpdateMessage(
+            **self._head("update"),
+            installed_version=installed,
+            latest_version=state.available or installed,
+            in_progress=state.phase != "idle",
+            release_summary=reason,
+            phase=state.phase,
+            result=state.result,
+        )
+        self._send("update", "update", message, qos=1, retain=True)
+
+    def result(self, command: str, *, ok: bool, detail: str) -> None:
+        """Publish what became of a command."""
+        topic = f"cmd/{command}/result"
+        message = ResultMessage(**self._head(topic), command=command, ok=ok, detail=detail)
+        self._send("result", topic, message, qos=1)
+
+    def discovery(self, prefix: str, payload: dict[str, Any]) -> None:
+        """Publish what Home Assistant needs to find the unit."""
+        topic = f"/{prefix}/device/{self._identity.device}/config"
+        self._send("discovery", topic, None, qos=1, retain=True, payload=payload)
+
     def camera_event(self, event: CameraEvent) -> None:
         """Publish that a camera was lost or came back."""
         self.alert(
@@ -268,8 +297,9 @@ class Reporter:
         self,
         kind: str,
         topic: str,
-        message: Message,
+        message: Message | None,
         *,
+        payload: dict[str, Any] | None = None,
         qos: int = 0,
         retain: bool = False,
         durable: bool = False,
@@ -280,7 +310,7 @@ class Reporter:
         outgoing = Outgoing(
             kind=kind,
             topic=topic,
-            payload=self._encoder.encode(message),
+            payload=self._encoder.encode(message if payload is None else payload),
             message=message,
             qos=qos,
             retain=retain,

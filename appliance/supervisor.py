@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from appliance import __version__
 from appliance.clock import NS_PER_SECOND
 from appliance.messages import OutboxInfo
 from appliance.reporter import VALID_INTERVALS
+from appliance.updates import UpdateState, read_state, write_progress
 
 if TYPE_CHECKING:
     from appliance.app import Runtime
@@ -83,6 +86,7 @@ class Supervisor:
         self._published: tuple[bool, tuple[str, ...]] | None = None
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
+        self._update: UpdateState | None = None
         self._next_heat_ns = self._began_ns + _HEAT_NS
         watchdog = service.watchdog_seconds
         self._watchdog_ns = round(watchdog / 3 * NS_PER_SECOND) if watchdog else None
@@ -223,6 +227,20 @@ class Supervisor:
             valid_for=timedelta(seconds=interval * VALID_INTERVALS),
         )
         self._service.status(self.status_line())
+        self._tell_progress()
+        self._publish_update()
+
+    def _publish_update(self) -> None:
+        state = read_state(self._runtime.environment.root)
+        if state != self._update:
+            self._update = state
+            self._runtime.reporter.update(state, __version__)
+
+    def _tell_progress(self) -> None:
+        """Leave word for the proof of an update; a full /run must not end the daemon."""
+        done = sum(lane.ledger.counts().processed for lane in self._runtime.pipeline.lanes)
+        with contextlib.suppress(OSError):
+            write_progress(self._runtime.environment.runtime_folder(), done, __version__)
 
     def _state(self) -> tuple[bool, tuple[str, ...]]:
         """Return whether nothing was seen yet, and why the unit is not well."""

@@ -65,6 +65,12 @@ class Subscriber:
         found = [m for m in list(self.messages) if m.topic.endswith("/" + suffix)]
         return [_decode(m.payload) for m in found]
 
+    def raw(self, topic: str) -> list[bytes]:
+        return [bytes(m.payload) for m in list(self.messages) if m.topic == topic]
+
+    def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()

@@ -147,5 +147,7 @@ def test_every_key_of_the_example_is_documented() -> None:
         "metrics",
         "prometheus",
         "jsonl",
+        "update",
+        "homeassistant",
         "camera",
     }

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("appliance.cli.doctor", "say what is wrong, and pack what helps to find out"),
     "models": ("appliance.cli.models", "list, verify and fetch models"),
     "setup": ("appliance.cli.setup", "prepare a flashed card at boot (run by systemd)"),
+    "update": ("appliance.cli.update", "newer software: look, install, prove or take back"),
     "schema": ("appliance.cli.schema", "print message schemas and the configuration reference"),
     "telemetry": ("appliance.cli.telemetry", "print what the board's sensors say"),
 }

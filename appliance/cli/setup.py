@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from appliance.setup import Layout, prepare
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +37,11 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"told": report.told, "failed": report.failed})
     else:
-        print("\n".join([*report.told, *report.failed]))
-        if report.access:
-            print(f"\n{report.access}")
+        for line in report.told:
+            log.info("%s", line)
+        for line in report.failed:
+            log.error("%s", line)
+        print("\n".join(["", *report.notices, report.access]))
     return UnavailableError.exit_code if report.failed else 0
 
 

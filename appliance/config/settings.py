@@ -281,6 +281,35 @@ class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Update(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where newer software comes from; for the Debian package."""
+
+    origin: Annotated[
+        str,
+        Meta(
+            description="Address of an apt repository (https://... or file:///...); empty: no "
+            "updates."
+        ),
+    ] = ""
+    key_file: Annotated[str, Meta(description="Key that must have signed it (.asc or .gpg).")] = (
+        "/etc/appliance/update-key.asc"
+    )
+    install: Annotated[
+        Literal["ask", "automatic"],
+        Meta(description="ask waits for `appliance update --install` or a word over MQTT."),
+    ] = "ask"
+
+
+class HomeAssistant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Home Assistant finds the unit by itself."""
+
+    discovery: Annotated[bool, Meta(description="Publish what it needs for that.")] = True
+    prefix: Annotated[
+        Annotated[str, Meta(pattern=r"^[^+#/\s]+(/[^+#/\s]+)*$")],
+        Meta(description="Its discovery prefix."),
+    ] = "homeassistant"
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a unit can be told."""
 
@@ -299,4 +328,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = field(default_factory=Metrics)
     prometheus: Prometheus = field(default_factory=Prometheus)
     jsonl: Jsonl = field(default_factory=Jsonl)
+    update: Update = field(default_factory=Update)
+    homeassistant: HomeAssistant = field(default_factory=HomeAssistant)
     camera: tuple[Camera, ...] = field(default_factory=lambda: (Camera(),))

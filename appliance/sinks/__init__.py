@@ -16,10 +16,10 @@ class Outgoing:
     """One encoded message.
 
     Attributes:
-        kind: of message: ``detections``, ``metrics``, ``health``, ``info`` or ``alert``.
-        topic: below ``{prefix}/{device}/``.
+        kind: of message, as in ``appliance.messages.MESSAGES``; or ``discovery``.
+        topic: below ``{prefix}/{device}/``; from the root where it begins with ``/``.
         payload: JSON.
-        message: what was encoded, for sinks in this process.
+        message: what was encoded, for sinks in this process; None where it is not ours.
         qos: 0 or 1.
         retain: the broker keeps it as the topic's state.
         durable: must arrive: waits in the outbox for the broker.
@@ -31,7 +31,7 @@ class Outgoing:
     kind: str
     topic: str
     payload: bytes
-    message: Message
+    message: Message | None
     qos: int
     retain: bool
     durable: bool

@@ -57,7 +57,8 @@ class Mailbag:
 
     def put(self, outgoing: Outgoing, *, connected: bool) -> None:
         """Take a message; per-frame ones are dropped while there is no connection."""
-        topic = f"{self._base}/{outgoing.topic}"
+        absolute = outgoing.topic.startswith("/")
+        topic = outgoing.topic[1:] if absolute else f"{self._base}/{outgoing.topic}"
         if outgoing.durable:
             self._outbox.add(topic, outgoing.payload, outgoing.expiry_seconds)
             return

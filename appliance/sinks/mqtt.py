@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.sinks import Outgoing
+    from appliance.sinks.commands import Commands
     from appliance.sinks.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class MqttSink:
         base: ``{prefix}/{device}``: status goes to ``{base}/status``.
         outbox: keeps must-deliver messages.
         on_change: called, from the sink's thread, when the connection came or went.
+        commands: what to subscribe to; None for nothing.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class MqttSink:
         base: str,
         outbox: Outbox,
         on_change: Callable[[], None] = lambda: None,
+        commands: Commands | None = None,
     ) -> None:
         self._address = address
+        self._commands = commands
         self._status_topic = f"{base}/status"
         self._outbox = outbox
         self._on_change = on_change
@@ -259,6 +263,8 @@ class MqttSink:
         self.connections += 1
         self._session_began = time.monotonic()
         self._publish(client, Letter(self._status_topic, ONLINE, 1, True, None))  # noqa: FBT003
+        if self._commands is not None:
+            self._commands.listen(client)
         self._connected.set()
         if self.problem:
             log.info(
