@@ -41,12 +41,14 @@ def main() -> None:
     parser.add_argument("--arch", choices=sorted(MACHINE), default="amd64")
     parser.add_argument("--release", choices=sorted(PYTHON), default="trixie")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument("--version-suffix", default="", help="for tests of updates, e.g. +1")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        stage(tree, options.arch, options.release)
-        name = f"appliance_{version()}~{options.release}_{options.arch}.deb"
+        full = f"{version()}{options.version_suffix}~{options.release}"
+        stage(tree, options.arch, options.release, full)
+        name = f"appliance_{full}_{options.arch}.deb"
         target = options.out / name
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(target)],
@@ -57,13 +59,16 @@ def main() -> None:
     print(target)
 
 
-def stage(tree: Path, arch: str, release: str) -> None:
+def stage(tree: Path, arch: str, release: str, full_version: str) -> None:
     """Lay out what the package installs."""
     packages = tree / "opt/appliance/site-packages"
     fetch(packages, arch, release)
     copy_program(packages)
+    compile_program(packages, release)
     for source, target in {
         "appliance.service": "usr/lib/systemd/system/appliance.service",
+        "appliance-setup.service": "usr/lib/systemd/system/appliance-setup.service",
+        "lean.toml": "usr/share/appliance/lean.toml",
         "appliance.sysusers": "usr/lib/sysusers.d/appliance.conf",
         "appliance.tmpfiles": "usr/lib/tmpfiles.d/appliance.conf",
         "journald.conf": "usr/lib/systemd/journald.conf.d/appliance.conf",
@@ -77,14 +82,18 @@ def stage(tree: Path, arch: str, release: str) -> None:
     (tree / "etc/appliance/conf.d").mkdir(parents=True)
     put(tree / "usr/share/man/man1/appliance.1.gz", packed((DEBIAN / "appliance.1").read_bytes()))
     changes = (
-        f"appliance ({version()}~{release}) {release}; urgency=medium\n\n"
+        f"appliance ({full_version}) {release}; urgency=medium\n\n"
         "  * What changed is in CHANGELOG.md of the source.\n\n"
         f" -- The appliance's authors <appliance@example.org>  {formatdate(int(commit_time()))}\n"
     )
     put(tree / "usr/share/doc/appliance/changelog.gz", packed(changes.encode()))
+    for unit in sorted((ROOT / "deploy/update").glob("appliance-update*")):
+        put(tree / "usr/lib/systemd/system" / unit.name, unit.read_bytes())
+    script = (ROOT / "deploy/update/update.sh").read_bytes()
+    put(tree / "usr/lib/appliance/update", script, mode=0o755)
     put(tree / "usr/bin/appliance", launcher().encode(), mode=0o755)
     control = tree / "DEBIAN"
-    put(control / "control", describe(tree, arch, release).encode())
+    put(control / "control", describe(tree, arch, release, full_version).encode())
     put(control / "conffiles", b"/etc/appliance/appliance.toml\n")
     for script in ("postinst", "prerm", "postrm"):
         put(control / script, (DEBIAN / script).read_bytes(), mode=0o755)
@@ -124,6 +133,21 @@ def copy_program(packages: Path) -> None:
     put(bundled / "appliance.toml", (ROOT / "config/appliance.toml").read_bytes())
 
 
+def compile_program(packages: Path, release: str) -> None:
+    """Compile it, where this machine has the target's Python; else its first start is slow."""
+    python = shutil.which(f"python{PYTHON[release]}")
+    if python is None:
+        print(f"python{PYTHON[release]} is not here: nothing is compiled", file=sys.stderr)
+        return
+    subprocess.run(
+        [
+            python, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash",
+            "-s", str(packages), "-p", "/opt/appliance/site-packages", str(packages),
+        ],
+        check=True,
+    )  # fmt: skip
+
+
 def launcher() -> str:
     """Return /usr/bin/appliance: ours first, then what the system has (libcamera, systemd)."""
     return (
@@ -135,18 +159,19 @@ def launcher() -> str:
     )
 
 
-def describe(tree: Path, arch: str, release: str) -> str:
+def describe(tree: Path, arch: str, release: str, full_version: str) -> str:
     """Return the control file."""
     major, minor = (int(part) for part in PYTHON[release].split("."))
     files = (path for path in tree.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files) // 1024
     return (
-        f"Package: appliance\nVersion: {version()}~{release}\nArchitecture: {arch}\n"
+        f"Package: appliance\nVersion: {full_version}\nArchitecture: {arch}\n"
         "Maintainer: The appliance's authors <appliance@example.org>\n"
         f"Installed-Size: {size}\n"
         f"Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), systemd,"
         " libc6, libstdc++6\n"
-        "Recommends: mosquitto, python3-libcamera | python3-picamera2, python3-systemd\n"
+        "Recommends: dpkg-repack, mosquitto, python3-libcamera | python3-picamera2,"
+        " python3-systemd\n"
         "Section: video\nPriority: optional\n"
         "Description: real-time camera detection appliance\n"
         " Captures frames, runs SSD MobileNet on what accelerates it best, measures its\n"

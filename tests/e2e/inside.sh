@@ -1,42 +1,13 @@
 #!/bin/sh
 # Runs inside the container, as root. Each step says what it shows; the first failure ends it.
 set -eu
-step() { echo "== $*"; }
-fail() {
-    echo "FAILED: $*"
-    systemctl status --no-pager appliance.service || true
-    journalctl --no-pager -u appliance.service -n 40 || true
-    exit 1
-}
-wait_for() { # seconds, words of a command that must succeed
-    until=$(($(date +%s) + $1))
-    shift
-    while [ "$(date +%s)" -le "$until" ]; do
-        if "$@" >/dev/null 2>&1; then return 0; fi
-        sleep 0.2
-    done
-    fail "not in time: $*"
-}
-state() { systemctl show -P "$1" appliance.service; }
+. /root/steps.sh
 online() { [ "$(mosquitto_sub -C 1 -W 2 -t 'appliance/+/status')" = online ]; }
-detects() { mosquitto_sub -C 3 -W 5 -t 'appliance/+/camera/detections'; }
 sees_a_cat() { mosquitto_sub -C 2 -W 5 -t 'appliance/+/camera/detections' | grep -q '"label":"cat"'; }
 restarted() { [ "$(state MainPID)" != "$1" ] && [ "$(state ActiveState)" = active ]; }
 
 step "the package installs on a clean system and starts"
-mkdir -p /etc/appliance/conf.d
-cat >/etc/appliance/conf.d/test.toml <<'CONF'
-[accelerator]
-name = "cpu"
-[telemetry]
-interval_seconds = 2
-[[camera]]
-name = "camera"
-source = "synthetic"
-width = 320
-height = 240
-fps = 10
-CONF
+configure
 mkdir -p /etc/systemd/system/appliance.service.d
 printf '[Service]\nWatchdogSec=6\nTimeoutAbortSec=2\n' >/etc/systemd/system/appliance.service.d/test.conf
 dpkg -i /root/appliance.deb

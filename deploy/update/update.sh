@@ -1,0 +1,201 @@
+#!/bin/sh
+# Update the package, and come back from whatever interrupts it.
+#
+# Usage: update check|install|recover|resume
+#
+#   check     ask the origin what there is
+#   install   stage the newest, install it, prove it by the pipeline's own progress, else go back
+#   recover   at boot, before the daemon: undo an installation that was cut off
+#   resume    after the daemon started: go on with a proof that was cut off
+#
+# Nothing of Python is used: that is what is being replaced. Every phase is on the card before it
+# begins, so the plug can be pulled anywhere. Called by `appliance update`, which reads the
+# configuration:
+#   APPLIANCE_ORIGIN   address of an apt repository
+#   APPLIANCE_KEY      file with the key that signs it
+set -u
+state=${APPLIANCE_UPDATE_STATE:-/var/lib/appliance-update}
+progress=${APPLIANCE_PROGRESS:-/run/appliance/progress}
+prove_seconds=${APPLIANCE_PROVE_SECONDS:-120}
+prove_results=5 # so many results after the restart prove a pipeline that ran before
+steady_seconds=30 # a unit that had no camera before must stay up so long
+packages=$state/packages
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C APPLIANCE_UPDATING=1
+
+say() { echo "update: $*"; }
+get() { sed -n "s/^$1=//p" "$state/state" 2>/dev/null | tail -1; }
+field() { sed -n "s/^$1=//p" "$progress" 2>/dev/null | tail -1; }
+installed() { dpkg-query -W -f '${Version}' appliance 2>/dev/null; }
+whole() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' appliance 2>/dev/null)" = "ii " ]; }
+main_pid() { systemctl show -P MainPID appliance.service; }
+
+# The state as a whole is replaced, never edited: a power cut leaves the old or the new one.
+record() { # key=value...
+    mkdir -p "$state"
+    for pair in "$@"; do
+        key=${pair%%=*}
+        { grep -v "^$key=" "$state/state" 2>/dev/null; echo "$pair"; } >"$state/state.new"
+        chmod 644 "$state/state.new"
+        sync "$state/state.new"
+        mv "$state/state.new" "$state/state"
+    done
+    sync "$state"
+}
+
+fail() { # what, hint
+    say "$1${2:+ ($2)}" >&2
+    record phase=idle result=failed reason="$1" at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    exit 69
+}
+
+# Our own lists, so that nothing but the origin is asked and the system's own are left alone.
+with_origin() { # apt command...
+    tool=$1
+    shift
+    "$tool" -q -o Dir::Etc::sourcelist="$state/appliance.sources" -o Dir::Etc::sourceparts=/dev/null \
+        -o Dir::State::lists="$state/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=2 "$@"
+}
+
+check() {
+    [ -n "${APPLIANCE_ORIGIN:-}" ] || { say "no origin is configured (update.origin)"; record installed="$(installed)"; exit 0; }
+    [ -r "${APPLIANCE_KEY:-}" ] || fail "the key ${APPLIANCE_KEY:-} is not there" "update.key_file names the key that signs the origin"
+    mkdir -p "$state/lists/partial"
+    printf 'Types: deb\nURIs: %s\nSuites: ./\nSigned-By: %s\n' "$APPLIANCE_ORIGIN" "$APPLIANCE_KEY" >"$state/appliance.sources"
+    found=$(with_origin apt-get -o APT::Update::Error-Mode=any update 2>&1) ||
+        fail "the origin cannot be used: $(echo "$found" | grep -m1 '^[EW]:')" "is it reachable, and signed by that key?"
+    available=$(with_origin apt-cache madison appliance | awk -F' *[|] *' '{print $2}' | head -1)
+    [ -n "$available" ] || fail "the origin has no package appliance for this machine"
+    record installed="$(installed)" available="$available"
+    say "installed $(installed), available $available"
+}
+
+newer() { dpkg --compare-versions "$1" gt "$2"; }
+
+stage() { # version
+    file=$packages/appliance_$1.deb
+    [ -f "$file" ] && return 0
+    mkdir -p "$packages/partial"
+    rm -f "$packages"/partial/*
+    (cd "$packages/partial" && with_origin apt-get download "appliance=$1" >/dev/null) || return 1
+    keep "$packages"/partial/*.deb "$file"
+}
+
+keep() { # from, to: there whole or not at all
+    dpkg-deb --info "$1" >/dev/null 2>&1 || return 1
+    sync "$1"
+    mv "$1" "$2"
+    sync "$packages"
+}
+
+# The way back: kept from before, else from the origin, else packed from what is installed.
+stage_way_back() {
+    from=$(installed)
+    stage "$from" 2>/dev/null && return 0
+    command -v dpkg-repack >/dev/null || return 1
+    say "packing $from as the way back"
+    (cd "$packages/partial" && rm -f ./*.deb && dpkg-repack appliance >/dev/null 2>&1) || return 1
+    keep "$packages"/partial/*.deb "$packages/appliance_$from.deb"
+}
+
+install() {
+    check
+    from=$(installed)
+    to=$(get available)
+    newer "$to" "$from" || { say "nothing newer"; exit 0; }
+    if [ "${APPLIANCE_AUTOMATIC:-}" = 1 ] && [ "$(get refused)" = "$to" ]; then
+        say "$to was taken back before; it is not tried again by itself"
+        exit 0
+    fi
+    record phase=staging from="$from" to="$to" result= reason=
+    free=$(df --output=avail -B1 /opt | tail -1)
+    size=$(with_origin apt-cache show "appliance=$to" | awk '/^Installed-Size:/ {i = $2 * 1024} /^Size:/ {s = $2} END {printf "%d", i + 2 * s}')
+    [ "$free" -gt "$size" ] || fail "$free bytes free, $size needed" "make space on the card"
+    stage "$to" || fail "$to cannot be fetched, or is damaged"
+    stage_way_back || fail "there is no way back from $to" "apt install dpkg-repack, or keep $from at the origin"
+    record ran_before="$(field processed)"
+    record phase=installing
+    say "installing $to"
+    if ! dpkg --force-confold --install "$packages/appliance_$to.deb"; then
+        go_back "the package did not install"
+    fi
+    systemctl reset-failed appliance.service 2>/dev/null
+    systemctl restart appliance.service
+    record phase=proving
+    prove
+}
+
+prove() {
+    to=$(get to)
+    if proved; then
+        record phase=idle result=installed reason= installed="$(installed)" refused= at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+        for old in "$packages"/*.deb; do # the last two are kept: this one and the way back
+            case "$old" in */appliance_"$to".deb | */appliance_"$(get from)".deb) ;; *) rm -f "$old" ;; esac
+        done
+        say "$to is proved"
+    else
+        go_back "$to did not prove itself in $prove_seconds s: $(systemctl show -P StatusText appliance.service)"
+    fi
+}
+
+# The pipeline's own progress, told by the new daemon itself; one that never had a camera to prove
+# itself with must at least stay.
+proved() {
+    deadline=$(($(date +%s) + prove_seconds))
+    steady_since= last_pid=
+    while [ "$(date +%s)" -lt "$deadline" ]; do
+        sleep 1
+        pid=$(main_pid)
+        [ "$(systemctl show -P ActiveState appliance.service)" = active ] || { steady_since=; continue; }
+        [ "$pid" = "$last_pid" ] || { steady_since=$(date +%s) last_pid=$pid; }
+        [ "$(field pid)" = "$pid" ] || continue
+        [ "$(field processed)" -ge "$prove_results" ] 2>/dev/null && return 0
+        [ "$(get ran_before)" -gt 0 ] 2>/dev/null && continue
+        [ $(($(date +%s) - steady_since)) -ge "$steady_seconds" ] && return 0
+    done
+    return 1
+}
+
+go_back() { # why
+    from=$(get from)
+    say "going back to $from: $1" >&2
+    record phase=going-back reason="$1"
+    put_back || exit 70
+    systemctl reset-failed appliance.service 2>/dev/null
+    systemctl restart appliance.service
+    exit 69
+}
+
+put_back() {
+    from=$(get from)
+    rm -f /var/lib/dpkg/updates/* 2>/dev/null
+    if ! dpkg --force-confold --force-downgrade --install "$packages/appliance_$from.deb"; then
+        record reason="going back to $from failed: $(get reason)"
+        return 1
+    fi
+    rm -f "$packages/appliance_$(get to).deb"
+    record phase=idle result="taken back" installed="$(installed)" refused="$(get to)" at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+}
+
+recover() {
+    case "$(get phase)" in
+    staging) record phase=idle result=failed reason="cut off while fetching" ;;
+    installing | going-back)
+        say "an update was cut off; putting $(get from) back"
+        [ "$(get phase)" = going-back ] || record reason="cut off while installing"
+        put_back || exit 70
+        ;;
+    esac
+    exit 0
+}
+
+case "${1:-}" in
+check) check ;;
+install) install ;;
+recover) recover ;;
+resume) if [ "$(get phase)" = proving ]; then prove; fi ;;
+*)
+    echo "usage: $0 check|install|recover|resume" >&2
+    exit 2
+    ;;
+esac
