@@ -1,0 +1,162 @@
+"""Start an emulated board from the flashable image and use it as its owner would.
+
+Usage: python tests/image/boot.py FOLDER [virt|raspi3b ...]
+
+FOLDER is what deploy/image/build.sh filled. Kernel and initrd are handed over by QEMU, so the
+firmware's boot files are looked at, not run. Everything else is the image's own. The kernel's
+test camera (vivid) stands for a USB camera.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.image.machine import Board, Card, missing
+
+CAMERA = "modules_load=vivid vivid.n_devs=1 vivid.node_types=0x1"
+SLOW = {"virt": 1.0, "raspi3b": 3.0}
+"""How much longer things take than on the quicker one."""
+PROBE = (Path(__file__).parent / "probe.sh").read_text()
+PROBE_UNIT = """\
+[Unit]
+After=multi-user.target
+[Service]
+Type=idle
+ExecStart=/bin/sh /opt/probe.sh
+StandardOutput=tty
+TTYPath=/dev/console
+"""
+
+
+class Owner:
+    """Somebody on the network with an account of the broker.
+
+    Args:
+        port: where the broker is reached.
+        user: account.
+        password: its password.
+        ca: certificate that must have signed the broker's (PEM).
+    """
+
+    def __init__(self, port: int, user: str, password: str, ca: str) -> None:
+        self.messages: dict[str, list[str]] = {}
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.username_pw_set(user, password)
+        context = ssl.create_default_context(cadata=ca)
+        context.check_hostname = False  # reached through a forwarded port of the loopback
+        self._client.tls_set_context(context)
+        self._client.on_message = self._keep
+        self._client.on_connect = lambda client, *_: client.subscribe("appliance/#")
+        self._client.connect_async("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _keep(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
+        self.messages.setdefault(message.topic, []).append(message.payload.decode())
+
+    def last(self, ending: str) -> str:
+        """Return the newest message of a topic; empty where there was none."""
+        for topic, texts in self.messages.items():
+            if topic.endswith(ending):
+                return texts[-1]
+        return ""
+
+    def close(self) -> None:
+        """Go."""
+        self._client.loop_stop()
+
+
+def step(board: Board, text: str) -> None:
+    """Say what was shown, and when."""
+    print(f"== {board.kind} {board.seconds:5.0f} s  {text}", flush=True)
+
+
+def first_start(kind: str, built: Path, card: Card) -> tuple[str, str]:
+    """Flash, power on, read the account off the screen, subscribe, power off."""
+    slow = SLOW[kind]
+    board = Board(kind, built, card, CAMERA)
+    found = board.wait(
+        lambda: re.search(r"account +viewer, password (\S+)", board.console()),
+        300 * slow,
+        "an account on the console",
+    )
+    step(board, "the console shows an account, once")
+    # The partition was written a moment ago and is read-only again.
+    ca = board.wait(lambda: card.get("appliance-ca.crt"), 60, "the CA on the boot partition")
+    owner = Owner(board.port, "viewer", found[1], ca)
+    board.wait(lambda: owner.last("/status") == "online", 300 * slow, "status = online")
+    step(board, "status = online, with TLS and the account, from the network")
+    board.wait(lambda: owner.last("/camera/detections"), 180 * slow, "a detections message")
+    message = json.loads(owner.last("/camera/detections"))
+    step(board, f"detections on {message['accelerator']}, frame {message['frame']['seq']}")
+    board.wait(lambda: "resident_bytes" in owner.last("/health"), 60 * slow, "health")
+    health = json.loads(owner.last("/health"))
+    step(board, f"health: {health['state']}, memory {health['memory']['resident_bytes'] >> 20} MiB")
+    owner.close()
+    board.power_button(120 * slow)
+    step(board, "clean power-off")
+    return found[1], ca
+
+
+def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> None:
+    """The owner configures it on the card; a probe inside looks at what cannot be seen outside."""
+    assert password in card.get("appliance-access.txt")
+    card.put("appliance.toml", 'device = "porch"\n[[camera]]\nname = "door"\nsource = "v4l2"\n')
+    card.put_root("/opt/probe.sh", PROBE)
+    card.put_root("/etc/systemd/system/probe.service", PROBE_UNIT)
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    card.link_root(f"{wants}/probe.service", "/etc/systemd/system/probe.service")
+    board = Board(kind, built, card, CAMERA)
+    owner = Owner(board.port, "viewer", password, ca)
+    board.wait(lambda: owner.last("/porch/door/detections"), 300, "detections under the new name")
+    step(board, "the boot partition's configuration is in force")
+    board.wait(lambda: "probe: end" in board.console(), 300, "the probe's end")
+    lines = re.findall(r"^probe: (.*)$", board.console(), re.MULTILINE)
+    print("\n".join(f"   {line.rstrip()}" for line in lines))
+    faults = [line for line in lines if line.startswith("FAULT")]
+    owner.close()
+    board.power_button(120)
+    if faults:
+        sys.exit(f"FAILED: {'; '.join(faults)}")
+    assert not card.get("appliance-access.txt"), "the passwords are still on the boot partition"
+    step(board, "the passwords are gone from the boot partition")
+
+
+def firmware_files(card: Card) -> None:
+    """What only real firmware runs must at least be there and name what is there."""
+    config, words = card.get("config.txt"), card.get("cmdline.txt")
+    assert "arm_64bit=1" in config and "root=PARTUUID=5eedcafe-02" in words, (config, words)
+    for name in re.findall(r"^(?:kernel=|initramfs )(\S+)", config, re.MULTILINE):
+        assert card.size(name) > 1 << 20, f"{name} is not on the boot partition"
+    for name in ("bootcode.bin", "start.elf", "start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb"):
+        assert card.size(name) > 0, f"{name} is not on the boot partition"
+    print("== the firmware's files are there and name each other", flush=True)
+
+
+def main() -> None:
+    """Run it on each machine named."""
+    lacking = missing()
+    if lacking:
+        print(f"not run: {lacking} not installed", file=sys.stderr)
+        sys.exit(75)
+    built = Path(sys.argv[1])
+    for kind in sys.argv[2:] or ["virt"]:
+        with tempfile.TemporaryDirectory() as folder:
+            card = Card(built / "appliance.img", Path(folder, "card.img"))
+            firmware_files(card)
+            password, ca = first_start(kind, built, card)
+            if kind == "virt":
+                second_start(kind, built, card, password, ca)
+    print("== all well")
+
+
+if __name__ == "__main__":
+    main()
