@@ -134,10 +134,14 @@ def copy_program(packages: Path) -> None:
 
 
 def compile_program(packages: Path, release: str) -> None:
-    """Compile it, where this machine has the target's Python; else its first start is slow."""
-    python = shutil.which(f"python{PYTHON[release]}")
-    if python is None:
-        print(f"python{PYTHON[release]} is not here: nothing is compiled", file=sys.stderr)
+    """Compile it, where this machine has the target's Python; else postinst does."""
+    python = f"python{PYTHON[release]}"
+    works = [python, "-c", "pass"]
+    if (
+        not shutil.which(python)
+        or subprocess.run(works, check=False, stderr=subprocess.DEVNULL).returncode
+    ):
+        print(f"{python} is not here: the package compiles when it is installed", file=sys.stderr)
         return
     subprocess.run(
         [

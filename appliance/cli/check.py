@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,8 @@ from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.detectors import select
 from appliance.environment import Environment
 from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.setup import Layout
+from appliance.setup.backup import back_up, restore
 from appliance.sources import check_source, create_source
 
 if TYPE_CHECKING:
@@ -33,10 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--offline", action="store_true", help="do not open cameras nor reach the broker"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--backup", type=Path, metavar="FILE.tar.gz", help="save the configuration and its secrets"
+    )
+    parser.add_argument(
+        "--restore", type=Path, metavar="FILE.tar.gz", help="take over a saved configuration"
+    )
+    parser.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="for both")
 
 
 def run(options: argparse.Namespace) -> int:
     """Check everything; the exit code is that of the first fault."""
+    if options.backup or options.restore:
+        layout = Layout(options.root)
+        done = back_up(layout, options.backup) if options.backup else None
+        for name in restore(layout, options.restore) if done is None else done:
+            print(name)
+        return 0
     settings = load_settings(options)
     if options.dump:
         print_json(msgspec.to_builtins(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,17 +48,17 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Make the file system mounted there writable for a while; it is read-only otherwise.
+    """Make the file system mounted there writable for a while, if it is read-only.
 
     A FAT file system that is written when the power fails may be damaged.
     """
-    mounted = folder.is_mount()
-    if mounted:
+    closed = folder.is_mount() and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    if closed:
         _remount(folder, "rw")
     try:
         yield
     finally:
-        if mounted:
+        if closed:
             _remount(folder, "ro")
 
 

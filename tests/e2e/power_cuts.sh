@@ -68,7 +68,8 @@ while [ "$round" -le "$rounds" ]; do
     mount_disk
     boot "$disk" "$work/out" 300 &
     runner=$!
-    seconds=$(awk -v seed="$(od -An -N4 -tu4 /dev/urandom)" -v whole="$whole" 'BEGIN {srand(seed); printf "%.2f", 3 + rand() * (whole - 4)}')
+    hundredths=$(shuf -n 1 -i "300-$((whole * 100 - 100))")
+    seconds=$((hundredths / 100)).$(printf %02d $((hundredths % 100)))
     sleep "$seconds"
     phase=$(sed -n 's/^phase=//p' "$disk/var/lib/appliance-update/state" 2>/dev/null || true)
     cut_power

@@ -1,0 +1,143 @@
+"""What the images are made from, as far as it can be checked without building them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.helpers import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = ROOT / "deploy/image"
+SCRIPTS = sorted(
+    path
+    for folder in ("deploy", "scripts", "tests", ".ci")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+    and (path.suffix == ".sh" or path.read_bytes()[:9] in {b"#!/bin/sh", b"#!/bin/ba"})
+)
+ENTRY: dict[str, Any] = {
+    "type": "object",
+    "required": [
+        "name", "description", "icon", "url", "extract_size", "extract_sha256",
+        "image_download_size", "release_date", "devices",
+    ],
+    "properties": {
+        "name": {"type": "string"},
+        "description": {"type": "string"},
+        "icon": {"type": "string", "format": "uri"},
+        "url": {"type": "string", "format": "uri"},
+        "extract_size": {"type": "integer", "minimum": 1},
+        "extract_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "image_download_size": {"type": "integer", "minimum": 1},
+        "image_download_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "release_date": {"type": "string", "format": "date"},
+        "init_format": {"enum": ["none", "systemd", "cloudinit", "cloudinit-rpi", "rpi-preseed"]},
+        "devices": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "capabilities": {
+            "type": "array",
+            "items": {
+                "enum": [
+                    "i2c", "spi", "onewire", "serial", "usb_otg", "rpi_connect", "secure_boot",
+                    "passwordless_sudo",
+                ]
+            },
+        },
+        "architecture": {"type": "string"},
+    },
+}  # fmt: skip
+"""What Raspberry Pi Imager 2.0 takes (its doc/json-schema and sources), in our words."""
+MANIFEST = {
+    "type": "object",
+    "required": ["os_list"],
+    "properties": {"os_list": {"type": "array", "items": ENTRY, "minItems": 1}},
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_parse(script: Path) -> None:
+    shell = "bash" if b"bash" in script.read_bytes()[:20] else "sh"
+    subprocess.run([shell, "-n", script], check=True)
+
+
+def test_the_manifest_is_one_that_imager_takes(tmp_path: Path) -> None:
+    image, packed = tmp_path / "appliance.img", tmp_path / "appliance.img.zst"
+    image.write_bytes(b"image" * 1000)
+    packed.write_bytes(b"packed")
+    done = subprocess.run(
+        [sys.executable, IMAGE / "manifest.py", image, packed],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    manifest = json.loads(done.stdout)
+    jsonschema.validate(manifest, MANIFEST, format_checker=jsonschema.FormatChecker())
+    entry = manifest["os_list"][0]
+    assert entry["extract_sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert entry["extract_size"] == 5000 and entry["image_download_size"] == 6
+    # Without it Imager offers no user, Wi-Fi or name.
+    assert entry["init_format"] == "cloudinit"
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def test_what_cloud_init_reads_is_yaml_of_the_right_shape() -> None:
+    assert (IMAGE / "boot/user-data").read_text().startswith("#cloud-config\n")
+    assert isinstance(load(IMAGE / "boot/user-data"), dict)
+    assert load(IMAGE / "boot/network-config")["network"]["version"] == 2
+    assert "instance-id" in load(IMAGE / "boot/meta-data")
+    config = load(IMAGE / "overlay/etc/cloud/cloud.cfg.d/90-appliance.cfg")
+    assert config["users"] == [] and "growpart" in config["cloud_init_modules"]
+
+
+def test_partitions_are_called_the_same_everywhere() -> None:
+    signature = re.search(r"0x([0-9a-f]{8})", (IMAGE / "genimage.cfg").read_text())
+    assert signature
+    for name in ("overlay/etc/fstab", "overlay/etc/default/raspi-firmware", "build.sh"):
+        found = set(re.findall(r"PARTUUID=([0-9a-f]{8})-0", (IMAGE / name).read_text()))
+        assert found == {signature[1]}, name
+
+
+@pytest.mark.parametrize("name", ["appliance", "appliance-ab"])
+def test_configurations_of_rpi_image_gen_fit_their_layer(name: str) -> None:
+    folder = IMAGE / "rpi-image-gen"
+    config = load(folder / f"config/{name}.yaml")
+    layer = folder / f"layer/{config['layer']['app']}.yaml"
+    head, _, _ = layer.read_text().partition("# METAEND")
+    fields = dict(re.findall(r"^# X-Env-([\w-]+): (.+)$", head, re.MULTILINE))
+    assert fields["Layer-Name"] == config["layer"]["app"]
+    used = set(re.findall(r"IGconf_appliance_(\w+)", layer.read_text()))
+    assert {f"Var-{one}" for one in used} <= fields.keys()
+    hooks = " ".join(load(layer)["mmdebstrap"]["customize-hooks"])
+    for part in re.findall(r"overlay/(etc/[\w./]+)", hooks):
+        assert (IMAGE / "overlay" / part).exists(), part
+    assert (ROOT / "deploy/debian/appliance-setup.service").exists() and "appliance-setup" in hooks
+
+
+def test_the_stage_of_pi_gen_names_what_is_there() -> None:
+    stage = IMAGE / "pi-gen/stage-appliance"
+    run = stage / "00-appliance/01-run.sh"
+    assert run.stat().st_mode & 0o111 and (stage / "prerun.sh").stat().st_mode & 0o111
+    parts = re.search(r"for part in (.*); do", run.read_text())
+    assert parts
+    for part in parts[1].split():
+        assert (IMAGE / "overlay/etc" / part).is_dir(), part
+
+
+def test_both_products_have_what_the_setup_calls() -> None:
+    layer = load(IMAGE / "rpi-image-gen/layer/appliance.yaml")["mmdebstrap"]["packages"]
+    stage = (IMAGE / "pi-gen/stage-appliance/00-appliance/00-packages-nr").read_text().split()
+    own = (IMAGE / "packages.txt").read_text().split()
+    for package in ("mosquitto", "openssl", "avahi-daemon", "python3-systemd", "libnss-systemd"):
+        assert package in layer and package in stage and package in own, package
