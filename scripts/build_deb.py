@@ -91,6 +91,11 @@ def stage(tree: Path, arch: str, release: str, full_version: str) -> None:
         put(tree / "usr/lib/systemd/system" / unit.name, unit.read_bytes())
     script = (ROOT / "deploy/update/update.sh").read_bytes()
     put(tree / "usr/lib/appliance/update", script, mode=0o755)
+    systems = ROOT / "deploy/image/ab"
+    backend = (systems / "tryboot-backend.sh").read_bytes()
+    put(tree / "usr/lib/appliance/tryboot-backend", backend, mode=0o755)
+    unit = "appliance-mark-good.service"
+    put(tree / "usr/lib/systemd/system" / unit, (systems / unit).read_bytes())
     put(tree / "usr/bin/appliance", launcher().encode(), mode=0o755)
     control = tree / "DEBIAN"
     put(control / "control", describe(tree, arch, release, full_version).encode())

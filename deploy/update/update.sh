@@ -1,12 +1,13 @@
 #!/bin/sh
 # Update the package, and come back from whatever interrupts it.
 #
-# Usage: update check|install|recover|resume
+# Usage: update check|install|recover|resume|prove
 #
 #   check     ask the origin what there is
 #   install   stage the newest, install it, prove it by the pipeline's own progress, else go back
 #   recover   at boot, before the daemon: undo an installation that was cut off
 #   resume    after the daemon started: go on with a proof that was cut off
+#   prove     only that: does the daemon that runs now make progress?
 #
 # Nothing of Python is used: that is what is being replaced. Every phase is on the card before it
 # begins, so the plug can be pulled anywhere. Called by `appliance update`, which reads the
@@ -193,9 +194,10 @@ case "${1:-}" in
 check) check ;;
 install) install ;;
 recover) recover ;;
+prove) proved || { say "no progress in $prove_seconds s" >&2; exit 69; } ;;
 resume) if [ "$(get phase)" = proving ]; then prove; fi ;;
 *)
-    echo "usage: $0 check|install|recover|resume" >&2
+    echo "usage: $0 check|install|recover|resume|prove" >&2
     exit 2
     ;;
 esac
