@@ -1,5 +1,5 @@
-# Sourced by the scripts here: a clean Debian trixie with a real systemd, in a container.
-# Needs root, mmdebstrap and systemd-nspawn (75 where they are not there).
+# Sourced by the scripts here: a clean Debian (trixie) with a real systemd, in a container.
+# RELEASE=bookworm takes that instead. Needs root, mmdebstrap and systemd-nspawn (75 where they are not there).
 missing() {
     echo "not run: $1" >&2
     exit 75
@@ -11,13 +11,16 @@ need_container() { # cache folder: sets $base, a tar that is made once
         apt-get -qq update && apt-get -qq install -y --no-install-recommends mmdebstrap systemd-container >/dev/null ||
             missing "systemd-nspawn and mmdebstrap cannot be installed"
     fi
-    base=$1/base-2.tar
+    release=${RELEASE:-trixie}
+    base=$1/base-2-$release.tar
+    camera=",python3-libcamera,libcamera-ipa"
+    [ "$release" != bookworm ] || camera="" # has no binding for Python
     mkdir -p "$1"
     [ -f "$base" ] || {
         mmdebstrap --quiet --mode=root --format=tar --variant=minbase \
-            --include=systemd,systemd-sysv,udev,dbus,init,kmod,procps,python3,python3-systemd,python3-libcamera,libcamera-ipa,libnss-systemd,mosquitto,mosquitto-clients \
+            --include="systemd,systemd-sysv,udev,dbus,init,kmod,procps,python3,python3-systemd,libnss-systemd,mosquitto,mosquitto-clients$camera" \
             --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' \
-            --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$base.partial" ||
+            --dpkgopt='path-exclude=/usr/share/locale/*' "$release" "$base.partial" ||
             missing "mmdebstrap failed"
         mv "$base.partial" "$base"
     }
@@ -26,6 +29,7 @@ need_container() { # cache folder: sets $base, a tar that is made once
 make_root() { # folder, script that is to run inside
     mkdir -p "$1"
     tar -xf "$base" -C "$1" --exclude='./dev/*'
+    [ -s "$1/etc/hosts" ] || echo "127.0.0.1 localhost" >"$1/etc/hosts" # as an installed system has
     will_run "$1" "$2"
 }
 

@@ -13,7 +13,7 @@ mkdir "$work/out"
 make_root "$work/root" "$here/inside.sh"
 cp "$package" "$work/root/root/appliance.deb"
 # A virtual camera of libcamera's own: pictures, and memory that passes for dma-bufs.
-if command -v gcc >/dev/null; then
+if command -v gcc >/dev/null && [ "$release" = trixie ]; then # bookworm's libcamera has none
     gcc -shared -fPIC -O1 -o "$work/root/opt/shim.so" "$here/../fakes/dmabuf_shim.c" -ldl
     "${PYTHON:-python3}" "$here/virtual_camera.py" "$work/camera"
     cp -r "$work/camera/frames" "$work/root/opt/frames"

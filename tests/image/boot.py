@@ -118,7 +118,7 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
     owner = Owner(board.port, "viewer", password, ca)
     board.wait(lambda: owner.last("/porch/door/detections"), 300, "detections under the new name")
     step(board, "the boot partition's configuration is in force")
-    board.wait(lambda: "probe: end" in board.console(), 300, "the probe's end")
+    board.wait(lambda: "probe: end" in board.console(), 600, "the probe's end")
     lines = re.findall(r"^probe: (.*)$", board.console(), re.MULTILINE)
     print("\n".join(f"   {line.rstrip()}" for line in lines))
     faults = [line for line in lines if line.startswith("FAULT")]

@@ -38,10 +38,10 @@ systemd-analyze critical-chain appliance.service --no-pager | sed 's/^/probe: /'
 # What is written in steady state, and by whom.
 written() { awk '{print $7}' /sys/block/vda/stat; }
 writers() { for one in /proc/[0-9]*; do echo "$(cat "$one/comm") $(sed -n 's/^write_bytes: //p' "$one/io")"; done 2>/dev/null | sort; }
-sleep 60 # what the start left behind
+sleep 45 # what the start left behind
 before=$(written)
 writers >/run/before
-sleep 120
-say "written in 120 s: $((($(written) - before) / 2)) KiB"
+sleep 90
+say "written in 90 s: $((($(written) - before) / 2)) KiB"
 writers | diff /run/before - | sed -n 's/^> /probe: wrote since the start: /p'
 say end
