@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: e2e deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -62,10 +62,36 @@ side:
 deb: $(VENV)/dev.stamp
 	$(BIN)/python scripts/build_deb.py $(ARGS)
 
-# The package on a clean Debian with a real systemd, in a container. Needs root.
+# The package on a clean Debian with a real systemd, in a container: its life, its updates. Needs root.
 e2e: $(VENV)/dev.stamp
+	rm -rf dist/e2e
 	$(BIN)/python scripts/build_deb.py --out dist/e2e
 	PYTHON=$(BIN)/python sh tests/e2e/nspawn.sh dist/e2e/*.deb
+	sh tests/e2e/updates.sh dist/e2e/*.deb
+
+# The plug pulled at random moments of an update: make power-cuts ROUNDS=20
+ROUNDS ?= 20
+power-cuts: $(VENV)/dev.stamp
+	rm -rf dist/e2e
+	$(BIN)/python scripts/build_deb.py --out dist/e2e
+	PYTHON=$(BIN)/python sh tests/e2e/power_cuts.sh dist/e2e/*.deb $(ROUNDS)
+
+# The image to flash, and emulated boards that start from it. Needs root; half an hour the first time.
+image: $(VENV)/dev.stamp
+	rm -rf dist/arm64
+	$(BIN)/python scripts/build_deb.py --arch arm64 --out dist/arm64
+	PYTHON=$(BIN)/python sh deploy/image/build.sh dist/arm64/*.deb dist/image
+
+image-test: image
+	sh tests/image/tools.sh
+	$(BIN)/python -m tests.image.parity dist/arm64/*.deb "$$(sh deploy/image/base.sh)"
+	$(BIN)/python -m tests.image.boot dist/image virt raspi3b
+
+# What Debian's checker says of the package, besides what is overridden with a reason.
+lintian: $(VENV)/dev.stamp
+	rm -rf dist/e2e
+	$(BIN)/python scripts/build_deb.py --out dist/e2e
+	sh scripts/lintian.sh dist/e2e/*.deb
 
 clean:
 	rm -rf $(VENV) .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

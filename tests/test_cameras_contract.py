@@ -28,7 +28,7 @@ class FakeRequest:
 
     def make_array(self, stream: str) -> Any:
         width, height = self.camera.configuration[stream]["size"]
-        if stream == "lores":
+        if stream == "lores" or self.camera.instead == "NV12":
             return np.zeros((height * 3 // 2, width + 64 - width % 64), np.uint8)  # padded rows
         return np.zeros((height, width, 3), np.uint8)
 
@@ -42,6 +42,7 @@ class FakePicamera2:
     instances: list[FakePicamera2] = []  # noqa: RUF012 - emptied by the fixture
     clock = ManualClock(start_ns=10**12)
     silent = False
+    instead = ""
 
     def __init__(self, number: int) -> None:
         self.number, self.started, self.closed = number, False, False
@@ -57,6 +58,8 @@ class FakePicamera2:
 
     def configure(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
+        if self.instead:  # a camera without the format asked for
+            self.configuration["main"]["format"] = self.instead
 
     def camera_configuration(self) -> dict[str, Any]:
         return self.configuration
@@ -82,7 +85,7 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
     module.Picamera2 = FakePicamera2  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", module)
     FakePicamera2.instances.clear()
-    FakePicamera2.silent = False
+    FakePicamera2.silent, FakePicamera2.instead = False, ""
     return FakePicamera2
 
 
@@ -120,6 +123,23 @@ def test_picamera2_uses_the_main_stream_for_a_crop(picamera2: type[FakePicamera2
     frame = one.read()
     assert frame is not None
     assert (frame.format, frame.width) == (PixelFormat.BGR24, 1280)
+
+
+def test_picamera2_that_has_not_what_was_asked_for(picamera2: type[FakePicamera2]) -> None:
+    picamera2.instead = "NV12"
+    one = source("picamera2", FakePicamera2.clock, width=640, height=480, options={"lores": False})
+    one.open()
+    frame = one.read()
+    assert frame is not None
+    assert (frame.format, frame.pixels.shape) == (PixelFormat.NV12, (720, 640))
+
+
+def test_picamera2_with_a_format_we_cannot_read(picamera2: type[FakePicamera2]) -> None:
+    picamera2.instead = "MJPEG"
+    one = source("picamera2", FakePicamera2.clock, options={"lores": False})
+    with pytest.raises(SourceUnavailableError, match="gives MJPEG"):
+        one.open()
+    assert picamera2.instances[0].closed
 
 
 def test_picamera2_that_falls_silent_is_lost(picamera2: type[FakePicamera2]) -> None:

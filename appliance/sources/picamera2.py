@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from appliance.sources import SourceRequest
 
 _BUFFERS = 4
+_FORMATS = {
+    "RGB888": PixelFormat.BGR24,
+    "XRGB8888": PixelFormat.BGR24,
+    "BGR888": PixelFormat.RGB24,
+    "XBGR8888": PixelFormat.RGB24,
+    "YUV420": PixelFormat.I420,
+    "NV12": PixelFormat.NV12,
+}
+"""libcamera names little-endian words: RGB888 lies in memory as B, G, R. A camera may not have what
+was asked for; picamera2 takes then what is nearest."""
+_PLANAR = frozenset({PixelFormat.I420, PixelFormat.NV12})
 _ALIGNMENT = 2
 
 
@@ -51,6 +62,7 @@ class Picamera2Source:
         self._camera: Any = None
         self._stream = "main"
         self._size = (0, 0)
+        self._format = PixelFormat.BGR24
         self._seq = 0
 
     def open(self) -> None:
@@ -72,6 +84,10 @@ class Picamera2Source:
             camera = library.Picamera2(number)
             self._configure(camera)
             camera.start()
+        except SourceUnavailableError:
+            if camera is not None:
+                camera.close()
+            raise
         except (RuntimeError, OSError, IndexError) as error:
             if camera is not None:
                 camera.close()
@@ -103,7 +119,7 @@ class Picamera2Source:
         try:
             return Frame(
                 pixels=self._pixels(request),
-                format=PixelFormat.I420 if self._stream == "lores" else PixelFormat.BGR24,
+                format=self._format,
                 width=width,
                 height=height,
                 captured_ns=captured_ns,
@@ -126,7 +142,7 @@ class Picamera2Source:
         """Return the stream's picture without the padding the ISP adds to its rows."""
         width, height = self._size
         array = np.asarray(request.make_array(self._stream), np.uint8)
-        if self._stream == "lores":
+        if self._format in _PLANAR:
             return array[: height * 3 // 2, :width]
         return array[:height, :width, :3]
 
@@ -150,7 +166,13 @@ class Picamera2Source:
         )
         camera.configure(configuration)
         self._stream = "lores" if lores else "main"
-        self._size = tuple(camera.camera_configuration()[self._stream]["size"])
+        got = camera.camera_configuration()[self._stream]
+        if got["format"] not in _FORMATS:
+            raise SourceUnavailableError(
+                f"camera picamera2: gives {got['format']}, expected one of {', '.join(_FORMATS)}"
+            )
+        self._format = _FORMATS[got["format"]]
+        self._size = tuple(got["size"])
 
     def _lores_size(self) -> tuple[int, int]:
         """Return the model's size, turned if the camera lies on its side, never above main."""

@@ -46,7 +46,7 @@ step "fill the boot partition"
 firmware=$root/boot/firmware
 cp "$here"/boot/* "$firmware/"
 cp "$root/etc/appliance/appliance.toml" "$firmware/appliance-example.toml"
-sed -i 's|root=[^ ]*|root=PARTUUID=5eedcafe-02|; s|console=tty0|console=ttyS1,115200 console=tty0|' "$firmware/cmdline.txt"
+sed -i 's|root=[^ ]*|root=PARTUUID=5eedcafe-02|; s|console=tty0|console=ttyS1,115200 console=tty0|; s| rw | ro |' "$firmware/cmdline.txt"
 cp "$firmware"/vmlinuz-* "$out/vmlinuz"
 cp "$firmware"/initrd.img-* "$out/initrd.img"
 cp "$firmware/bcm2837-rpi-3-b.dtb" "$firmware/cmdline.txt" "$firmware/config.txt" "$out/"

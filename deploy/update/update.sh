@@ -169,7 +169,6 @@ go_back() { # why
 
 put_back() {
     from=$(get from)
-    rm -f /var/lib/dpkg/updates/* 2>/dev/null
     if ! dpkg --force-confold --force-downgrade --install "$packages/appliance_$from.deb"; then
         record reason="going back to $from failed: $(get reason)"
         return 1

@@ -19,6 +19,14 @@ if command -v gcc >/dev/null && [ "$release" = trixie ]; then # bookworm's libca
     cp -r "$work/camera/frames" "$work/root/opt/frames"
     mkdir -p "$work/root/usr/share/libcamera/pipeline/virtual"
     cp "$work/camera/virtual.yaml" "$work/root/usr/share/libcamera/pipeline/virtual/"
+    # Raspberry Pi's picamera2 is not in Debian; of its packages only what is really used.
+    if "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.13 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+        --target "$work/root/opt/picamera2" picamera2==0.3.38 pillow simplejpeg videodev2; then
+        cp "$here/picamera2_pattern.py" "$work/root/root/"
+    else
+        echo "picamera2 cannot be fetched: its step is left out" >&2
+    fi
 fi
 boot "$work/root" "$work/out" 300
 told "$work/out"

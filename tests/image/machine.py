@@ -113,6 +113,8 @@ class Board:
         qmp.unlink(missing_ok=True)
         words = re.sub(r"console=\S+", "", (built / "cmdline.txt").read_text()).split()
         words += ["console=ttyAMA0,115200", *more.split()]
+        if kind == "raspi3b":  # QEMU's watchdog resets the moment it is started
+            words += ["systemd.watchdog_sec=0"]
         drive = "if=sd" if kind == "raspi3b" else "if=none,id=card"
         self._process = subprocess.Popen(
             [
