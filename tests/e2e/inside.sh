@@ -75,6 +75,18 @@ wait_for 40 restarted "$pid"
 wait_for 20 detects
 journalctl -u appliance.service --no-pager | grep -q "Watchdog timeout" || fail "it was not the watchdog"
 
+step "the watchdog ends a pipeline that hangs in its camera"
+cp /etc/appliance/conf.d/test.toml /root/test.toml
+printf '[camera.options]\nscript = [{at_frame = 40, kind = "stall", seconds = 600.0}]\n' >>/etc/appliance/conf.d/test.toml
+systemctl restart appliance.service
+wait_for 20 detects
+pid=$(state MainPID)
+wait_for 60 restarted "$pid"
+journalctl -u appliance.service --no-pager | grep -q "no progress in" || fail "nobody said why"
+mv /root/test.toml /etc/appliance/conf.d/test.toml
+systemctl restart appliance.service
+wait_for 20 detects
+
 step "a bad configuration at the start is refused and not tried again"
 echo 'sorce = 1' >/etc/appliance/conf.d/zz-bad.toml
 systemctl restart appliance.service || true
@@ -92,7 +104,8 @@ tail -1 /etc/appliance/appliance.toml | grep -q mine || fail "the edit is lost"
 wait_for 40 detects
 
 step "the unit verifies, and its exposure"
-systemd-analyze verify --man=no /usr/lib/systemd/system/appliance.service
+systemd-analyze verify --man=no /usr/lib/systemd/system/appliance*.service \
+    /usr/lib/systemd/system/appliance*.timer /usr/lib/systemd/system/appliance*.path || fail "a unit does not verify"
 systemd-analyze security --offline=true --threshold=20 --no-pager /usr/lib/systemd/system/appliance.service | tail -1
 systemd-analyze security --offline=true --threshold=20 /usr/lib/systemd/system/appliance.service >/dev/null ||
     fail "more exposed than 2.0"
