@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
 from appliance.broker import broker_address
+from appliance.commands import NAMES
 from appliance.detectors import AUTO, choose, make_selector, make_switch, open_detectors
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
@@ -178,7 +179,7 @@ def make_sinks(
         address = broker_address(settings.mqtt, device, environment.variables)
         outbox = Outbox(_outbox_path(settings, environment, device), settings.mqtt.outbox_messages)
         base = f"{settings.mqtt.prefix}/{device}"
-        commands = Commands(base, on_command) if settings.update.origin else None
+        commands = Commands(base, NAMES, on_command) if settings.update.origin else None
         mqtt = MqttSink(address, base, outbox, on_change, commands)
         mqtt.start()
     return Sinks(mqtt, tuple(others))

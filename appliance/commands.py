@@ -10,6 +10,8 @@ from appliance.updates import request
 if TYPE_CHECKING:
     from pathlib import Path
 
+NAMES = ("update",)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -27,7 +29,7 @@ def obey(name: str, payload: bytes, *, runtime_folder: Path) -> Outcome:
         payload: as it came.
         runtime_folder: where the system looks for what the daemon asks.
     """
-    if name != "update":
+    if name not in NAMES:
         return Outcome(ok=False, detail="no such command; there is: update")
     if payload.strip() != b"install":
         return Outcome(ok=False, detail="expected the payload: install")

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _EXPIRES = 3
 """Intervals without a message after which a value counts as unknown."""
+UPDATE_KEYS = ("installed_version", "latest_version", "title", "release_summary", "in_progress")
+"""All that an update entity takes; others make Home Assistant refuse the whole message."""
+_UPDATE_TEMPLATE = (
+    "{{ {" + ", ".join(f"'{key}': value_json.{key}" for key in UPDATE_KEYS) + "} | tojson }}"
+)
 
 
 def discovery(settings: Settings, device: str, *, board: str, software: str) -> dict[str, Any]:
@@ -63,6 +68,7 @@ def discovery(settings: Settings, device: str, *, board: str, software: str) -> 
             "device_class": "firmware",
             "entity_category": "config",
             "state_topic": f"{base}/update",
+            "value_template": _UPDATE_TEMPLATE,
             **(
                 {"command_topic": f"{base}/cmd/update", "payload_install": "install"}
                 if settings.update.origin

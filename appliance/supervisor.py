@@ -197,11 +197,12 @@ class Supervisor:
         self._service.status(self.status_line())
 
     def _poll_heat(self) -> Snapshot:
-        """Read the sensors, and let the governor decide: more often than health is published."""
+        """Look after heat and progress: more often than health is published."""
         snapshot = self._runtime.telemetry.snapshot()
         now_ns = self._clock.monotonic_ns()
         self._runtime.heat.poll(now_ns, snapshot)
         self._next_heat_ns = now_ns + _HEAT_NS
+        self._tell_progress()
         return snapshot
 
     def _publish_health(self) -> None:
@@ -227,7 +228,6 @@ class Supervisor:
             valid_for=timedelta(seconds=interval * VALID_INTERVALS),
         )
         self._service.status(self.status_line())
-        self._tell_progress()
         self._publish_update()
 
     def _publish_update(self) -> None:

@@ -109,6 +109,19 @@ def test_a_trial_is_kept_only_when_it_is_marked_good(board: Board) -> None:
     assert board.start() == "A"
 
 
+def test_only_a_trial_has_to_prove_itself(board: Board) -> None:
+    def trial() -> bool:
+        words = ["sh", str(AB / "tryboot-backend.sh"), "is-trial"]
+        return subprocess.run(words, env=board.environment, check=False).returncode == 0
+
+    assert not trial()
+    board.backend("set-primary", "B")
+    board.start()
+    assert trial()
+    board.backend("set-state", "B", "good")
+    assert not trial()
+
+
 def test_marking_the_other_one_good_changes_nothing(board: Board) -> None:
     board.backend("set-state", "B", "good")
     assert board.crash() == "A"

@@ -43,11 +43,12 @@ def test_no_nodes_are_no_cameras(tmp_path: Path) -> None:
 class Absent:
     live = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, error: Exception | None = None) -> None:
         self.name, self.closed = name, False
+        self.error = error or SourceUnavailableError(f"camera {name}: is not there")
 
     def open(self) -> None:
-        raise SourceUnavailableError(f"camera {self.name}: is not there")
+        raise self.error
 
     def read(self) -> None:
         raise AssertionError
@@ -74,6 +75,15 @@ def test_the_first_that_opens_is_taken_and_those_before_are_closed() -> None:
     auto.close()
     with pytest.raises(SourceLostError):
         auto.read()
+
+
+def test_a_library_that_is_broken_is_no_camera() -> None:
+    broken = Absent("picamera2", ValueError("numpy.dtype size changed"))
+    there = source("synthetic", SystemClock(), width=64, height=64)
+    auto = AutoSource(lambda: iter([("picamera2", broken), ("synthetic", there)]))
+    auto.open()
+    assert auto.read() is not None and broken.closed
+    auto.close()
 
 
 def test_where_none_opens_every_reason_is_given() -> None:

@@ -53,6 +53,24 @@ def test_the_other_card_is_the_same_device(card: Callable[[str], Layout], tmp_pa
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_what_came_over_the_boot_partition_stays_after_a_start(
+    card: Callable[[str], Layout], tmp_path: Path
+) -> None:
+    old, new = card("old"), card("new")
+    (old.boot / "appliance.toml").write_text('[mqtt]\nhost = "ha.local"\nusername = "me"\n')
+    (old.boot / "mqtt-password.txt").write_text("secret")
+    (old.boot / "mqtt-ca.crt").write_text("-----BEGIN")
+    prepare(old, rename=lambda _name: None)
+    back_up(old, tmp_path / "b")
+    restore(new, tmp_path / "b")
+    prepare(new, rename=lambda _name: None)
+    mqtt = load(new.configuration).mqtt
+    assert (mqtt.host, mqtt.username, mqtt.tls) == ("ha.local", "me", True)
+    folder = new.root / "etc/appliance/secrets"
+    assert (folder / Path(mqtt.tls_ca_file).name).read_text().startswith("-----BEGIN")
+    assert (folder / Path(mqtt.password_file).name).read_text() == "secret\n"
+
+
 def test_a_chosen_name_is_kept(card: Callable[[str], Layout], tmp_path: Path) -> None:
     old, new = card("old"), card("new")
     (old.fragments / "10.toml").write_text('device = "porch"\n')

@@ -44,7 +44,6 @@ def card(tmp_path: Path) -> Layout:
         layout.root / "etc/hostname": "appliance\n",
         layout.root / "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
         layout.root / "proc/meminfo": MEMORY,
-        layout.shipped / "appliance.toml": SHIPPED.read_text(),
         layout.shipped / "lean.toml": "[mqtt]\noutbox_messages = 200\n",
     }.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,13 +207,63 @@ def test_an_existing_broker_replaces_the_built_in_one(card: Layout) -> None:
     assert "ha.local" in report.told[-1]
 
 
+def test_a_copy_of_the_whole_example_does_not_hide_the_password(card: Layout) -> None:
+    text = SHIPPED.read_text().replace('host = "localhost"', 'host = "ha.local"')
+    (card.boot / "appliance.toml").write_text(text)
+    (card.boot / "mqtt-password.txt").write_text("s3cret")
+    (card.boot / "mqtt-ca.crt").write_text("-----BEGIN")
+    assert not boot(card).notices
+    mqtt = load(card.configuration).mqtt
+    assert mqtt.password_file and mqtt.tls and mqtt.tls_ca_file
+    (card.boot / "mqtt-ca.crt").unlink()
+    boot(card)
+    assert not load(card.configuration).mqtt.tls_ca_file
+
+
+def test_a_boot_partition_that_is_not_there_undoes_nothing(card: Layout) -> None:
+    (card.boot / "appliance.toml").write_text('[mqtt]\nhost = "ha.local"\n')
+    (card.boot / "authorized_keys").write_text("ssh-ed25519 AAAA owner\n")
+    boot(card)
+    empty = card.root / "boot/firmware"
+    empty.mkdir(parents=True)
+    report = boot(Layout(card.root, empty, boot_is_there=False))
+    assert load(card.configuration).mqtt.host == "ha.local"
+    assert (card.root / "root/.ssh/authorized_keys").exists()
+    assert not any(empty.iterdir())
+    assert "not there" in report.notices[0]
+
+
+def test_without_a_boot_partition_the_accounts_are_on_the_console_only(card: Layout) -> None:
+    report = boot(Layout(card.root, card.boot, boot_is_there=False))
+    assert passwords(report).keys() == {"homeassistant", "viewer"}
+    assert not any(card.boot.iterdir())
+
+
+def test_the_name_that_imager_wrote_is_taken_at_once(card: Layout) -> None:
+    (card.boot / "user-data").write_text("#cloud-config\nhostname: porch\nmanage_etc_hosts: true\n")
+    report = boot(card)
+    assert (card.root / "etc/hostname").read_text() == "porch\n"
+    assert "porch.local" in report.access
+
+
+def test_the_accounts_may_use_the_topics_that_are_configured(card: Layout) -> None:
+    (card.boot / "appliance.toml").write_text('device = "gate"\n[mqtt]\nprefix = "site"\n')
+    report = boot(card)
+    assert "site/gate/" in report.access
+    assert "topic read site/#" in (card.broker / "acl").read_text()
+
+
 def test_ssh_lets_in_only_the_key_that_was_given(card: Layout) -> None:
     boot(card)
     assert not (card.root / "root/.ssh/authorized_keys").exists()
     (card.boot / "authorized_keys").write_text("ssh-ed25519 AAAA owner\n")
     assert "SSH" in "".join(boot(card).told)
     keys = card.root / "root/.ssh/authorized_keys"
-    assert keys.read_text() == "ssh-ed25519 AAAA owner\n" and keys.stat().st_mode & 0o777 == 0o600
+    assert "ssh-ed25519 AAAA owner\n" in keys.read_text()
+    assert keys.stat().st_mode & 0o777 == 0o600
+    (card.boot / "authorized_keys").unlink()
+    assert "not log in any more" in "".join(boot(card).told)
+    assert not keys.exists()
 
 
 @pytest.mark.parametrize("name", ["factory-reset", "Factory-Reset.txt"])
@@ -258,6 +307,12 @@ def test_a_step_that_fails_does_not_keep_the_others(card: Layout) -> None:
     assert load(card.configuration).metrics.window_seconds == 5
     assert len(report.failed) == 1 and "broker" in report.failed[0]
     assert report.failed[0] in (card.runtime / "notices").read_text()
+
+
+def test_a_file_that_breaks_the_parser_does_not_keep_the_rest(card: Layout) -> None:
+    (card.boot / "appliance.toml").write_text("x = " + "[" * 5000)
+    report = boot(card)
+    assert report.access and len(report.notices) == 1
 
 
 def test_the_verb(card: Layout, capsys: pytest.CaptureFixture[str]) -> None:

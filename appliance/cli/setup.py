@@ -29,12 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prepare; exit code 69 if a step failed (the others are done all the same)."""
-    layout = Layout(options.root, options.boot)
+    here = options.root == Path("/")
+    layout = Layout(options.root, options.boot, not here or options.boot.is_mount())
     with writable(layout.boot):
-        if layout.root == Path("/"):
-            report = prepare(layout)
-        else:
-            report = prepare(layout, rename=lambda _name: None)
+        report = prepare(layout) if here else prepare(layout, rename=lambda _name: None)
     if options.json:
         print_json({"told": report.told, "failed": report.failed})
     else:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 FILE, CA = "appliance-access.txt", "appliance-ca.crt"
 
 
-def describe(hostname: str, device: str, accounts: Mapping[str, str]) -> str:
+def describe(hostname: str, topics: str, accounts: Mapping[str, str]) -> str:
     """Return the text for the owner."""
     lines = [
-        f"This appliance is {hostname}.local, its topics begin with appliance/{device}/.",
+        f"This appliance is {hostname}.local, its topics begin with {topics}.",
         "",
         f"MQTT broker    {hostname}.local, port 8883, TLS",
         f"CA             {CA}, beside this file on the card's first partition",
@@ -26,7 +26,7 @@ def describe(hostname: str, device: str, accounts: Mapping[str, str]) -> str:
         "homeassistant is for Home Assistant, viewer may only read:",
         "",
         f"  mosquitto_sub -h {hostname}.local -p 8883 --cafile {CA} -u viewer -P PASSWORD \\",
-        "      -v -t 'appliance/#'",
+        f"      -v -t '{topics}#'",
         "",
         "This text is shown once. It goes with the next start; the accounts stay. To get new",
         "ones, put an empty file named new-passwords on this partition.",
@@ -40,10 +40,13 @@ def hand_out(layout: Layout, text: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    if not layout.boot_is_there:
+        return  # the console has it
     replace_file(layout.boot / FILE, text.replace("\n", "\r\n"))  # read on any computer
     replace_file(layout.boot / CA, (layout.broker / "ca.crt").read_bytes())
 
 
 def withdraw(layout: Layout) -> None:
     """Take the passwords off the boot partition; the CA is no secret and stays."""
-    (layout.boot / FILE).unlink(missing_ok=True)
+    if layout.boot_is_there:
+        (layout.boot / FILE).unlink(missing_ok=True)

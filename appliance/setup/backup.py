@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 FOLDERS = ("etc/appliance", "etc/mosquitto/appliance")
 DEVICE = "etc/appliance/conf.d/30-device.toml"
 """Names the device on the new card, whose machine id is another."""
+RESTORED = {
+    "50-boot.toml": "45-restored.toml",
+    "60-boot-secrets.toml": "46-restored-secrets.toml",
+    "mqtt-ca.crt": "restored-ca.crt",
+}
+"""What came from the old card's boot partition is not on the new one's, and must not go with it."""
 _LARGEST = 1 << 20
 
 
@@ -45,6 +51,7 @@ def back_up(layout: Layout, target: Path) -> list[str]:
             open(target, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
             tarfile.open(fileobj=file, mode="w:gz") as archive,
         ):
+            os.fchmod(file.fileno(), 0o600)
             for name, (content, mode) in sorted(files.items()):
                 info = tarfile.TarInfo(name)
                 info.size, info.mode = len(content), mode
@@ -96,7 +103,10 @@ def _files(root: Path) -> Iterator[tuple[str, tuple[bytes, int]]]:
                 raise UnavailableError(
                     f"backup: {path}: {error.strerror}", hint="sudo appliance check --backup"
                 ) from error
-            yield str(path.relative_to(root)), (content, path.stat().st_mode & 0o777)
+            name = path.with_name(RESTORED.get(path.name, path.name))
+            if name.name == "46-restored-secrets.toml":
+                content = content.replace(b"/mqtt-ca.crt", b"/restored-ca.crt")
+            yield str(name.relative_to(root)), (content, path.stat().st_mode & 0o777)
 
 
 def _read(source: Path) -> dict[str, tuple[bytes, int]]:

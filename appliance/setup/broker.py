@@ -16,40 +16,55 @@ from appliance.errors import UnavailableError
 from appliance.setup.layout import replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.setup.layout import Layout
 
-ACCOUNTS = {
-    "homeassistant": "readwrite appliance/#\ntopic readwrite homeassistant/#",
-    "viewer": "read appliance/#",
-}
-"""Account: what it may do, in the words of mosquitto's ACL file."""
+ACCOUNTS = ("homeassistant", "viewer")
 _DAYS = "7300"
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without characters that look alike."""
 _SECONDS = 60
 
 
-def make_accounts(layout: Layout) -> dict[str, str]:
-    """Return new accounts and their passwords; empty where they were made before.
+def new_accounts(layout: Layout, *, anew: bool) -> dict[str, str]:
+    """Return accounts and their passwords, not kept yet; empty where there are some already.
+
+    Args:
+        layout: where everything is.
+        anew: though there are some already.
+    """
+    if (layout.broker / "passwords").exists() and not anew:
+        return {}
+    return {name: _password() for name in ACCOUNTS}
+
+
+def keep_accounts(layout: Layout, accounts: Mapping[str, str]) -> None:
+    """Keep the accounts, their passwords as hashes.
 
     Raises:
         UnavailableError: mosquitto_passwd is missing or fails.
     """
-    file = layout.broker / "passwords"
-    if file.exists():
-        return {}
-    accounts = {name: _password() for name in ACCOUNTS}
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "passwords")
         lines = [f"{name}:{password}\n" for name, password in accounts.items()]
         replace_file(plain, "".join(lines), 0o600)
         _run("mosquitto_passwd", "-U", str(plain))
         hashed = plain.read_bytes()
-    acl = [f"user {name}\ntopic {rights}\n" for name, rights in ACCOUNTS.items()]
-    replace_file(layout.broker / "acl", "\n".join(acl), 0o640, group="mosquitto")
-    # Last, because it says that all is made.
-    replace_file(file, hashed, 0o640, group="mosquitto")
-    return accounts
+    replace_file(layout.broker / "passwords", hashed, 0o640, group="mosquitto")
+
+
+def rights(prefix: str, discovery: str) -> str:
+    """Return what the accounts may do, as mosquitto's ACL file.
+
+    Args:
+        prefix: of the appliance's topics.
+        discovery: Home Assistant's prefix.
+    """
+    return (
+        f"user homeassistant\ntopic readwrite {prefix}/#\ntopic readwrite {discovery}/#\n"
+        f"\nuser viewer\ntopic read {prefix}/#\n"
+    )
 
 
 def make_certificates(layout: Layout, hostname: str) -> None:
@@ -101,6 +116,11 @@ def configuration(folder: Path) -> str:
     return (
         "# Written at each boot by `appliance setup`; edits are lost.\n"
         "per_listener_settings true\n"
+        "# Nothing of it is for the card: the log is the journal's, retained messages come again.\n"
+        "log_dest stderr\n"
+        "log_type error\n"
+        "log_type warning\n"
+        "persistence false\n"
         "\n"
         "listener 1883 127.0.0.1\n"
         "allow_anonymous true\n"

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FILE = "appliance.toml"
 FRAGMENT = "50-boot.toml"
-SECRETS = "40-boot-secrets.toml"
+SECRETS = "60-boot-secrets.toml"
+"""After the owner's file: a whole copy of the example there says that there is no password."""
 LEAN = "20-lean.toml"
 PASSWORD, CA = "mqtt-password.txt", "mqtt-ca.crt"
 LEAN_BYTES = 1_200_000_000
@@ -41,15 +42,13 @@ def take(layout: Layout) -> Iterator[str]:
             yield f"{FILE} is gone from the boot partition; its settings are undone"
         return
     content = given.read_bytes().replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")
-    if target.exists() and target.read_bytes() == content:
-        return
     faults = _faults_with(layout, content)
     if faults:
         kept = "the settings of the last boot go on" if target.exists() else "the rest runs"
         yield f"{FILE} on the boot partition is not used, {kept}: {'; '.join(faults)}"
-        return
-    replace_file(target, content)
-    yield f"{FILE} of the boot partition is in force"
+    elif not target.exists() or target.read_bytes() != content:
+        replace_file(target, content)
+        yield f"{FILE} of the boot partition is in force"
 
 
 def lean(layout: Layout) -> Iterator[str]:
@@ -98,19 +97,23 @@ def _faults_with(layout: Layout, content: bytes) -> tuple[str, ...]:
 
 
 def _take_secrets(layout: Layout) -> Iterator[str]:
-    """Move the password and copy the CA, and point the configuration at both."""
-    mqtt: list[str] = []
-    for name, mode, lines in (
-        (PASSWORD, 0o640, ('password_file = "{}"',)),
-        (CA, 0o644, ("tls = true", 'tls_ca_file = "{}"')),
-    ):
-        given, kept = layout.boot / name, layout.secrets / name
-        if given.exists():
-            replace_file(kept, given.read_bytes().strip() + b"\n", mode, group="appliance")
-            if name == PASSWORD:
-                given.unlink()
-                yield f"{name} is moved off the boot partition to {kept}"
-        if kept.exists():
-            mqtt += [line.format(kept) for line in lines]
-    if mqtt:
-        replace_file(layout.fragments / SECRETS, "\n".join(["[mqtt]", *mqtt, ""]))
+    """Move the password, copy the CA, and point the configuration at what is there."""
+    password, ca = layout.secrets / PASSWORD, layout.secrets / CA
+    given = layout.boot / PASSWORD
+    if given.exists():
+        replace_file(password, given.read_bytes().strip() + b"\n", 0o640, group="appliance")
+        given.unlink()
+        yield f"{PASSWORD} is moved off the boot partition to {password}"
+    given = layout.boot / CA
+    if given.exists():
+        replace_file(ca, given.read_bytes().strip() + b"\n")
+    else:
+        ca.unlink(missing_ok=True)
+    lines = [f'password_file = "{password}"'] if password.exists() else []
+    if ca.exists():
+        lines += ["tls = true", f'tls_ca_file = "{ca}"']
+    target = layout.fragments / SECRETS
+    if lines:
+        replace_file(target, "\n".join(["[mqtt]", *lines, ""]))
+    else:
+        target.unlink(missing_ok=True)

@@ -16,10 +16,13 @@ class Layout:
     Attributes:
         root: the machine's root folder.
         boot: the boot partition, which other computers write.
+        boot_is_there: False where it could not be mounted: nothing is read from it, then, nor
+            undone because it is not on it.
     """
 
     root: Path = Path("/")
     boot: Path = Path("/boot/firmware")
+    boot_is_there: bool = True
 
     @property
     def configuration(self) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.config import load
+from appliance.config import Settings, load
 from appliance.errors import ApplianceError
 from appliance.identity import device_name
 from appliance.setup import access, broker, fragment, reset
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 
 IMAGE_HOSTNAME = "appliance"
 """The host name on the card as flashed: not yet one of its own."""
+_FROM_BOOT = b"# from the boot partition\n"
+_HOSTNAME = re.compile(
+    r"^hostname:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]{0,62})[\"']?\s*$", re.MULTILINE
+)
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -62,10 +67,14 @@ def prepare(layout: Layout, *, rename: Callable[[str], None] = socket.sethostnam
         "SSH key": lambda: _ssh(layout),
         "broker": lambda: _broker(layout, report),
     }
+    if not layout.boot_is_there:
+        report.failed.append(f"setup: {layout.boot} is not there: the last settings go on")
+        for name in ("factory reset", "configuration", "SSH key"):
+            del steps[name]
     for name, step in steps.items():
         try:
             report.told += step()
-        except (ApplianceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other steps are needed
             report.failed.append(f"setup: {name}: {error}")
     _tell(layout, report)
     return report
@@ -83,7 +92,7 @@ def _name(layout: Layout, rename: Callable[[str], None]) -> Iterator[str]:
     """Give the machine a name of its own, unless the owner did."""
     if hostname(layout) != IMAGE_HOSTNAME:
         return
-    name = device_name(layout.root)
+    name = _wanted_name(layout) or device_name(layout.root)
     replace_file(layout.root / "etc/hostname", f"{name}\n")
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n"
     replace_file(layout.root / "etc/hosts", hosts)
@@ -91,43 +100,66 @@ def _name(layout: Layout, rename: Callable[[str], None]) -> Iterator[str]:
     yield f"named {name}"
 
 
+def _wanted_name(layout: Layout) -> str:
+    """Return the name that Imager wrote for cloud-init, which reads it later than we do."""
+    try:
+        text = (layout.boot / "user-data").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    found = _HOSTNAME.search(text)
+    return found[1] if found else ""
+
+
 def _ssh(layout: Layout) -> Iterator[str]:
     """Let in whoever has the key on the boot partition; without one, SSH does not start."""
     given = layout.boot / "authorized_keys"
     target = layout.root / "root/.ssh/authorized_keys"
-    if given.exists() and (not target.exists() or target.read_bytes() != given.read_bytes()):
-        replace_file(target, given.read_bytes(), 0o600)
-        target.parent.chmod(0o700)
-        yield "SSH: the key of the boot partition may log in as root"
+    ours = target.exists() and target.read_bytes().startswith(_FROM_BOOT)
+    if given.exists():
+        content = _FROM_BOOT + given.read_bytes()
+        if not target.exists() or target.read_bytes() != content:
+            replace_file(target, content, 0o600)
+            target.parent.chmod(0o700)
+            yield "SSH: the key of the boot partition may log in as root"
+    elif ours:
+        target.unlink()
+        yield "SSH: the key is gone from the boot partition, and may not log in any more"
 
 
 def _broker(layout: Layout, report: Report) -> Iterator[str]:
     """Make the built-in broker, unless the configuration names another."""
     wanted = layout.runtime / "broker"
     try:
-        mqtt = load(layout.configuration).mqtt
+        settings = load(layout.configuration)
     except ApplianceError:
-        mqtt = None  # the daemon will say why
-    if mqtt is not None and (not mqtt.enabled or mqtt.host not in LOCAL):
+        settings = Settings()  # the daemon will say why
+    if not settings.mqtt.enabled or settings.mqtt.host not in LOCAL:
         wanted.unlink(missing_ok=True)
         access.withdraw(layout)
-        yield f"the built-in broker stays off: the configuration names {mqtt.host}"
+        yield f"the built-in broker stays off: the configuration names {settings.mqtt.host}"
         return
     name = hostname(layout)
-    reset.new_passwords(layout)
     broker.make_certificates(layout, name)
-    accounts = broker.make_accounts(layout)
+    accounts = broker.new_accounts(layout, anew=reset.asked(layout, reset.PASSWORDS))
+    if accounts:
+        device = settings.device or device_name(layout.root)
+        topics = f"{settings.mqtt.prefix}/{device}/"
+        report.access = access.describe(name, topics, accounts)
+        access.hand_out(layout, report.access)  # first: accounts that nobody knows are of no use
+        broker.keep_accounts(layout, accounts)
+        reset.done(layout, reset.PASSWORDS)
+    else:
+        access.withdraw(layout)
+    wants = settings.homeassistant.prefix
+    replace_file(
+        layout.broker / "acl", broker.rights(settings.mqtt.prefix, wants), 0o640, group="mosquitto"
+    )
     inside = layout.broker.relative_to(layout.root)
     target = layout.root / "etc/mosquitto/conf.d/appliance.conf"
     replace_file(target, broker.configuration(Path("/") / inside))
     replace_file(wanted, "")
-    if not accounts:
-        access.withdraw(layout)
-        return
-    device = device_name(layout.root)
-    report.access = access.describe(name, device, accounts)
-    access.hand_out(layout, report.access)
-    yield "new accounts for the broker"
+    if accounts:
+        yield "new accounts for the broker"
 
 
 def _tell(layout: Layout, report: Report) -> None:

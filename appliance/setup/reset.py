@@ -6,6 +6,9 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
+from appliance.config.reference import default_toml
+from appliance.setup.layout import replace_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -34,23 +37,15 @@ def factory_reset(layout: Layout) -> Iterator[str]:
     """
     if not asked(layout, FACTORY):
         return
-    for folder in (layout.fragments, layout.secrets, layout.broker, layout.state):
+    retained = layout.root / "var/lib/mosquitto"
+    for folder in (layout.fragments, layout.secrets, layout.broker, layout.state, retained):
         empty(folder)
-    default = layout.shipped / "appliance.toml"
-    if default.exists():
-        shutil.copyfile(default, layout.configuration)
+    replace_file(layout.configuration, default_toml())
     for name in ("appliance.toml", "mqtt-password.txt", "mqtt-ca.crt", "authorized_keys"):
         (layout.boot / name).unlink(missing_ok=True)
     (layout.root / "root/.ssh/authorized_keys").unlink(missing_ok=True)
     done(layout, FACTORY)
     yield "reset to how the card was flashed"
-
-
-def new_passwords(layout: Layout) -> None:
-    """Forget the broker's accounts, so that new ones are made."""
-    if asked(layout, PASSWORDS):
-        (layout.broker / "passwords").unlink(missing_ok=True)
-        done(layout, PASSWORDS)
 
 
 def done(layout: Layout, name: str) -> None:

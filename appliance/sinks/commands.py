@@ -17,21 +17,24 @@ LONGEST = 1000
 
 
 class Commands:
-    """Subscribes to ``{base}/cmd/+``.
+    """Subscribes to ``{base}/cmd/{name}`` of each name.
 
     Args:
         base: ``{prefix}/{device}``.
+        names: of the commands that there are.
         on_command: called with the command's name and payload; must not block.
     """
 
-    def __init__(self, base: str, on_command: Callable[[str, bytes], None]) -> None:
-        self._topic = f"{base}/cmd/+"
+    def __init__(
+        self, base: str, names: tuple[str, ...], on_command: Callable[[str, bytes], None]
+    ) -> None:
+        self._topics = [(f"{base}/cmd/{name}", 1) for name in names]
         self._on_command = on_command
 
     def listen(self, client: Client) -> None:
         """Subscribe on a new connection."""
         client.on_message = self._arrived
-        client.subscribe(self._topic, qos=1)
+        client.subscribe(self._topics)
 
     def _arrived(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
         name = message.topic.rpartition("/")[2]

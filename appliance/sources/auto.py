@@ -69,6 +69,9 @@ class AutoSource:
             except SourceUnavailableError as error:
                 source.close()
                 reasons.append(error.message)
+            except Exception as error:  # noqa: BLE001 - a vendor's broken library is no camera
+                source.close()
+                reasons.append(f"camera {name}: {error!r}")
             else:
                 log.info("camera found: %s", name)
                 self._source = source

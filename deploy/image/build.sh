@@ -30,8 +30,10 @@ chroot "$root" dpkg -i --force-confold /root/appliance.deb >"$work/dpkg.log" 2>&
     cat "$work/dpkg.log" >&2
     exit 1
 }
-rm "$root/root/appliance.deb"
-install -m 644 "$root/etc/appliance/appliance.toml" "$root/usr/share/appliance/appliance.toml"
+# The way back from the first update.
+version=$(dpkg-deb -f "$package" Version)
+mkdir -p "$root/var/lib/appliance-update/packages"
+mv "$root/root/appliance.deb" "$root/var/lib/appliance-update/packages/appliance_$version.deb"
 chroot "$root" systemctl --quiet enable appliance-setup.service systemd-networkd.service
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
 

@@ -30,22 +30,27 @@ installed() { dpkg-query -W -f '${Version}' appliance 2>/dev/null; }
 whole() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' appliance 2>/dev/null)" = "ii " ]; }
 main_pid() { systemctl show -P MainPID appliance.service; }
 
-# The state as a whole is replaced, never edited: a power cut leaves the old or the new one.
+now() { cut -d. -f1 /proc/uptime; } # a board without a clock sets the time while it runs
+
+# The state as a whole is replaced, never edited: a power cut leaves the old or the new one, a full
+# card the old one.
 record() { # key=value...
     mkdir -p "$state"
-    for pair in "$@"; do
-        key=${pair%%=*}
-        { grep -v "^$key=" "$state/state" 2>/dev/null; echo "$pair"; } >"$state/state.new"
-        chmod 644 "$state/state.new"
-        sync "$state/state.new"
-        mv "$state/state.new" "$state/state"
-    done
-    sync "$state"
+    {
+        cat "$state/state" 2>/dev/null
+        printf '%s\n' "$@" | tr -d '\r'
+    } | awk -F= '{value[$1] = $0; if (!($1 in seen)) {seen[$1] = 1; order[++n] = $1}} END {for (i = 1; i <= n; i++) print value[order[i]]}' \
+        >"$state/state.new" && [ -s "$state/state.new" ] || { say "the state cannot be written: is the card full?" >&2; return 1; }
+    chmod 644 "$state/state.new"
+    sync "$state/state.new" && mv "$state/state.new" "$state/state" && sync "$state"
 }
 
-fail() { # what, hint
+line() { tr '\n' ' ' | cut -c1-300; } # what others say, as one line
+when() { date -u +%Y-%m-%dT%H:%M:%SZ; }
+
+fail() { # what, hint: nothing was changed
     say "$1${2:+ ($2)}" >&2
-    record phase=idle result=failed reason="$1" at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    case "$(get phase)" in installing | going-back | proving) ;; *) record phase=idle result=failed reason="$(printf %s "$1" | line)" at="$(when)" ;; esac
     exit 69
 }
 
@@ -64,7 +69,7 @@ check() {
     mkdir -p "$state/lists/partial"
     printf 'Types: deb\nURIs: %s\nSuites: ./\nSigned-By: %s\n' "$APPLIANCE_ORIGIN" "$APPLIANCE_KEY" >"$state/appliance.sources"
     found=$(with_origin apt-get -o APT::Update::Error-Mode=any update 2>&1) ||
-        fail "the origin cannot be used: $(echo "$found" | grep -m1 '^[EW]:')" "is it reachable, and signed by that key?"
+        fail "the origin cannot be used: $(printf '%s\n' "$found" | grep -m1 '^[EW]:')" "is it reachable, and signed by that key?"
     available=$(with_origin apt-cache madison appliance | awk -F' *[|] *' '{print $2}' | head -1)
     [ -n "$available" ] || fail "the origin has no package appliance for this machine"
     record installed="$(installed)" available="$available"
@@ -100,6 +105,7 @@ stage_way_back() {
 }
 
 install() {
+    finish # what was cut off before
     check
     from=$(installed)
     to=$(get available)
@@ -108,28 +114,40 @@ install() {
         say "$to was taken back before; it is not tried again by itself"
         exit 0
     fi
-    record phase=staging from="$from" to="$to" result= reason=
+    record phase=staging from="$from" to="$to" result= reason= || exit 69
     free=$(df --output=avail -B1 /opt | tail -1)
     size=$(with_origin apt-cache show "appliance=$to" | awk '/^Installed-Size:/ {i = $2 * 1024} /^Size:/ {s = $2} END {printf "%d", i + 2 * s}')
     [ "$free" -gt "$size" ] || fail "$free bytes free, $size needed" "make space on the card"
     stage "$to" || fail "$to cannot be fetched, or is damaged"
     stage_way_back || fail "there is no way back from $to" "apt install dpkg-repack, or keep $from at the origin"
-    record ran_before="$(field processed)"
-    record phase=installing
+    record ran_before="$(makes_progress)" || exit 69
+    trap '' HUP INT PIPE TERM # whoever asked may go away; half an installation is worth nothing
+    record phase=installing || exit 69
     say "installing $to"
     if ! dpkg --force-confold --install "$packages/appliance_$to.deb"; then
+        if whole && [ "$(installed)" = "$from" ]; then # dpkg was busy, or refused before it began
+            record phase=idle
+            fail "the package was not installed: dpkg refused"
+        fi
         go_back "the package did not install"
     fi
+    sync
+    record phase=proving
     systemctl reset-failed appliance.service 2>/dev/null
     systemctl restart appliance.service
-    record phase=proving
     prove
+}
+
+makes_progress() { # 1 if the pipeline hands on results now; its daemon tells every 10 s
+    one=$(field processed)
+    sleep 11
+    if [ "$(field processed)" -gt "${one:-0}" ] 2>/dev/null; then echo 1; else echo 0; fi
 }
 
 prove() {
     to=$(get to)
     if proved; then
-        record phase=idle result=installed reason= installed="$(installed)" refused= at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+        record phase=idle result=installed reason= installed="$(installed)" refused= at="$(when)"
         for old in "$packages"/*.deb; do # the last two are kept: this one and the way back
             case "$old" in */appliance_"$to".deb | */appliance_"$(get from)".deb) ;; *) rm -f "$old" ;; esac
         done
@@ -142,25 +160,24 @@ prove() {
 # The pipeline's own progress, told by the new daemon itself; one that never had a camera to prove
 # itself with must at least stay.
 proved() {
-    deadline=$(($(date +%s) + prove_seconds))
+    deadline=$(($(now) + prove_seconds))
     steady_since= last_pid=
-    while [ "$(date +%s)" -lt "$deadline" ]; do
+    while [ "$(now)" -lt "$deadline" ]; do
         sleep 1
         pid=$(main_pid)
         [ "$(systemctl show -P ActiveState appliance.service)" = active ] || { steady_since=; continue; }
-        [ "$pid" = "$last_pid" ] || { steady_since=$(date +%s) last_pid=$pid; }
+        [ "$pid" = "$last_pid" ] || { steady_since=$(now) last_pid=$pid; }
         [ "$(field pid)" = "$pid" ] || continue
         [ "$(field processed)" -ge "$prove_results" ] 2>/dev/null && return 0
         [ "$(get ran_before)" -gt 0 ] 2>/dev/null && continue
-        [ $(($(date +%s) - steady_since)) -ge "$steady_seconds" ] && return 0
+        [ $(($(now) - steady_since)) -ge "$steady_seconds" ] && return 0
     done
     return 1
 }
 
 go_back() { # why
-    from=$(get from)
-    say "going back to $from: $1" >&2
-    record phase=going-back reason="$1"
+    say "going back to $(get from): $1" >&2
+    record phase=going-back reason="$(printf %s "$1" | line)" refused="$(get to)"
     put_back || exit 70
     systemctl reset-failed appliance.service 2>/dev/null
     systemctl restart appliance.service
@@ -169,15 +186,15 @@ go_back() { # why
 
 put_back() {
     from=$(get from)
-    if ! dpkg --force-confold --force-downgrade --install "$packages/appliance_$from.deb"; then
+    if [ -z "$from" ] || ! dpkg --force-confold --force-downgrade --install "$packages/appliance_$from.deb"; then
         record reason="going back to $from failed: $(get reason)"
         return 1
     fi
     rm -f "$packages/appliance_$(get to).deb"
-    record phase=idle result="taken back" installed="$(installed)" refused="$(get to)" at="$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    record phase=idle result="taken back" installed="$(installed)" at="$(when)"
 }
 
-recover() {
+undo() { # an installation that was cut off
     case "$(get phase)" in
     staging) record phase=idle result=failed reason="cut off while fetching" ;;
     installing | going-back)
@@ -186,15 +203,28 @@ recover() {
         put_back || exit 70
         ;;
     esac
-    exit 0
 }
 
+finish() { # whatever was cut off, while the system runs
+    case "$(get phase)" in
+    installing | going-back)
+        undo
+        systemctl restart appliance.service
+        ;;
+    staging) undo ;;
+    proving) prove ;;
+    esac
+}
+
+mkdir -p "$state"
+exec 9>"$state/lock"
+flock -n 9 || { say "another update is at work" >&2; exit 75; }
 case "${1:-}" in
 check) check ;;
 install) install ;;
-recover) recover ;;
+recover) undo ;;
 prove) proved || { say "no progress in $prove_seconds s" >&2; exit 69; } ;;
-resume) if [ "$(get phase)" = proving ]; then prove; fi ;;
+resume) finish ;;
 *)
     echo "usage: $0 check|install|recover|resume|prove" >&2
     exit 2

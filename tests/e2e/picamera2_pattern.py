@@ -30,7 +30,9 @@ class Endless(type):
 class Anything(types.ModuleType):
     """A module with every attribute, none of which is used by what is shown here."""
 
-    __path__ = ()
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -45,7 +45,7 @@ PYTHON
 }
 
 end_container() { # every process that sees the folder for results, which is bound into it
-    pkill -KILL -x systemd-nspawn || true
+    pkill -KILL -f "systemd-nspawn --quiet -D $disk" || true
     for one in /proc/[0-9]*; do
         if grep -qs "$work/out" "$one/mountinfo"; then kill -KILL "${one#/proc/}" 2>/dev/null || true; fi
     done

@@ -71,13 +71,26 @@ runs "$base+1"
 
 step "a full card is said before anything changes"
 offer "$base" "$base+2"
-fallocate -l "$(($(df --output=avail -B1 /opt | tail -1) - 100000000))" /filler 2>/dev/null || true
-if [ -s /filler ]; then
-    if appliance update --install; then fail "there was space"; fi
-    told reason | grep -q needed || fail "reason: $(told reason)"
-    rm -f /filler
-    runs "$base+1"
-fi
+fallocate -l "$(($(df --output=avail -B1 /opt | tail -1) - 100000000))" /filler || fail "the card cannot be filled"
+if appliance update --install; then fail "there was space"; fi
+told reason | grep -q needed || fail "reason: $(told reason)"
+rm -f /filler
+runs "$base+1"
+
+step "two at once: the second steps back"
+offer "$base" "$base+2"
+(flock 9; sleep 3) 9>/var/lib/appliance-update/lock &
+sleep 1
+code=0
+appliance update --check || code=$?
+[ "$code" = 75 ] || fail "exit code $code"
+wait
+
+step "what was cut off is finished by the next one: the shell that asked goes away"
+rm -f /var/lib/appliance-update/packages/appliance_"$base"+2.deb
+sed -i 's/^phase=.*/phase=installing/; s/^from=.*/from='"$(dpkg-query -W -f '${Version}' appliance)"'/' /var/lib/appliance-update/state
+appliance update --install || true
+runs "$base+1"
 
 step "without an origin nothing is asked"
 rm /etc/appliance/conf.d/update.toml

@@ -159,6 +159,10 @@ class Board:
     def power_button(self, seconds: float) -> None:
         """Press it, and wait until the machine is off."""
         self.ask("system_powerdown")
+        self.wait_off(seconds)
+
+    def wait_off(self, seconds: float) -> None:
+        """Wait until the machine has shut down by itself."""
         self.wait(lambda: self._process.poll() is not None, seconds, "power off")
         if "reboot: Power down" not in self.console():
             self.fail("it went off without shutting down")

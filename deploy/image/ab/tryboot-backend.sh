@@ -1,7 +1,7 @@
 #!/bin/sh
 # RAUC's custom boot loader backend for Raspberry Pi's firmware: two systems, A and B, and "tryboot".
 #
-# Usage: tryboot-backend get-primary | set-primary A|B | get-state A|B | set-state A|B good|bad | get-current
+# Usage: tryboot-backend get-primary | set-primary A|B | get-state A|B | set-state A|B good|bad | get-current | is-trial
 #
 # The selector is a small FAT partition with autoboot.txt. Its [all] part names the boot partition that
 # starts always, its [tryboot] part the one that starts once, when the restart asks for it. A system that
@@ -57,8 +57,9 @@ set-state)
     if [ "$3" = good ] && [ "$2" = "$(current)" ] && [ "$2" != "$(always)" ]; then select_always "$2"; fi
     ;;
 get-current) current ;;
+is-trial) [ -n "$(current)" ] && [ "$(current)" != "$(always)" ] ;;
 *)
-    echo "usage: $0 get-primary | set-primary A|B | get-state A|B | set-state A|B good|bad | get-current" >&2
+    echo "usage: $0 get-primary | set-primary A|B | get-state A|B | set-state A|B good|bad | get-current | is-trial" >&2
     exit 2
     ;;
 esac

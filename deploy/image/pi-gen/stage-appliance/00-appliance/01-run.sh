@@ -8,7 +8,6 @@ install -m 600 files/appliance.deb "${ROOTFS_DIR}/root/appliance.deb"
 on_chroot <<-CHROOT
 	apt-get install -y --no-install-recommends /root/appliance.deb
 	rm /root/appliance.deb
-	install -m 644 /etc/appliance/appliance.toml /usr/share/appliance/appliance.toml
 	systemctl enable appliance-setup.service
 	echo appliance >/etc/hostname
 CHROOT
