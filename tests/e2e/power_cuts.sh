@@ -68,7 +68,13 @@ while [ "$round" -le "$rounds" ]; do
     mount_disk
     boot "$disk" "$work/out" 300 &
     runner=$!
-    hundredths=$(shuf -n 1 -i "300-$((whole * 100 - 100))")
+    # Every second cut anywhere from the start on; the others once dpkg is at work, the dangerous part.
+    if [ $((round % 2)) = 0 ]; then
+        hundredths=$(shuf -n 1 -i "300-$((whole * 100 - 100))")
+    else
+        until grep -qs '^phase=installing' "$disk/var/lib/appliance-update/state"; do sleep 0.05; done
+        hundredths=$(shuf -n 1 -i 0-500)
+    fi
     seconds=$((hundredths / 100)).$(printf %02d $((hundredths % 100)))
     sleep "$seconds"
     phase=$(sed -n 's/^phase=//p' "$disk/var/lib/appliance-update/state" 2>/dev/null || true)
@@ -80,10 +86,10 @@ while [ "$round" -le "$rounds" ]; do
     will_run "$disk" "$here/power_check.sh"
     boot "$disk" "$work/out" 200
     if outcome=$(told "$work/out" | tail -1) && [ "$(cat "$work/out/code")" = 0 ]; then
-        echo "   cut $round at $seconds s (${phase:-before it began}): $outcome"
+        echo "   cut $round after $seconds s (${phase:-before it began}): $outcome"
     else
         failed=$((failed + 1))
-        echo "   cut $round at $seconds s (${phase:-before it began}): FAILED"
+        echo "   cut $round after $seconds s (${phase:-before it began}): FAILED"
         cat "$work/out/report" || true
     fi
     unmount
