@@ -85,7 +85,7 @@ image: $(VENV)/dev.stamp
 image-test: image
 	sh tests/image/tools.sh
 	$(BIN)/python -m tests.image.parity dist/arm64/*.deb "$$(sh deploy/image/base.sh)"
-	$(BIN)/python -m tests.image.boot dist/image virt raspi3b
+	$(BIN)/python -m tests.image.boot dist/image virt raspi3b read-only
 
 # What Debian's checker says of the package, besides what is overridden with a reason.
 lintian: $(VENV)/dev.stamp

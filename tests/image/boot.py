@@ -1,10 +1,11 @@
 """Start an emulated board from the flashable image and use it as its owner would.
 
-Usage: python tests/image/boot.py FOLDER [virt|raspi3b ...]
+Usage: python -m tests.image.boot FOLDER [virt|raspi3b|read-only ...]
 
 FOLDER is what deploy/image/build.sh filled. Kernel and initrd are handed over by QEMU, so the
 firmware's boot files are looked at, not run. Everything else is the image's own. The kernel's
-test camera (vivid) stands for a USB camera.
+test camera (vivid) stands for a USB camera. read-only is virt, with an overlay in memory over a
+read-only root.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ CAMERA = "modules_load=vivid vivid.n_devs=1 vivid.node_types=0x1"
 SLOW = {"virt": 1.0, "raspi3b": 3.0}
 """How much longer things take than on the quicker one."""
 LEAN_WORKERS = 2
+OWNERS = 'device = "porch"\n[[camera]]\nname = "door"\nsource = "v4l2"\n'
 PROBE = (Path(__file__).parent / "probe.sh").read_text()
+READ_ONLY_PROBE = """\
+echo "probe: root is $(findmnt -no FSTYPE /), below it $(findmnt -no OPTIONS /media/root-ro)"
+before=$(awk '{print $7}' /sys/block/vda/stat)
+sleep 30
+echo "probe: written in 30 s: $((($(awk '{print $7}' /sys/block/vda/stat) - before) / 2)) KiB"
+echo "probe: end"
+"""
 OFF_UNIT = """\
 [Unit]
 After=mosquitto.service
@@ -139,7 +148,7 @@ def first_start(kind: str, built: Path, card: Card) -> tuple[str, str]:
 def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> None:
     """The owner configures it on the card; a probe inside looks at what cannot be seen outside."""
     assert password in card.get("appliance-access.txt")
-    card.put("appliance.toml", 'device = "porch"\n[[camera]]\nname = "door"\nsource = "v4l2"\n')
+    card.put("appliance.toml", OWNERS)
     card.put_root("/opt/probe.sh", PROBE)
     add_unit(card, "probe", PROBE_UNIT)
     board = Board(kind, built, card, CAMERA)
@@ -156,6 +165,24 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
         sys.exit(f"FAILED: {'; '.join(faults)}")
     assert not card.get("appliance-access.txt"), "the passwords are still on the boot partition"
     step(board, "the passwords are gone from the boot partition")
+
+
+def read_only_start(kind: str, built: Path, card: Card, password: str, ca: str) -> None:
+    """The owner wants nothing written: an overlay in memory over a read-only root."""
+    card.put("appliance.toml", OWNERS)
+    card.put_root("/opt/probe.sh", READ_ONLY_PROBE)
+    add_unit(card, "probe", PROBE_UNIT)
+    board = Board(kind, built, card, f"{CAMERA} overlayroot=tmpfs:recurse=0")
+    owner = Owner(board.port, "viewer", password, ca)
+    board.wait(lambda: owner.last("/porch/door/detections"), 300, "detections, read-only")
+    board.wait(lambda: "probe: end" in board.console(), 300, "the probe's end")
+    lines = re.findall(r"^probe: (.*)$", board.console(), re.MULTILINE)
+    print("\n".join(f"   {line.rstrip()}" for line in lines))
+    owner.close()
+    board.power_button(120)
+    if not any(line.startswith("root is overlay") for line in lines):
+        sys.exit("FAILED: the root file system is no overlay")
+    step(board, "it runs read-only, with an overlay in memory")
 
 
 def add_unit(card: Card, name: str, text: str) -> None:
@@ -183,13 +210,16 @@ def main() -> None:
         print(f"not run: {lacking} not installed", file=sys.stderr)
         sys.exit(75)
     built = Path(sys.argv[1])
-    for kind in sys.argv[2:] or ["virt"]:
+    for name in sys.argv[2:] or ["virt"]:
+        kind = "virt" if name == "read-only" else name
         with tempfile.TemporaryDirectory() as folder:
             card = Card(built / "appliance.img", Path(folder, "card.img"))
             firmware_files(card)
             password, ca = first_start(kind, built, card)
-            if kind == "virt":
+            if name == "virt":
                 second_start(kind, built, card, password, ca)
+            if name == "read-only":
+                read_only_start(kind, built, card, password, ca)
     print("== all well")
 
 
