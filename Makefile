@@ -76,7 +76,7 @@ power-cuts: $(VENV)/dev.stamp
 	$(BIN)/python scripts/build_deb.py --out dist/e2e
 	PYTHON=$(BIN)/python sh tests/e2e/power_cuts.sh dist/e2e/*.deb $(ROUNDS)
 
-# The image to flash, and emulated boards that start from it. Needs root; half an hour the first time.
+# The image to flash, and emulated boards that start from it. Needs root; a quarter of an hour the first time.
 image: $(VENV)/dev.stamp
 	rm -rf dist/arm64
 	$(BIN)/python scripts/build_deb.py --arch arm64 --out dist/arm64

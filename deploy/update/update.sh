@@ -161,11 +161,11 @@ prove() {
 # itself with must at least stay.
 proved() {
     deadline=$(($(now) + prove_seconds))
-    steady_since= last_pid=
+    steady_since=0 last_pid=
     while [ "$(now)" -lt "$deadline" ]; do
         sleep 1
         pid=$(main_pid)
-        [ "$(systemctl show -P ActiveState appliance.service)" = active ] || { steady_since=; continue; }
+        [ "$(systemctl show -P ActiveState appliance.service)" = active ] || { last_pid=; continue; }
         [ "$pid" = "$last_pid" ] || { steady_since=$(now) last_pid=$pid; }
         [ "$(field pid)" = "$pid" ] || continue
         [ "$(field processed)" -ge "$prove_results" ] 2>/dev/null && return 0

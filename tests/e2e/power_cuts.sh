@@ -72,7 +72,10 @@ while [ "$round" -le "$rounds" ]; do
     if [ $((round % 2)) = 0 ]; then
         hundredths=$(shuf -n 1 -i "300-$((whole * 100 - 100))")
     else
-        until grep -qs '^phase=installing' "$disk/var/lib/appliance-update/state"; do sleep 0.05; done
+        until grep -qs '^phase=installing' "$disk/var/lib/appliance-update/state"; do
+            kill -0 "$runner" 2>/dev/null || { echo "FAILED: the update never began"; exit 1; }
+            sleep 0.05
+        done
         hundredths=$(shuf -n 1 -i 0-500)
     fi
     seconds=$((hundredths / 100)).$(printf %02d $((hundredths % 100)))

@@ -8,12 +8,7 @@ here=$(dirname "$(realpath "$0")")
 top=$(realpath "$here/../..")
 cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/appliance-image}
 cd "$top"
-key=$(cat deploy/image/packages.txt deploy/image/base.sh | sha256sum | cut -c1-12)
-base=$cache/base-$key.tar
-if [ ! -f "$base" ]; then
-    echo "not run: no base system in $cache; make image makes one, in a quarter of an hour" >&2
-    exit 75
-fi
+base=$(sh deploy/image/base.sh --cached "$cache")
 made_from=$(git ls-files -s deploy requirements appliance/setup appliance/cli appliance/updates.py tests/image scripts/build_deb.py | sha256sum | cut -c1-16)
 if [ -f "$cache/passed-$made_from" ]; then
     echo "the image has passed with these files before"
