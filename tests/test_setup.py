@@ -321,6 +321,14 @@ def test_the_verb(card: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["failed"] == []
 
 
+def test_by_hand_it_leaves_this_machine_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    assert main(["setup"]) == 2
+    assert "systemctl start appliance-setup" in capsys.readouterr().err
+
+
 def test_what_the_setup_could_not_use_is_in_the_health_message(
     card: Layout, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.cli.common import print_json
-from appliance.errors import UnavailableError
+from appliance.errors import UnavailableError, UsageError
 from appliance.setup import Layout, prepare
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prepare; exit code 69 if a step failed (the others are done all the same)."""
     here = options.root == Path("/")
+    if here and "INVOCATION_ID" not in os.environ:  # systemd.exec(5) sets it
+        raise UsageError(
+            "setup takes over host name and broker of a flashed card, so systemd runs it",
+            hint="systemctl start appliance-setup; elsewhere: --root DIR --boot DIR",
+        )
     layout = Layout(options.root, options.boot, not here or options.boot.is_mount())
     with writable(layout.boot):
         report = prepare(layout) if here else prepare(layout, rename=lambda _name: None)
