@@ -10,6 +10,7 @@ from appliance.broker import broker_address
 from appliance.commands import obey
 from appliance.detectors import prove_in_background
 from appliance.errors import ApplianceError
+from appliance.quiet import keep_quiet
 from appliance.supervisor import Requests, Supervisor
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Daemon:
         try:
             while True:
                 self.runtime = self._wire(settings)
+                keep_quiet()
                 supervisor = Supervisor(
                     self.runtime,
                     self._requests,

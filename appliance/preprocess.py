@@ -33,6 +33,7 @@ _TO_RGB: dict[PixelFormat, int] = {
     PixelFormat.NV12: cv2.COLOR_YUV2RGB_NV12,
 }
 _LETTERBOX_GREY = 128
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def layout(view: View, width: int, height: int, input_width: int, input_height: 
 
 def boxes_to_source(boxes: Floats, plan: Layout, input_width: int, input_height: int) -> Floats:
     """Map boxes (n, 4) xyxy in 0..1 of the model's input to 0..1 of the upright frame."""
+    if plan.part == _WHOLE and plan.placed == (0, 0, input_width, input_height):
+        return np.clip(boxes, 0, 1)
     x, y, w, h = plan.placed
     part_x, part_y, part_w, part_h = plan.part
     scale = np.array([input_width / w, input_height / h] * 2, np.float32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from appliance import __version__
 from appliance.clock import NS_PER_SECOND
 from appliance.messages import OutboxInfo
+from appliance.quiet import sweep
 from appliance.reporter import VALID_INTERVALS
 from appliance.updates import UpdateState, read_state, write_progress
 
@@ -117,6 +118,7 @@ class Supervisor:
                 now_ns = self._clock.monotonic_ns()
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
+                    sweep()
                     next_metrics_ns += window_ns
                 if runtime.accelerator != running:
                     running = runtime.accelerator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,14 @@ def isolated_folders(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("HOME", str(folder))
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """A daemon that ran in this process left Python's collector off."""
+    yield
+    gc.unfreeze()
+    gc.enable()
 
 
 @pytest.fixture

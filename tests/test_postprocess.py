@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from appliance.postprocess import Quantisation, decode_postprocessed, decode_raw_ssd, suppress
+from appliance.postprocess import (
+    Quantisation,
+    decode_postprocessed,
+    decode_raw_ssd,
+    suppress,
+    true_places,
+)
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 SCALES = (10.0, 10.0, 5.0, 5.0)
@@ -137,3 +143,33 @@ def iou(a: object, b: object) -> float:
     side = np.clip(x[:, 2:].min(axis=0) - x[:, :2].max(axis=0), 0, None)
     areas = (x[:, 2:] - x[:, :2]).prod(axis=1)
     return float(side.prod() / (areas.sum() - side.prod()))
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_looking_at_eight_at_once_finds_what_looking_at_each_does(mask: np.ndarray) -> None:
+    assert true_places(mask).tolist() == np.flatnonzero(mask).tolist()
+
+
+BOXES = hnp.arrays(np.float32, (12, 4), elements=st.integers(0, 8).map(lambda n: np.float32(n / 8)))
+
+
+@given(BOXES, hnp.arrays(np.int64, 12, elements=st.integers(0, 2)))
+def test_suppression_of_all_at_once_is_the_greedy_one(
+    boxes: np.ndarray, classes: np.ndarray
+) -> None:
+    boxes = np.concatenate(
+        [np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1
+    )
+    scores = np.linspace(0.9, 0.5, 12, dtype=np.float32)
+    kept: list[int] = []
+    for i in range(12):
+        if not any(classes[i] == classes[k] and over(boxes[i], boxes[k]) > 0.613 for k in kept):
+            kept.append(i)
+    assert suppress(boxes, scores, classes, 0.613).tolist() == kept  # no ties of eighths there
+
+
+def over(a: np.ndarray, b: np.ndarray) -> float:
+    w, h = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    inside = max(w, 0) * max(h, 0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside
+    return float(inside / union) if union > 0 else 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import statistics
 import threading
 import time
@@ -20,6 +19,7 @@ from appliance.detectors import select
 from appliance.environment import Environment
 from appliance.errors import ApplianceError, MediaError, UsageError
 from appliance.pipeline.statistics import spread
+from appliance.quiet import keep_quiet
 from appliance.sources import create_source
 from appliance.values import StageTimes
 
@@ -122,7 +122,6 @@ def measure_alternately(
 
 
 def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round:
-    gc.collect()  # the last round's frames hang in cycles and would count as this one's memory
     recorder = _Recorder()
     runtime = wire(
         plan.settings,
@@ -131,6 +130,7 @@ def _one_round(plan: BenchPlan, environment: Environment, frames: int) -> _Round
         filters=(recorder,),
         make_source=lambda camera, size: _source(plan, environment, camera, size, frames),
     )
+    keep_quiet()
     lane = runtime.pipeline.lanes[0]
     began = cpu_seconds()
     runtime.pipeline.start()

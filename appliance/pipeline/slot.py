@@ -43,7 +43,9 @@ class Exchange(Generic[LaneT]):
     """
 
     def __init__(self, lanes: int) -> None:
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._filled = threading.Condition(lock)  # workers wait for it
+        self._emptied = threading.Condition(lock)  # cameras that can wait do
         self._slots: list[Pending[LaneT] | None] = [None] * lanes
         self._tickets = [0] * lanes
         self._turn = 0
@@ -51,39 +53,40 @@ class Exchange(Generic[LaneT]):
 
     def replace(self, index: int, pending: Pending[LaneT]) -> Pending[LaneT] | None:
         """Put a live frame; return what has to be dropped: the older frame, or it when closed."""
-        with self._changed:
+        with self._filled:
             if self._closed:
                 return pending
             old, self._slots[index] = self._slots[index], pending
-            self._changed.notify_all()
+            self._filled.notify()
             return old
 
     def offer(self, index: int, pending: Pending[LaneT], timeout: float) -> bool:
         """Put a frame into an empty slot, waiting up to ``timeout`` seconds for it to be so."""
-        with self._changed:
-            free = self._changed.wait_for(
+        with self._emptied:
+            free = self._emptied.wait_for(
                 lambda: self._closed or self._slots[index] is None, timeout
             )
             if self._closed or not free:
                 return False
             self._slots[index] = pending
-            self._changed.notify_all()
+            self._filled.notify()
             return True
 
     def take(self, timeout: float) -> Pending[LaneT] | None:
         """Return the next camera's frame with its ticket, or None after ``timeout`` seconds."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._closed or any(self._slots), timeout):
+        with self._filled:
+            if not self._filled.wait_for(lambda: self._closed or any(self._slots), timeout):
                 return None
             return self._take_in_turn()
 
     def close(self) -> list[Pending[LaneT]]:
         """Refuse everything from now on; return the frames nobody took."""
-        with self._changed:
+        with self._filled:
             self._closed = True
             left = [pending for pending in self._slots if pending is not None]
             self._slots = [None] * len(self._slots)
-            self._changed.notify_all()
+            self._filled.notify_all()
+            self._emptied.notify_all()
             return left
 
     def _take_in_turn(self) -> Pending[LaneT] | None:
@@ -96,7 +99,7 @@ class Exchange(Generic[LaneT]):
                 self._turn = (index + 1) % count
                 ticket = self._tickets[index]
                 self._tickets[index] += 1
-                self._changed.notify_all()
+                self._emptied.notify_all()
                 return Pending(
                     pending.lane, pending.frame, pending.number, pending.received_ns, ticket
                 )
