@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import logging
-import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
-from appliance import __version__
 from appliance.broker import broker_address
 from appliance.commands import NAMES
-from appliance.detectors import AUTO, choose, make_selector, make_switch, open_detectors
+from appliance.detectors import choose, make_selector, make_switch, open_detectors
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.heatwatch import HeatWatch
-from appliance.homeassistant import discovery
-from appliance.identity import board_name, device_name
-from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
+from appliance.identity import device_name
 from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
 from appliance.pipeline.pace import Pace
@@ -26,6 +20,7 @@ from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
+from appliance.runtime import Runtime, Sinks
 from appliance.sinks.commands import Commands
 from appliance.sinks.journal import JournalSink
 from appliance.sinks.jsonl import JsonlSink
@@ -41,9 +36,7 @@ if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.config import Camera, Settings
     from appliance.environment import Environment
-    from appliance.failover import Switch
     from appliance.filters import Filter
-    from appliance.selection import Selection
     from appliance.sinks import Sink
     from appliance.sources import Source
     from appliance.values import Observation
@@ -52,105 +45,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL = Path("/run/systemd/journal/socket")
-
-
-@dataclass(frozen=True, slots=True)
-class Sinks:
-    """The sinks of one configuration; kept over a reload that does not touch them."""
-
-    mqtt: MqttSink | None
-    others: tuple[Sink, ...]
-
-    @property
-    def all(self) -> tuple[Sink, ...]:
-        """Return every sink."""
-        return (*((self.mqtt,) if self.mqtt else ()), *self.others)
-
-    def close(self) -> None:
-        """Flush and close all."""
-        for sink in self.all:
-            sink.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """A wired appliance, not started."""
-
-    settings: Settings
-    environment: Environment
-    device: str
-    selection: Selection
-    switch: Switch | None
-    provisional: bool
-    pipeline: Pipeline
-    heat: HeatWatch
-    reporter: Reporter
-    telemetry: Telemetry
-    sinks: Sinks
-
-    @property
-    def accelerator(self) -> str:
-        """Return the name of the accelerator that runs now."""
-        return self.switch.running if self.switch else self.selection.accelerator.name
-
-    def accelerator_problems(self) -> tuple[str, ...]:
-        """Return why the accelerator does less than it should; empty if all is well."""
-        if self.switch is not None and self.switch.lost_reason:
-            lost = f"accelerator {self.switch.primary}: running on {self.switch.running} instead"
-            return (f"{lost}: {self.switch.lost_reason}",)
-        name = self.settings.accelerator.name
-        if self.provisional and name != AUTO:
-            return (
-                f"accelerator {name}: is being proved, running on {self.accelerator} meanwhile",
-            )
-        degraded = {worker.detector.degraded for worker in self.pipeline.workers}
-        return tuple(sorted(f"accelerator: {reason}" for reason in degraded if reason))
-
-    def start(self) -> None:
-        """Start the pipeline, and the search for an accelerator that is away."""
-        self.pipeline.start()
-        if self.switch is not None:
-            self.switch.start()
-
-    def close(self) -> None:
-        """Stop looking for the accelerator."""
-        if self.switch is not None:
-            self.switch.close()
-
-    def publish_info(self) -> None:
-        """Publish who we are, and what Home Assistant needs to find us."""
-        wanted = self.settings.homeassistant
-        if wanted.discovery:
-            board = board_name(self.environment.root)
-            payload = discovery(self.settings, self.device, board=board, software=__version__)
-            self.reporter.discovery(wanted.prefix, payload)
-        model = self.switch.running_model() if self.switch else self.selection.model
-        self.reporter.info(
-            software=__version__,
-            board=board_name(self.environment.root),
-            python=platform.python_version(),
-            accelerator=self.accelerator,
-            threads=self.selection.layout.threads,
-            accelerators=tuple(
-                AcceleratorFinding(
-                    name=one.name, found=one.found, detail=one.detail, devices=one.devices
-                )
-                for one in self.selection.findings
-            ),
-            model=ModelInfo(
-                id=model.id, sha256=model.sha256, input=(model.input_width, model.input_height)
-            ),
-            cameras=tuple(
-                CameraInfo(
-                    name=camera.name,
-                    source=without_secrets(camera.source),
-                    width=camera.width,
-                    height=camera.height,
-                    fps=camera.fps,
-                )
-                for camera in self.settings.camera
-            ),
-        )
 
 
 def device_of(settings: Settings, environment: Environment) -> str:
@@ -297,14 +191,6 @@ def view_of(camera: Camera) -> View:
         crop=camera.crop,
         fit=camera.fit,
     )
-
-
-def without_secrets(source: str) -> str:
-    """Return a source without user, password and query."""
-    parts = urlsplit(source)
-    if not parts.netloc:
-        return source
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:

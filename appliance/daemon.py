@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from appliance.app import Runtime, Sinks, device_of, make_sinks, wire
+from appliance.app import device_of, make_sinks, wire
 from appliance.broker import broker_address
 from appliance.commands import obey
 from appliance.detectors import prove_in_background
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.environment import Environment
     from appliance.filters import Filter
+    from appliance.runtime import Runtime, Sinks
     from appliance.service import ServiceManager
     from appliance.sinks import Sink
 

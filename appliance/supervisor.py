@@ -17,9 +17,9 @@ from appliance.reporter import VALID_INTERVALS
 from appliance.updates import UpdateState, read_state, write_progress
 
 if TYPE_CHECKING:
-    from appliance.app import Runtime
     from appliance.clock import Clock
     from appliance.messages import HealthMessage, MetricsMessage
+    from appliance.runtime import Runtime
     from appliance.service import ServiceManager
     from appliance.telemetry import Snapshot
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.app import Sinks, wire
+from appliance.app import wire
 from appliance.bench.processes import cpu_seconds, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource
 from appliance.clock import NS_PER_SECOND
@@ -20,6 +20,7 @@ from appliance.environment import Environment
 from appliance.errors import ApplianceError, MediaError, UsageError
 from appliance.pipeline.statistics import spread
 from appliance.quiet import keep_quiet
+from appliance.runtime import Sinks
 from appliance.sources import create_source
 from appliance.values import StageTimes
 

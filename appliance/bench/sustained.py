@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.app import Sinks, wire
+from appliance.app import wire
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import MediaError
+from appliance.runtime import Sinks
 from appliance.sources import create_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.app import Runtime
     from appliance.bench.measure import BenchPlan
     from appliance.environment import Environment
+    from appliance.runtime import Runtime
 
 WINDOW_SECONDS = 5.0
 STEADY_WINDOWS = 12

@@ -21,7 +21,6 @@ import msgspec
 
 from appliance import __version__
 from appliance.accelerators import Machine, Registry
-from appliance.app import without_secrets
 from appliance.cli.check import checks_of
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.clock import SystemClock
@@ -29,6 +28,7 @@ from appliance.config import Settings
 from appliance.environment import Environment
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
 from appliance.identity import board_name
+from appliance.runtime import without_secrets
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
