@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,7 +162,7 @@ def wire(
             vocabulary=vocabulary,
             score_threshold=settings.model.score_threshold,
             clock=clock,
-            may_work=_may_work(pace, number),
+            may_work=partial(pace.may_work, number),
         )
         for number, detector in enumerate(detectors)
     )
@@ -175,6 +176,7 @@ def wire(
         switch=switch,
         provisional=choice.provisional,
         pipeline=Pipeline(lanes, workers, exchange, on_change),
+        pace=pace,
         heat=heat,
         reporter=reporter,
         telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
@@ -195,10 +197,6 @@ def view_of(camera: Camera) -> View:
 
 def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:
     return lambda camera, size: create_source(camera, input_size=size, clock=clock)
-
-
-def _may_work(pace: Pace, number: int) -> Callable[[], bool]:
-    return lambda: number == 0 or not pace.single_worker
 
 
 def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance.app import device_of, make_sinks, wire
 from appliance.broker import broker_address
+from appliance.calibration import SETTLE_SECONDS, Calibration
 from appliance.commands import obey
 from appliance.detectors import prove_in_background
 from appliance.errors import ApplianceError
@@ -37,6 +38,7 @@ class Daemon:
         extra_sinks: besides the configured ones.
         filters: besides the configured ones.
         max_frames: end after so many results; 0 for never.
+        settle_seconds: until layouts are measured.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Daemon:
         extra_sinks: tuple[Sink, ...] = (),
         filters: tuple[Filter, ...] = (),
         max_frames: int = 0,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self._load_settings = load_settings
         self._environment = environment
@@ -57,6 +60,7 @@ class Daemon:
         self._extra_sinks = extra_sinks
         self._filters = filters
         self._max_frames = max_frames
+        self._settle_seconds = settle_seconds
         self._notice = ""
         self._proving = False
         self.sinks: Sinks | None = None
@@ -84,7 +88,14 @@ class Daemon:
                 if self.runtime.provisional and not self._proving:
                     self._proving = True  # once: what fails its proof now is not tried again
                     prove_in_background(settings, self._environment, self._requests.ask_rewire)
-                outcome = supervisor.run()
+                calibration = Calibration(
+                    self.runtime, self._layout_known, settle_seconds=self._settle_seconds
+                )
+                calibration.start()
+                try:
+                    outcome = supervisor.run()
+                finally:
+                    calibration.stop()
                 if outcome == "reload":
                     settings = self._reload(settings)
                 elif outcome != "rewire":
@@ -102,6 +113,13 @@ class Daemon:
             on_change=self._requests.wake.set,
             previous=self.runtime,
         )
+
+    def _layout_known(self, better: bool) -> None:  # noqa: FBT001 - a callback
+        """Take the layout that was measured, or say that it is the one we have."""
+        if better:
+            self._requests.ask_rewire()
+        else:
+            self._requests.ask_info()
 
     def _make_sinks(self, settings: Settings) -> Sinks:
         return make_sinks(

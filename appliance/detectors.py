@@ -18,14 +18,15 @@ from appliance.errors import (
     ModelError,
 )
 from appliance.failover import AcceleratorEvent, FailoverDetector, Supply, Switch
+from appliance.identity import board_name
 from appliance.models import Catalogue, Model, find_models_folder
-from appliance.selection import Layout, ProofStore, Selection, Selector
+from appliance.selection import Layouts, ProofStore, Selection, Selector
 from appliance.sources import DETECT_BY_THEMSELVES, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.accelerators import Accelerator, Detector
+    from appliance.accelerators import Detector
     from appliance.clock import Clock
     from appliance.config import Settings
     from appliance.environment import Environment
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 FALLBACK = "cpu"
 """What goes on when an accelerator is lost: it is in every unit."""
-MAX_WORKERS = 4
-"""More detectors than this gain nothing on the boards we know and cost memory each."""
 
 
 def load_model(name: str) -> Model:
@@ -55,7 +54,7 @@ def make_selector(settings: Settings, environment: Environment) -> Selector:
             environment.state_folder() / "accelerators.json", environment.failed_proofs
         ),
         clock=environment.clock,
-        layout_of=lambda accelerator: layout_of(settings, accelerator),
+        layout_of=make_layouts(settings, environment).of,
     )
 
 
@@ -71,12 +70,17 @@ def select(settings: Settings, environment: Environment) -> Selection:
     )
 
 
-def layout_of(settings: Settings, accelerator: Accelerator) -> Layout:
-    """Return workers and threads: one single-threaded worker a core unless configured."""
-    cores = len(os.sched_getaffinity(0))
-    most = accelerator.max_detectors or MAX_WORKERS
-    workers = settings.accelerator.workers or min(cores, MAX_WORKERS)
-    return Layout(min(workers, most), settings.accelerator.threads or 1)
+def make_layouts(settings: Settings, environment: Environment) -> Layouts:
+    """Return what knows how many workers and threads to take."""
+    wanted = settings.accelerator
+    return Layouts(
+        environment.state_folder() / "layouts.json",
+        board_name(environment.root),
+        len(os.sched_getaffinity(0)),
+        workers=wanted.workers,
+        threads=wanted.threads,
+        aim=wanted.optimise_for,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,7 @@ class InfoMessage(Message, frozen=True, kw_only=True):
     accelerator: Annotated[str, Meta(description="The one that runs now.")]
     workers: int
     threads: int
+    layout: Annotated[str, Meta(description="Why so many workers and threads.")]
     accelerators: tuple[AcceleratorFinding, ...]
     model: ModelInfo
     cameras: tuple[CameraInfo, ...]

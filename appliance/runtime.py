@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
-from appliance.detectors import AUTO
+from appliance.detectors import AUTO, make_layouts
 from appliance.homeassistant import discovery
 from appliance.identity import board_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.failover import Switch
     from appliance.heatwatch import HeatWatch
     from appliance.pipeline import Pipeline
+    from appliance.pipeline.pace import Pace
     from appliance.reporter import Reporter
     from appliance.selection import Selection
     from appliance.sinks import Sink
@@ -55,6 +56,7 @@ class Runtime:
     switch: Switch | None
     provisional: bool
     pipeline: Pipeline
+    pace: Pace
     heat: HeatWatch
     reporter: Reporter
     telemetry: Telemetry
@@ -89,6 +91,12 @@ class Runtime:
         if self.switch is not None:
             self.switch.close()
 
+    def _layout_reason(self) -> str:
+        """Return why there are so many workers and threads; asked anew, for it is measured late."""
+        taken, layouts = self.selection, make_layouts(self.settings, self.environment)
+        known = layouts.of(taken.finding, taken.accelerator, taken.model)
+        return known.why if known == taken.layout else taken.layout.why
+
     def publish_info(self) -> None:
         """Publish who we are, and what Home Assistant needs to find us."""
         wanted = self.settings.homeassistant
@@ -103,6 +111,7 @@ class Runtime:
             python=platform.python_version(),
             accelerator=self.accelerator,
             threads=self.selection.layout.threads,
+            layout=self._layout_reason(),
             accelerators=tuple(
                 AcceleratorFinding(
                     name=one.name, found=one.found, detail=one.detail, devices=one.devices

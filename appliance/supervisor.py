@@ -38,6 +38,7 @@ class Requests:
     stop: threading.Event = field(default_factory=threading.Event)
     reload: threading.Event = field(default_factory=threading.Event)
     rewire: threading.Event = field(default_factory=threading.Event)
+    info: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
 
     def ask_stop(self) -> None:
@@ -48,6 +49,11 @@ class Requests:
     def ask_rewire(self) -> None:
         """Choose the accelerator again, with the same configuration."""
         self.rewire.set()
+        self.wake.set()
+
+    def ask_info(self) -> None:
+        """Say again who the unit is."""
+        self.info.set()
         self.wake.set()
 
     def ask_reload(self) -> None:
@@ -120,7 +126,8 @@ class Supervisor:
                     self._publish_metrics()
                     sweep()
                     next_metrics_ns += window_ns
-                if runtime.accelerator != running:
+                if runtime.accelerator != running or requests.info.is_set():
+                    requests.info.clear()
                     running = runtime.accelerator
                     runtime.publish_info()
                 if now_ns >= self._next_heat_ns:

@@ -84,6 +84,7 @@ class Stage:
             python="3.13.0",
             accelerator="fake",
             threads=1,
+            layout="configured",
             accelerators=(AcceleratorFinding(name="cpu", found=True, detail="fake"),),
             model=ModelInfo(id="fake", sha256="00", input=(300, 300)),
             cameras=(CameraInfo(name="front", source="synthetic", width=320, height=240, fps=20),),

@@ -135,7 +135,7 @@ def test_the_example_sees_what_the_cpu_sees(
         Machine(),
         store=ProofStore(tmp_path / "proofs.json"),
         clock=SystemClock(),
-        layout_of=lambda _accelerator: Layout(1, 1),
+        layout_of=lambda *_: Layout(1, 1),
     )
     try:
         proof = selector.prove("opencv", "auto")

@@ -44,7 +44,7 @@ class Bench:
             Machine(),
             store=ProofStore(self.file, failures),
             clock=SystemClock(),
-            layout_of=lambda _accelerator: Layout(1, 1),
+            layout_of=lambda *_: Layout(1, 1),
         )
 
     def auto(self) -> Selection:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from appliance.selection.layout import Wanted
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
@@ -34,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, default=defaults.width, help="of a synthetic source")
     parser.add_argument("--height", type=int, default=defaults.height, help="of a synthetic source")
-    parser.add_argument("--workers", type=int, default=0, metavar="N")
-    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument("--workers", type=_count, default="auto", metavar="N|auto")
+    parser.add_argument("--threads", type=_count, default="auto", metavar="N|auto")
     parser.add_argument(
         "--compare", metavar="A,B,...", help="several accelerators in one run, taking turns"
     )
@@ -51,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw --sustained")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _count(text: str) -> Wanted:
+    """Return a number of workers or threads."""
+    return "auto" if text == "auto" else int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config.settings import Accelerator
+    from appliance.selection.layout import Wanted
     from appliance.supervisor import Requests
 
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")
@@ -54,7 +55,7 @@ def add_accelerator_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def accelerator_settings(
-    options: argparse.Namespace, *, workers: int = 0, threads: int = 0
+    options: argparse.Namespace, *, workers: Wanted = "auto", threads: Wanted = "auto"
 ) -> Accelerator:
     """Return what the options say of the accelerator, the rest from the configuration."""
     configured = load_settings(options).accelerator

@@ -121,7 +121,10 @@ class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = 30.0
     optimise_for: Annotated[
         Literal["throughput", "latency"],
-        Meta(description="What auto compares: inferences a second, or the time of one."),
+        Meta(
+            description="What auto compares, accelerators and layouts: frames a second, or the "
+            "time of one."
+        ),
     ] = "throughput"
     interpreters: Annotated[
         dict[str, str],
@@ -131,13 +134,17 @@ class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ),
     ] = field(default_factory=dict)
     workers: Annotated[
-        Annotated[int, Meta(ge=0, le=64)],
-        Meta(description="Frames inferred at the same time; 0 for one a CPU core, at most 4."),
-    ] = 0
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=64)],
+        Meta(
+            description="Frames inferred at the same time. auto starts with one a CPU; a minute "
+            "later it measures, once, which layout of workers and threads is best for "
+            "optimise_for, and cameras rest for some seconds."
+        ),
+    ] = "auto"
     threads: Annotated[
-        Annotated[int, Meta(ge=0, le=64)],
-        Meta(description="Threads of each worker's runtime; 0 for 1."),
-    ] = 0
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=64)],
+        Meta(description="Threads of each worker's runtime; auto goes with the workers."),
+    ] = "auto"
 
 
 class Controls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

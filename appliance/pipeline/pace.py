@@ -15,11 +15,13 @@ class Pace:
     Attributes:
         target_fps: of all cameras together; None for no limit, 0 for none.
         single_worker: only the first worker works.
+        resting: no worker works, because something is being measured.
     """
 
     def __init__(self) -> None:
         self.target_fps: float | None = None
         self.single_worker = False
+        self.resting = False
         self._lanes: list[LanePace] = []
 
     def lane(self) -> LanePace:
@@ -27,6 +29,10 @@ class Pace:
         one = LanePace(self)
         self._lanes.append(one)
         return one
+
+    def may_work(self, worker: int) -> bool:
+        """Say whether the worker of this number may take a frame."""
+        return not self.resting and (worker == 0 or not self.single_worker)
 
     def share(self, wanted: LanePace, now_ns: int) -> float:
         """Return the frames a second that one camera may have; what others leave is its too."""

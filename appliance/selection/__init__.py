@@ -1,7 +1,9 @@
 """Which accelerator to trust: proved on known pictures, timed, remembered."""
 
-from appliance.selection.proof import Layout, Proof, Prover
+from appliance.selection.layout import Layout
+from appliance.selection.layouts import Layouts
+from appliance.selection.proof import Proof, Prover
 from appliance.selection.selector import Selection, Selector, Survey
 from appliance.selection.store import ProofStore
 
-__all__ = ["Layout", "Proof", "ProofStore", "Prover", "Selection", "Selector", "Survey"]
+__all__ = ["Layout", "Layouts", "Proof", "ProofStore", "Prover", "Selection", "Selector", "Survey"]

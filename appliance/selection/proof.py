@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Detector
     from appliance.clock import Clock
     from appliance.models import Model
+    from appliance.selection.layout import Layout
     from appliance.values import Detections
 
 GOLDEN_SIZE = (640, 480)
@@ -30,14 +30,6 @@ accelerator which always gives the same answer is found out."""
 WARM_UP = 3
 BENCHMARK_SECONDS = 0.7
 LARGEST_BENCHMARK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How many detectors run side by side, and how many threads each has."""
-
-    workers: int
-    threads: int
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):

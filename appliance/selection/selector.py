@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from appliance.errors import AcceleratorUnavailableError, ModelError
-from appliance.selection.proof import Layout, Proof, Prover
+from appliance.selection.layout import Aim, Layout
+from appliance.selection.proof import Proof, Prover
 from appliance.selection.store import ProofStore, proof_key
+from appliance.selection.trial import LayoutMeter
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from appliance.accelerators import Accelerator, Finding, Machine, Registry
@@ -21,7 +24,6 @@ log = logging.getLogger(__name__)
 
 AUTO = "auto"
 REFERENCE = "cpu"
-Aim = Literal["throughput", "latency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class Selection:
     layout: Layout
     findings: tuple[Finding, ...]
     proof: Proof | None
+
+    @property
+    def finding(self) -> Finding:
+        """Return what the probe found of the one taken, before anything was proved."""
+        return next(one for one in self.findings if one.name == self.accelerator.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Selector:
         machine: what is probed.
         store: of kept proofs.
         clock: times the micro-benchmarks.
-        layout_of: workers and threads for an accelerator.
+        layout_of: workers and threads for an accelerator as found, with a model.
     """
 
     def __init__(
@@ -76,13 +83,14 @@ class Selector:
         *,
         store: ProofStore,
         clock: Clock,
-        layout_of: Callable[[Accelerator], Layout],
+        layout_of: Callable[[Finding, Accelerator, Model], Layout],
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
         self._machine = machine
         self._store = store
         self._layout_of = layout_of
+        self._clock = clock
         self._prover = Prover(registry.get(REFERENCE), clock)
 
     def select(self, name: str, model_name: str, aim: Aim = "throughput") -> Selection:
@@ -141,7 +149,7 @@ class Selector:
             model = self._catalogue.load(model_name, accelerator.target)
         except ModelError:
             return False
-        key = proof_key(finding, model, self._layout_of(accelerator))
+        key = proof_key(finding, model, self._layout_of(finding, accelerator, model))
         return self._store.get(key) is None
 
     def stand_in(self, name: str, model_name: str, reason: str) -> Selection:
@@ -154,7 +162,7 @@ class Selector:
         accelerator = self._registry.get(name)
         reference = self.select(REFERENCE, model_name)
         finding = _refused(self._registry.probe(name, self._machine), reason)
-        layout = self._layout_of(accelerator)
+        layout = self._layout_of(finding, accelerator, reference.model)
         findings = (finding, *reference.findings)
         return Selection(accelerator, reference.model, layout, findings, None)
 
@@ -166,6 +174,14 @@ class Selector:
         """
         return self._catalogue.load(model_name, self._registry.get(name).target)
 
+    def meter(self, stop: threading.Event) -> LayoutMeter:
+        """Return what tries layouts, judged as proofs are."""
+        return LayoutMeter(self._prover, self._clock, stop)
+
+    def twin(self, model: Model) -> Model | None:
+        """Return the same weights for the reference; None where there are none."""
+        return self._catalogue.reference(model, self._registry.get(REFERENCE).target)
+
     def confirm(self, name: str, model_name: str) -> None:
         """Prove an accelerator that came back; what was kept of it does not count.
 
@@ -175,7 +191,7 @@ class Selector:
         """
         accelerator = self._registry.available(name, self._machine)
         model = self.load(name, model_name)
-        proof = self._prover.prove(accelerator, model, self._twin(model), Layout(1, 1))
+        proof = self._prover.prove(accelerator, model, self.twin(model), Layout(1, 1))
         if proof.right is False or proof.degraded:
             raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
         self._store.forgive(name)
@@ -185,7 +201,7 @@ class Selector:
         accelerator = self._registry.available(name, self._machine)
         finding = self._registry.probe(name, self._machine)
         model = self._catalogue.load(model_name, accelerator.target)
-        layout = self._layout_of(accelerator)
+        layout = self._layout_of(finding, accelerator, model)
         return finding, Selection(accelerator, model, layout, (finding,), None)
 
     def _explicit(self, name: str, model_name: str) -> Selection:
@@ -233,7 +249,7 @@ class Selector:
                 error = refusal if name == REFERENCE or error is None else error
                 findings[name] = _refused(finding, f"{finding.detail}, but {refusal}")
                 continue
-            layout = self._layout_of(accelerator)
+            layout = self._layout_of(finding, accelerator, model)
             candidates.append(Selection(accelerator, model, layout, (), None))
         return candidates, findings, error
 
@@ -245,12 +261,9 @@ class Selector:
         proof = self._store.get(key)
         if proof is None:
             log.info("proving accelerator %s with %s", accelerator.name, model.id)
-            proof = self._prover.prove(accelerator, model, self._twin(model), layout)
+            proof = self._prover.prove(accelerator, model, self.twin(model), layout)
             self._store.keep(key, proof)
         return proof
-
-    def _twin(self, model: Model) -> Model | None:
-        return self._catalogue.reference(model, self._registry.get(REFERENCE).target)
 
 
 def _ranked(judged: list[Selection], aim: Aim) -> list[Selection]:

@@ -1,10 +1,10 @@
-"""Proofs that are kept: valid for one model, runtime version, device and layout."""
+"""What was measured is kept under all that it depends on."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
@@ -15,30 +15,58 @@ if TYPE_CHECKING:
 
     from appliance.accelerators import Finding
     from appliance.models import Model
-    from appliance.selection.proof import Layout
+    from appliance.selection.layout import Layout
 
+Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
-class ProofStore:
-    """A JSON file of proofs by key. A file that cannot be read or written costs new proofs only.
+class KeptFile(Generic[Value]):
+    """A JSON file of values by key. One that cannot be read or written costs new measuring only.
 
     Args:
-        path: of the file; its folder is made when the first proof is kept.
+        path: of the file; its folder is made when the first value is kept.
+        kind: of the values.
+    """
+
+    def __init__(self, path: Path, kind: type[Value]) -> None:
+        self._path = path
+        self._values: dict[str, Value] = {}
+        try:
+            self._values = msgspec.json.decode(path.read_bytes(), type=dict[str, kind])  # type: ignore[valid-type]
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("%s cannot be read, measuring anew: %s", path, error)
+
+    def get(self, key: str) -> Value | None:
+        """Return what is kept under ``key``."""
+        return self._values.get(key)
+
+    def keep(self, key: str, value: Value) -> None:
+        """Keep a value for the next start too."""
+        self._values[key] = value
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._path.with_suffix(".partial")
+            partial.write_bytes(msgspec.json.format(msgspec.json.encode(self._values)))
+            partial.replace(self._path)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error)
+
+
+class ProofStore:
+    """Proofs by key.
+
+    Args:
+        path: of the file.
         failures: proofs that failed, kept as long as this process lives and not on disk: what
             failed may have been a loose cable.
     """
 
     def __init__(self, path: Path, failures: dict[str, Proof] | None = None) -> None:
-        self._path = path
         self._failures = {} if failures is None else failures
-        self._proofs: dict[str, Proof] = {}
-        try:
-            self._proofs = msgspec.json.decode(path.read_bytes(), type=dict[str, Proof])
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("kept proofs %s cannot be read, proving anew: %s", path, error)
+        self._proofs = KeptFile(path, Proof)
 
     def get(self, key: str) -> Proof | None:
         """Return the proof kept under ``key``."""
@@ -53,15 +81,8 @@ class ProofStore:
         """Keep a proof, for the next start too unless it failed."""
         if proof.right is False:
             self._failures[key] = proof
-            return
-        self._proofs[key] = proof
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(".partial")
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(self._proofs)))
-            partial.replace(self._path)
-        except OSError as error:
-            log.warning("proofs cannot be kept in %s: %s", self._path, error)
+        else:
+            self._proofs.keep(key, proof)
 
 
 def proof_key(finding: Finding, model: Model, layout: Layout) -> str:
@@ -71,6 +92,11 @@ def proof_key(finding: Finding, model: Model, layout: Layout) -> str:
         model.sha256,
         finding.runtime,
         *finding.devices,
-        f"{layout.workers}x{layout.threads}",
+        str(layout),
     )
+    return key_of(*parts)
+
+
+def key_of(*parts: str) -> str:
+    """Return a short key of many words."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]

@@ -1,0 +1,123 @@
+"""How many detectors run side by side with how many threads each: arithmetic and choice, pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_WORKERS = 4
+"""Of the layout taken unmeasured: more detectors cost memory each and seldom gain anything."""
+_AS_GOOD = 0.98
+"""Layouts this close in what is aimed for are as good: then fewer detectors, less memory."""
+
+Aim = Literal["throughput", "latency"]
+Wanted = int | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many detectors run side by side, and how many threads each has.
+
+    Attributes:
+        workers, threads: the two numbers.
+        why: where they come from, for people.
+    """
+
+    workers: int
+    threads: int
+    why: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.workers}x{self.threads}"
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layout did.
+
+    Attributes:
+        workers, threads: the layout.
+        fps: frames a second of all workers together: resize, inference and decoding.
+        frame_ms: median time of one frame in its worker.
+        wrong: what it saw wrongly on the golden pictures; empty if nothing.
+    """
+
+    workers: int
+    threads: int
+    fps: float
+    frame_ms: float
+    wrong: str = ""
+
+    @property
+    def layout(self) -> Layout:
+        """Return the layout that was tried."""
+        return Layout(self.workers, self.threads)
+
+
+def candidates(cpus: int, most: int | None) -> tuple[Layout, ...]:
+    """Return the layouts worth trying, the safe one first.
+
+    Those that use every CPU once, one that leaves a CPU to the rest of the system, and one with a
+    worker more than CPUs, which resizes and decodes while the others infer.
+
+    Args:
+        cpus: that we may use.
+        most: how many detectors the accelerator opens at once; None for any number.
+    """
+    pairs = [(min(cpus, most or cpus), 1)]
+    pairs += [(cpus // threads, threads) for threads in range(1, cpus + 1)]
+    pairs += [(max(1, cpus - 1), 1), (cpus + 1, 1)]
+    fitting = ((w, t) for w, t in pairs if most is None or w <= most)
+    return tuple(Layout(w, t) for w, t in dict.fromkeys(fitting))
+
+
+def unmeasured(cpus: int, most: int | None, workers: Wanted, threads: Wanted) -> Layout:
+    """Return what is configured, the rest filled in: one single-threaded worker a CPU.
+
+    Args:
+        cpus: that we may use.
+        most: how many detectors the accelerator opens at once; None for any number.
+        workers: as configured.
+        threads: as configured.
+    """
+    limit = most or MAX_WORKERS
+    if workers == "auto":
+        share = cpus if threads == "auto" else max(1, cpus // threads)
+        count, why = min(share, limit), "one worker a CPU, not measured yet"
+    else:
+        count, why = min(workers, most or workers), "configured"
+    if threads == "auto":
+        return Layout(count, 1 if workers == "auto" else max(1, cpus // count), why)
+    return Layout(count, threads, "configured")
+
+
+def best(trials: Iterable[Trial], aim: Aim) -> Trial | None:
+    """Return the layout to take; None if none saw what it should."""
+    right = [one for one in trials if not one.wrong and one.fps > 0]
+    if not right:
+        return None
+
+    def merit(one: Trial) -> float:
+        return one.fps if aim == "throughput" else 1 / one.frame_ms
+
+    top = max(merit(one) for one in right)
+    good = (one for one in right if merit(one) >= _AS_GOOD * top)
+    return min(good, key=lambda one: (one.workers, one.threads))
+
+
+def reason(trials: Iterable[Trial], taken: Trial, aim: Aim) -> str:
+    """Return why a layout was taken, in a sentence."""
+    others = ", ".join(
+        f"{one.layout} {one.wrong or _shown(one)}"
+        for one in sorted(trials, key=lambda one: -one.fps)
+        if one.layout != taken.layout
+    )
+    return f"measured for {aim}: {taken.layout} {_shown(taken)}; {others or 'nothing to compare'}"
+
+
+def _shown(one: Trial) -> str:
+    return f"{one.fps:.1f} FPS, {one.frame_ms:.1f} ms"

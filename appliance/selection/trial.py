@@ -1,0 +1,180 @@
+"""Try layouts: the whole of a worker's work, layouts taking turns, within a time budget."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from appliance.clock import NS_PER_MS, NS_PER_SECOND
+from appliance.errors import ApplianceError
+from appliance.preprocess import Preprocessor, View
+from appliance.selection.layout import Trial
+from appliance.selection.proof import golden_picture
+from appliance.values import Frame, PixelFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appliance.accelerators import Accelerator, Detector
+    from appliance.clock import Clock
+    from appliance.models import Model
+    from appliance.selection.layout import Layout
+    from appliance.selection.proof import Prover
+    from appliance.values import Pixels
+
+ROUNDS = 3
+BUDGET_SECONDS = 8.0
+_SLICE_SECONDS = 0.6
+_WARM_UP = 2
+_SCORE_THRESHOLD = 0.5
+
+
+class LayoutMeter:
+    """See the module's description.
+
+    Args:
+        prover: judges what each layout sees.
+        clock: times it.
+        stop: set to give up early; what was measured by then counts.
+    """
+
+    def __init__(self, prover: Prover, clock: Clock, stop: threading.Event) -> None:
+        self._prover = prover
+        self._clock = clock
+        self._stop = stop
+
+    def measure(
+        self,
+        accelerator: Accelerator,
+        model: Model,
+        twin: Model | None,
+        layouts: Sequence[Layout],
+        budget_seconds: float = BUDGET_SECONDS,
+    ) -> tuple[Trial, ...]:
+        """Return a trial of each layout; one that cannot be opened is wrong with its reason.
+
+        Every layout gets one turn at least; further rounds start while there is time.
+        """
+        end_ns = self._clock.monotonic_ns() + round(budget_seconds * NS_PER_SECOND)
+        rounds: dict[Layout, list[Trial]] = {layout: [] for layout in layouts}
+        for number in range(ROUNDS):
+            for layout, its in rounds.items():
+                late = number > 0 and self._clock.monotonic_ns() >= end_ns
+                if self._stop.is_set() or late or (its and its[-1].wrong):
+                    continue
+                its.append(self._turn(accelerator, model, twin, layout, judge=number == 0))
+        return tuple(_median(its) for its in rounds.values() if its)
+
+    def _turn(
+        self,
+        accelerator: Accelerator,
+        model: Model,
+        twin: Model | None,
+        layout: Layout,
+        *,
+        judge: bool,
+    ) -> Trial:
+        """Open the layout's detectors, judge the first, run all for a slice, close them."""
+        detectors: list[Detector] = []
+        try:
+            for _ in range(layout.workers):
+                detectors.append(accelerator.open(model, threads=layout.threads))  # noqa: PERF401 - one by one, so that a failure closes the others
+            if judge:
+                right, why = self._prover.judge(detectors[0], model, twin)
+                if right is False:
+                    return _failed(layout, why)
+            return self._run(detectors, layout)
+        except ApplianceError as error:
+            return _failed(layout, str(error))
+        finally:
+            for detector in detectors:
+                detector.close()
+
+    def _run(self, detectors: list[Detector], layout: Layout) -> Trial:
+        picture, _ = golden_picture(0.0)
+        durations: list[int] = []
+        failures: list[ApplianceError] = []
+        gate = threading.Barrier(len(detectors) + 1)
+        work = self._worker(picture, gate, durations, failures)
+        threads = [threading.Thread(target=work, args=(one,)) for one in detectors]
+        for thread in threads:
+            thread.start()
+        gate.wait()
+        began_ns = self._clock.monotonic_ns()
+        for thread in threads:
+            thread.join()
+        elapsed_ns = max(1, self._clock.monotonic_ns() - began_ns)
+        if failures:
+            raise failures[0]
+        return Trial(
+            workers=layout.workers,
+            threads=layout.threads,
+            fps=round(len(durations) * NS_PER_SECOND / elapsed_ns, 2),
+            frame_ms=round(float(np.median(durations)) / NS_PER_MS, 3),
+        )
+
+    def _worker(
+        self,
+        picture: Pixels,
+        gate: threading.Barrier,
+        durations: list[int],
+        failures: list[ApplianceError],
+    ) -> Callable[[Detector], None]:
+        def work(detector: Detector) -> None:
+            frame_work = _frame_work(detector, picture)
+            try:
+                for _ in range(_WARM_UP):
+                    frame_work()
+            except ApplianceError as error:
+                failures.append(error)
+            gate.wait()
+            end_ns = self._clock.monotonic_ns() + round(_SLICE_SECONDS * NS_PER_SECOND)
+            try:
+                before_ns = self._clock.monotonic_ns()
+                while not failures and before_ns < end_ns:
+                    frame_work()
+                    after_ns = self._clock.monotonic_ns()
+                    durations.append(after_ns - before_ns)
+                    before_ns = after_ns
+            except ApplianceError as error:
+                failures.append(error)
+
+        return work
+
+
+def _frame_work(detector: Detector, picture: Pixels) -> Callable[[], None]:
+    """Return what a worker does with one frame: resize, infer, decode."""
+    height, width = picture.shape[:2]
+    frame = Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0)
+    preprocessor = Preprocessor(View(), *detector.input_size)
+
+    def load() -> None:
+        with detector.input() as tensor:
+            preprocessor.run(frame, tensor)
+
+    def work() -> None:
+        load()
+        detector.infer()
+        detector.detections(_SCORE_THRESHOLD)
+
+    return work
+
+
+def _failed(layout: Layout, why: str) -> Trial:
+    return Trial(workers=layout.workers, threads=layout.threads, fps=0, frame_ms=0, wrong=why)
+
+
+def _median(its: list[Trial]) -> Trial:
+    """Return the median of the turns; one that failed speaks for all."""
+    last = its[-1]
+    if last.wrong:
+        return last
+    return Trial(
+        workers=last.workers,
+        threads=last.threads,
+        fps=statistics.median(one.fps for one in its),
+        frame_ms=statistics.median(one.frame_ms for one in its),
+    )

@@ -1,0 +1,179 @@
+"""The layout of workers and threads is chosen by measurement, kept, and told with its reason."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.accelerators import Finding, Options
+from appliance.accelerators.cpu import CpuAccelerator
+from appliance.clock import SystemClock
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator, Metrics, Mqtt
+from appliance.daemon import Daemon
+from appliance.errors import DetectorError
+from appliance.selection import Layout, Layouts, Prover
+from appliance.selection.layout import Trial, best, candidates, reason, unmeasured
+from appliance.selection.trial import LayoutMeter
+from appliance.service import ServiceManager
+from appliance.supervisor import Requests
+from tests.helpers import Subscriber, environment, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.demo_broker import DemoBroker
+    from appliance.models import Model
+    from appliance.selection.layout import Aim, Wanted
+
+CPU = CpuAccelerator(Options())
+FOUND = Finding("cpu", found=True, detail="", runtime="runtime 1")
+
+
+def trial(workers: int, threads: int, fps: float, frame_ms: float = 10, wrong: str = "") -> Trial:
+    return Trial(workers=workers, threads=threads, fps=fps, frame_ms=frame_ms, wrong=wrong)
+
+
+@given(st.integers(1, 64), st.none() | st.integers(1, 8))
+def test_candidates_begin_with_the_safe_one_and_keep_the_limit(cpus: int, most: int | None) -> None:
+    some = candidates(cpus, most)
+    assert some[0] == Layout(min(cpus, most or cpus), 1)
+    assert len(set(some)) == len(some)
+    assert all(one.threads <= cpus and one.workers <= (most or cpus + 1) for one in some)
+
+
+def test_what_two_and_four_cores_try() -> None:
+    assert [str(one) for one in candidates(2, None)] == ["2x1", "1x2", "1x1", "3x1"]
+    assert [str(one) for one in candidates(4, None)] == ["4x1", "2x2", "1x3", "1x4", "3x1", "5x1"]
+    assert [str(one) for one in candidates(4, 1)] == ["1x1", "1x3", "1x4"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "expected"),
+    [("auto", "auto", "4x1"), ("auto", 2, "2x2"), (1, "auto", "1x4"), (3, 2, "3x2"), (9, 1, "9x1")],
+)
+def test_what_is_configured_is_kept(workers: Wanted, threads: Wanted, expected: str) -> None:
+    assert str(unmeasured(4, None, workers, threads)) == expected
+
+
+def test_the_best_is_right_fast_and_no_larger_than_it_must_be() -> None:
+    some = [
+        trial(2, 1, 100, 20),
+        trial(1, 2, 80, 12),
+        trial(3, 1, 101, 30),
+        trial(4, 1, 500, 1, "wrong"),
+    ]
+    throughput, latency = best(some, "throughput"), best(some, "latency")
+    assert throughput is not None
+    assert latency is not None
+    assert str(throughput.layout) == "2x1"  # 3x1 gains one in a hundred, and costs a detector
+    assert str(latency.layout) == "1x2"
+    assert best([trial(4, 1, 500, 1, "wrong")], "throughput") is None
+    why = reason(some, throughput, "throughput")
+    assert why.startswith("measured for throughput: 2x1 100.0 FPS, 20.0 ms; ")
+    assert "4x1 wrong" in why
+
+
+def layouts(
+    path: Path, *, cpus: int = 4, board: str = "a board", aim: Aim = "throughput"
+) -> Layouts:
+    return Layouts(path, board, cpus, workers="auto", threads="auto", aim=aim)
+
+
+def test_a_measurement_is_kept_for_model_runtime_board_and_cpus(
+    tmp_path: Path, default_model: Model
+) -> None:
+    path, some = tmp_path / "state/layouts.json", (trial(2, 2, 90, 20), trial(1, 4, 70, 15))
+    first = layouts(path)
+    assert first.of(FOUND, CPU, default_model).why == "one worker a CPU, not measured yet"
+    assert len(first.to_measure(FOUND, CPU, default_model)) == 6
+    first.keep(FOUND, CPU, default_model, some)
+    again = layouts(path)
+    assert str(again.of(FOUND, CPU, default_model)) == "2x2"
+    assert again.to_measure(FOUND, CPU, default_model) == ()
+    assert str(layouts(path, aim="latency").of(FOUND, CPU, default_model)) == "1x4"
+    others = [
+        (layouts(path, cpus=2), FOUND, default_model),
+        (layouts(path, board="another"), FOUND, default_model),
+        (again, replace(FOUND, runtime="runtime 2"), default_model),
+        (again, FOUND, replace(default_model, sha256="other")),
+    ]
+    assert all(one.to_measure(found, CPU, model) for one, found, model in others)
+
+
+def test_a_damaged_file_costs_a_new_measurement_only(tmp_path: Path, default_model: Model) -> None:
+    path = tmp_path / "layouts.json"
+    path.write_text("{")
+    assert str(layouts(path).of(FOUND, CPU, default_model)) == "4x1"
+
+
+def test_the_real_runtime_is_measured_in_every_layout(default_model: Model) -> None:
+    meter = LayoutMeter(Prover(CPU, SystemClock()), SystemClock(), threading.Event())
+    some = meter.measure(CPU, default_model, default_model, (Layout(1, 1), Layout(2, 1)), 0)
+    assert [str(one.layout) for one in some] == ["1x1", "2x1"]
+    assert all(one.fps > 0 and one.frame_ms > 0 and not one.wrong for one in some)
+
+
+def test_a_layout_that_sees_something_else_or_fails_is_never_taken(
+    default_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SystemClock()
+    blind, never = Prover(CPU, clock), threading.Event()
+    monkeypatch.setattr(blind, "judge", lambda *_: (False, "sees nothing"))
+    some = LayoutMeter(blind, clock, never).measure(CPU, default_model, None, (Layout(1, 1),), 0)
+    assert some[0].wrong == "sees nothing"
+
+    class Failing:
+        max_detectors, name = None, "cpu"
+
+        def open(self, model: Model, *, threads: int) -> object:
+            detector = CPU.open(model, threads=threads)
+
+            def fail() -> None:
+                raise DetectorError("it broke")
+
+            monkeypatch.setattr(detector, "infer", fail)
+            return detector
+
+    sound = Prover(CPU, clock)
+    monkeypatch.setattr(sound, "judge", lambda *_: (True, ""))
+    meter = LayoutMeter(sound, clock, never)
+    some = meter.measure(Failing(), default_model, None, (Layout(2, 1),), 0)  # type: ignore[arg-type]
+    assert some[0].wrong == "it broke"
+
+
+def test_a_unit_measures_when_it_has_settled_and_says_why(
+    broker: DemoBroker, tmp_path: Path
+) -> None:
+    settings = Settings(
+        device="unit-1",
+        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
+        accelerator=Accelerator(name="cpu"),
+        metrics=Metrics(window_seconds=1),
+        camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
+    )
+    subscriber, requests = Subscriber(broker.port), Requests()
+    daemon = Daemon(
+        lambda: settings, environment(tmp_path), requests, ServiceManager({}), settle_seconds=0.5
+    )
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        wait_for(lambda: subscriber.of("front/detections"), 30)
+        assert subscriber.of("info")[0]["layout"] == "one worker a CPU, not measured yet"
+        wait_for(lambda: subscriber.of("info")[-1]["layout"].startswith("measured for"), 45)
+        before = len(subscriber.of("front/detections"))
+        wait_for(lambda: len(subscriber.of("front/detections")) > before + 5, 20, "work goes on")
+        info = subscriber.of("info")[-1]
+        assert f"{info['workers']}x{info['threads']}" in info["layout"].split(";")[0]
+        assert (environment(tmp_path).state_folder() / "layouts.json").is_file()
+    finally:
+        requests.ask_stop()
+        thread.join(20)
+        subscriber.close()
+    assert not thread.is_alive()
