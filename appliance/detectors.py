@@ -43,12 +43,14 @@ def load_model(name: str) -> Model:
     return Catalogue(find_models_folder()).load(name)
 
 
-def make_selector(settings: Settings, environment: Environment) -> Selector:
-    """Return what chooses the accelerator."""
+def make_selector(
+    settings: Settings, environment: Environment, *, timing: bool = False
+) -> Selector:
+    """Return what chooses the accelerator; for ``timing``, models that are no detectors too."""
     options = Options(settings.accelerator.device, settings.accelerator.interpreters)
     return Selector(
         Registry(options, environment.accelerators),
-        Catalogue(find_models_folder()),
+        Catalogue(find_models_folder(), timing=timing),
         Machine(environment.root),
         store=ProofStore(
             environment.state_folder() / "accelerators.json", environment.failed_proofs

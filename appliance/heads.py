@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from appliance.postprocess import Quantisation, decode_postprocessed, decode_raw_ssd
+from appliance.values import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from appliance.values import Detections, Floats
+    from appliance.values import Floats
 
 
 class Head(Protocol):
@@ -126,6 +127,21 @@ class PostProcessedHead:
             score_threshold=score_threshold,
             label_offset=self.label_offset,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BlindHead:
+    """Outputs that nobody decodes: a model that is timed only."""
+
+    tensor_names: tuple[str, ...]
+
+    def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Check names."""
+        return _missing(self.tensor_names, shapes)
+
+    def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:  # noqa: ARG002 - the protocol
+        """Return nothing."""
+        return Detections.empty()
 
 
 def _missing(names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -40,7 +40,7 @@ def main() -> None:
             f"hottest {max(late.celsius):.1f} °C, changes of mode {len(late.changes)}"
         )
     if options.out:
-        options.out.write_text(picture(traces))
+        picture(traces, options.out)
 
 
 def run(folder: Path, governor: Governor | None) -> Trace:
@@ -48,8 +48,8 @@ def run(folder: Path, governor: Governor | None) -> Trace:
     return simulate(PI4, folder, governor, ambient=AMBIENT, seconds=HOURS * 3600)
 
 
-def picture(traces: dict[str, Trace]) -> str:
-    """Return temperature and rate of the first forty minutes."""
+def picture(traces: dict[str, Trace], path: Path) -> None:
+    """Draw temperature and rate of the first forty minutes."""
     charts = [
         Chart(
             "Temperature of the processor",
@@ -64,7 +64,7 @@ def picture(traces: dict[str, Trace]) -> str:
             [("floor (min_fps)", 5.0)],
         ),
     ]
-    return draw(charts, "minutes")
+    draw(charts, "minutes", path)
 
 
 def minutes(values: list[float]) -> list[tuple[float, float]]:

@@ -7,14 +7,16 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import pytest
 
-from appliance.bench.measure import BenchPlan
+from appliance.bench.plan import BenchPlan
 from appliance.bench.plot import Chart, Line, draw
-from appliance.bench.sustained import STEADY_WINDOWS, Sample, picture, steady, sustain
+from appliance.bench.sustained import STEADY_WINDOWS, Sample, draw_curve, steady, sustain
 from appliance.cli import main
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Mqtt, Prometheus
+from appliance.errors import UsageError
 from appliance.simulation.plant import PI4, State
 from appliance.simulation.run import write_tree
 from tests.helpers import ROOT, environment
@@ -51,7 +53,8 @@ def test_it_runs_until_it_is_steady(tmp_path: Path) -> None:
     assert figures["causes"] == ["soft_temperature_limit"]
     assert figures["seconds_to_first_throttle"] == figures["curve"][0]["seconds"]
     assert figures["celsius_end"] == 58.2
-    ET.fromstring(picture(figures))  # noqa: S314 - our own
+    draw_curve(figures, tmp_path / "curve.svg")
+    ET.parse(tmp_path / "curve.svg")  # noqa: S314 - our own
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,12 +69,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["bench", "--sustained", "--seconds", "1"]) == 2
 
 
-def test_charts_are_well_formed_and_escape() -> None:
+def test_charts_are_well_formed_and_escape(tmp_path: Path) -> None:
     chart = Chart("a < b", "°C", [Line("x & y", [(0, 1), (1, 1)])], [("limit > 3", 3.0)])
-    root = ET.fromstring(draw([chart, chart], "seconds"))  # noqa: S314 - our own
-    assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == 2
+    for name in ("chart.svg", "chart.png"):
+        draw([chart, chart], "seconds", tmp_path / name)
+    root = ET.parse(tmp_path / "chart.svg").getroot()  # noqa: S314 - our own
+    lines = root.findall(".//{http://www.w3.org/2000/svg}polyline[@stroke-width='1.5']")
+    assert len(lines) == 2
+    drawn = cv2.imread(str(tmp_path / "chart.png"))
+    assert drawn is not None
+    assert drawn.shape[1] == 1520
     with pytest.raises(ValueError, match="nothing"):
-        draw([], "x")
+        draw([], "x", tmp_path / "x.svg")
+    with pytest.raises(UsageError, match=r"svg or \.png"):
+        draw([chart], "x", tmp_path / "x.gif")
 
 
 def test_a_recording_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

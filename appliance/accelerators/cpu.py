@@ -29,6 +29,7 @@ _RUNTIMES = (
     ("tflite_runtime", "tflite-runtime"),
 )
 EDGETPU_OPERATOR = "edgetpu-custom-op"
+_SIGN = np.uint8(0x80)
 _INSTALL = "pip install ai-edge-litert"
 
 
@@ -98,7 +99,7 @@ class CpuDetector:
         self._outputs = [by_name[name] for name in model.head.tensor_names]
         self._staging = (
             None
-            if model.input_kind == "uint8"
+            if model.input_kind != "float32"
             else np.empty((model.input_height, model.input_width, 3), np.uint8)
         )
 
@@ -124,14 +125,18 @@ class CpuDetector:
 
     @contextmanager
     def input(self) -> Iterator[Pixels]:
-        """Yield the input tensor itself (uint8), or a staging picture (float models).
+        """Yield the input tensor itself (8 bit), or a staging picture (float models).
 
         The view is fetched anew each time: one held across ``invoke`` makes LiteRT raise.
         """
         if self._interpreter is None:
             raise DetectorLostError("accelerator cpu: is closed")
         if self._staging is None:
-            yield self._interpreter.tensor(self._input)()[0]
+            tensor = self._interpreter.tensor(self._input)()[0]
+            pixels = tensor.view(np.uint8)
+            yield pixels
+            if tensor.dtype == np.int8:
+                np.bitwise_xor(pixels, _SIGN, out=pixels)  # less 128
             return
         yield self._staging
         tensor = self._interpreter.tensor(self._input)()[0]

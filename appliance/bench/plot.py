@@ -1,17 +1,22 @@
-"""Line charts as SVG, small enough for a document; no plotting library on the appliance."""
+"""Line charts, small enough for a document; no plotting library on the appliance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
+
+from appliance.bench.canvas import canvas_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from appliance.bench.canvas import Canvas, Point
 
 WIDTH, HEIGHT = 760, 190
+COLOURS = ("#0b7285", "#d9480f", "#5f3dc4", "#2b8a3e", "#868e96")
+GRID, QUIET = "#e9ecef", "#868e96"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 28
-_COLOURS = ("#0b7285", "#d9480f", "#5f3dc4", "#2b8a3e", "#868e96")
 _LIMIT = "#c92a2a"
 _TICKS = 4
 
@@ -41,76 +46,73 @@ class Chart:
     limits: Sequence[tuple[str, float]] = ()
 
 
-def draw(charts: Sequence[Chart], x_label: str) -> str:
-    """Return an SVG with the charts below each other over one x axis.
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Where values lie on the paper: the first x and y, and pixels for one of each."""
+
+    x0: float
+    y0: float
+    x_pixels: float
+    y_pixels: float
+    bottom: float
+
+    def place(self, x: float, y: float) -> Point:
+        return _LEFT + (x - self.x0) * self.x_pixels, self.bottom - (y - self.y0) * self.y_pixels
+
+
+def draw(charts: Sequence[Chart], x_label: str, path: Path) -> None:
+    """Draw the charts below each other over one x axis.
 
     Raises:
         ValueError: there is nothing to draw.
+        UsageError: the file's ending is neither .svg nor .png.
     """
     xs = [x for chart in charts for line in chart.lines for x, _ in line.points]
     if not xs:
         raise ValueError("nothing to draw")
     span = (min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
     height = HEIGHT * len(charts) + 24
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            f'font-family="sans-serif" font-size="11">'
-        ),
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-    ]
+    canvas = canvas_for(path, WIDTH, height)
     for number, chart in enumerate(charts):
-        parts.append(f'<g transform="translate(0 {number * HEIGHT})">{_chart(chart, span)}</g>')
-    parts.append(
-        f'<text x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{escape(x_label)}</text>'
-    )
-    return "\n".join([*parts, "</svg>"]) + "\n"
+        _chart(canvas, chart, span, number * HEIGHT)
+    canvas.text((WIDTH / 2, height - 8), x_label, anchor="middle")
+    canvas.save(path)
 
 
-def _chart(chart: Chart, span: tuple[float, float]) -> str:
+def _chart(canvas: Canvas, chart: Chart, span: tuple[float, float], top: float) -> None:
     values = [y for line in chart.lines for _, y in line.points] + [y for _, y in chart.limits]
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or 1.0
     low, high = low - margin, high + margin
-    right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            _LEFT + (x - span[0]) / (span[1] - span[0]) * (right - _LEFT),
-            bottom - (y - low) / (high - low) * (bottom - _TOP),
-        )
-
-    parts = [f'<text x="{_LEFT}" y="16" font-weight="bold">{escape(chart.title)}</text>']
+    right, bottom = WIDTH - _RIGHT, top + HEIGHT - _BOTTOM
+    scale = _Scale(
+        span[0],
+        low,
+        (right - _LEFT) / (span[1] - span[0]),
+        (bottom - top - _TOP) / (high - low),
+        bottom,
+    )
     for tick in range(_TICKS + 1):
         value = low + (high - low) * tick / _TICKS
-        _, y = place(span[0], value)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#e9ecef"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+        _, y = scale.place(span[0], value)
+        canvas.line(((_LEFT, y), (right, y)), GRID)
+        canvas.text((_LEFT - 6, y + 4), f"{value:.4g}", anchor="end")
         at = span[0] + (span[1] - span[0]) * tick / _TICKS
-        x, _ = place(at, low)
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{at:.4g}</text>')
+        canvas.text((scale.place(at, low)[0], bottom + 14), f"{at:.4g}", anchor="middle")
     for name, value in chart.limits:
-        _, y = place(span[0], value)
-        text = f'text-anchor="end" fill="{_LIMIT}">{escape(name)}</text>'
-        parts.append(
-            f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="{_LIMIT}" stroke-dasharray="5 4"/>'
-        )
-        parts.append(f'<text x="{right}" y="{y - 3:.1f}" {text}')
-    for line, colour in zip(chart.lines, _COLOURS, strict=False):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
-        )
-    parts.append(_legend(chart))
-    return "".join(parts)
+        _, y = scale.place(span[0], value)
+        canvas.line(((_LEFT, y), (right, y)), _LIMIT)
+        canvas.text((right, y - 3), name, anchor="end", colour=_LIMIT)
+    for line, colour in zip(chart.lines, COLOURS, strict=False):
+        canvas.line([scale.place(*point) for point in line.points], colour, 1.5)
+    _head(canvas, chart, top + 16)
 
 
-def _legend(chart: Chart) -> str:
-    x, parts = WIDTH - _RIGHT, []
-    for line, colour in reversed(list(zip(chart.lines, _COLOURS, strict=False))):
-        parts.append(
-            f'<text x="{x}" y="16" text-anchor="end" fill="{colour}">{escape(line.name)}</text>'
-        )
+def _head(canvas: Canvas, chart: Chart, y: float) -> None:
+    """Write title, unit, and the lines' names in their colours."""
+    canvas.text((_LEFT, y), chart.title)
+    canvas.text((6, y), chart.unit, colour=QUIET)
+    x = float(WIDTH - _RIGHT)
+    for line, colour in reversed(list(zip(chart.lines, COLOURS, strict=False))):
+        canvas.text((x, y), line.name, anchor="end", colour=colour)
         x -= 7 * len(line.name) + 14
-    unit = f'<text x="6" y="16" fill="#868e96">{escape(chart.unit)}</text>'
-    return unit + "".join(parts)

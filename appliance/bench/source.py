@@ -19,18 +19,18 @@ POOL = 32
 
 
 class PreloadedSource:
-    """Delivers copies of the first frames of ``inner``, over and over.
+    """Delivers frames of a ring over and over, as a camera or as a file would.
 
     Args:
-        inner: opened, read up to ``POOL`` times, closed.
+        pool: the ring; several cameras may share it.
         frames: how many to deliver.
         rate: frames a second of a live camera, or None for back-pressure.
         clock: stamps the frames.
     """
 
-    def __init__(self, inner: Source, frames: int, rate: float | None, clock: Clock) -> None:
+    def __init__(self, pool: list[Frame], frames: int, rate: float | None, clock: Clock) -> None:
         self.live = rate is not None
-        self._pool = _load(inner, min(frames, POOL))
+        self._pool = pool
         self._frames = frames
         self._period_ns = NS_PER_SECOND / rate if rate else 0.0
         self._clock = clock
@@ -58,7 +58,8 @@ class PreloadedSource:
         """Nothing is held open."""
 
 
-def _load(inner: Source, count: int) -> list[Frame]:
+def preload(inner: Source, count: int = POOL) -> list[Frame]:
+    """Return copies of the first frames of ``inner``, which is opened and closed."""
     frames: list[Frame] = []
     inner.open()
     try:

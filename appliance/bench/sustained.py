@@ -18,8 +18,9 @@ from appliance.sources import create_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from appliance.bench.measure import BenchPlan
+    from appliance.bench.plan import BenchPlan
     from appliance.environment import Environment
     from appliance.runtime import Runtime
 
@@ -134,8 +135,8 @@ def summary(samples: list[Sample], runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def picture(figures: dict[str, Any]) -> str:
-    """Return the curves as SVG."""
+def draw_curve(figures: dict[str, Any], path: Path) -> None:
+    """Draw rate, temperature and clock over time."""
     curve = figures["curve"]
     charts = [
         Chart(
@@ -148,7 +149,7 @@ def picture(figures: dict[str, Any]) -> str:
         points = [(one["seconds"], one[key]) for one in curve if one[key] is not None]
         if points:
             charts.append(Chart(title, unit, [Line(title.lower(), points)]))
-    return draw(charts, "seconds")
+    draw(charts, "seconds", path)
 
 
 def _sample(runtime: Runtime, seconds: float) -> Sample:

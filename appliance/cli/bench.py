@@ -6,19 +6,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.bench.canvas import check_picture
 from appliance.bench.compare import compare
-from appliance.bench.measure import BenchPlan, measure
-from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, picture, sustain
+from appliance.bench.methods import RUNS, measure
+from appliance.bench.picture import draw_measurement
+from appliance.bench.plan import BenchPlan
+from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, draw_curve, sustain
+from appliance.bench.tables import render, render_comparison, render_sustained
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.config import Camera, Settings
-from appliance.config.settings import Model, Mqtt
+from appliance.config.settings import Model, Mqtt, Prometheus
 from appliance.environment import Environment
 from appliance.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
+    from appliance.bench.measure import Progress
     from appliance.selection.layout import Wanted
 
 
@@ -36,22 +40,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--width", type=int, default=defaults.width, help="of a synthetic source")
     parser.add_argument("--height", type=int, default=defaults.height, help="of a synthetic source")
+    parser.add_argument(
+        "--cameras", type=int, default=1, metavar="N", help="so many of that source at once"
+    )
     parser.add_argument("--workers", type=_count, default="auto", metavar="N|auto")
     parser.add_argument("--threads", type=_count, default="auto", metavar="N|auto")
     parser.add_argument(
-        "--compare", metavar="A,B,...", help="several accelerators in one run, taking turns"
+        "--mqtt", metavar="HOST[:PORT]", help="publish to this broker, so that it is measured too"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="for the method of 2019; else a synthetic one"
+    )
+    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="of the method of 2019")
+    parser.add_argument(
+        "--compare",
+        metavar="A,B,...|auto",
+        help="accelerators, models or layouts in one run, taking turns: cpu,ncnn or 2x1,1x2 or "
+        "cpu@2x1,MODEL@1x2; auto: all layouts of all accelerators, kept for later starts",
     )
     parser.add_argument(
         "--sustained", action="store_true", help="run until temperature and rate are steady"
     )
     parser.add_argument(
-        "--seconds",
-        type=float,
-        default=LONGEST_SECONDS,
-        metavar="S",
-        help="longest time of --sustained",
+        "--seconds", type=float, metavar="S", help="longest time of --sustained, or of --compare"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw --sustained")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg|FILE.png", help="draw it")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -62,14 +75,18 @@ def _count(text: str) -> Wanted:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print."""
+    _check(options)
     plan = BenchPlan(_settings(options), options.frames, options.preload, options.rate)
     if options.sustained:
         figures, show = _sustained(plan, options), render_sustained
     elif options.compare:
-        names = tuple(name.strip() for name in options.compare.split(","))
-        figures, show = compare(plan, names, _progress()), render_comparison
+        figures = compare(plan, options.compare, _progress(), options.seconds)
+        show = render_comparison
     else:
-        figures, show = measure(plan, _progress()), render
+        figures = measure(plan, _progress(), picture=options.picture, runs=options.runs)
+        show = render
+        if options.plot and "e2e_fps" in figures:
+            draw_measurement(figures, options.plot)
     if options.json:
         print_json(figures)
     else:
@@ -77,46 +94,36 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sustained(plan: BenchPlan, options: argparse.Namespace) -> dict[str, Any]:
-    if options.seconds < WINDOW_SECONDS:
-        raise UsageError(f"--seconds {options.seconds:g}: at least {WINDOW_SECONDS:g} are needed")
+def _check(options: argparse.Namespace) -> None:
+    """Raise UsageError for numbers that mean nothing, before anything is measured."""
+    if options.rate is not None and options.rate <= 0:
+        raise UsageError(f"--rate {options.rate}: expected frames per second above 0")
+    for name in ("cameras", "runs"):
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name} {getattr(options, name)}: at least 1 is needed")
+    if options.plot:
+        check_picture(options.plot)
+        if options.compare:
+            raise UsageError("--plot: --compare prints a table; there is no picture of it")
 
-    if options.plot and not options.plot.parent.is_dir():
-        raise UsageError(f"--plot {options.plot}: {options.plot.parent} is no folder")
+
+def _sustained(plan: BenchPlan, options: argparse.Namespace) -> dict[str, Any]:
+    longest = LONGEST_SECONDS if options.seconds is None else options.seconds
+    if longest < WINDOW_SECONDS:
+        raise UsageError(f"--seconds {longest:g}: at least {WINDOW_SECONDS:g} are needed")
 
     def tell(sample: Sample) -> None:
         if sys.stderr.isatty():
             heat = "" if sample.celsius is None else f", {sample.celsius:.1f} °C"
             print(f"{sample.seconds:6.0f} s  {sample.fps:6.2f} FPS{heat}", file=sys.stderr)
 
-    figures = sustain(plan, Environment(), longest_seconds=options.seconds, progress=tell)
+    figures = sustain(plan, Environment(), longest_seconds=longest, progress=tell)
     if options.plot:
-        options.plot.write_text(picture(figures))
+        draw_curve(figures, options.plot)
     return figures
 
 
-def render_sustained(figures: dict[str, Any]) -> str:
-    """Return what a sustained run gave, for a person."""
-    throttle = figures["seconds_to_first_throttle"]
-    start, end = figures["celsius_start"], figures["celsius_end"]
-    heat = "cannot be read here" if start is None else f"{start:.1f} to {end:.1f} °C"
-    steady = "" if figures["steady"] else ", not steady yet"
-    causes = f" ({', '.join(figures['causes'])})" if figures["causes"] else ""
-    first = "never" if throttle is None else f"after {throttle:.0f} s{causes}"
-    lines = [
-        f"{figures['model']} on {figures['accelerator']}",
-        f"cold FPS         {figures['cold_fps']:8.2f}",
-        f"sustained FPS    {figures['sustained_fps']:8.2f}",
-        f"after            {figures['seconds']:8.0f} s{steady}",
-        f"temperature      {heat}",
-        f"first throttled  {first}",
-    ]
-    return "\n".join(lines)
-
-
 def _settings(options: argparse.Namespace) -> Settings:
-    if options.rate is not None and options.rate <= 0:
-        raise UsageError(f"--rate {options.rate}: expected frames per second above 0")
     live = options.rate is not None
     source: str = options.source
     camera_options: dict[str, Any] = {}
@@ -127,90 +134,49 @@ def _settings(options: argparse.Namespace) -> Settings:
         source, camera_options = f"images:{source}", {"loop": True}
     elif ":" not in source or path.exists():
         source, camera_options = f"video:{source}", {"real_time": live, "loop": True}
-    camera = Camera(
-        source=source,
-        width=options.width,
-        height=options.height,
-        fps=options.rate or Camera().fps,
-        options=camera_options,
+    names = [f"camera-{number}" for number in range(1, options.cameras + 1)]
+    cameras = tuple(
+        Camera(
+            name=name,
+            source=source,
+            width=options.width,
+            height=options.height,
+            fps=options.rate or Camera().fps,
+            options=camera_options,
+        )
+        for name in (names if options.cameras > 1 else ["camera"])
     )
     return Settings(
-        mqtt=Mqtt(enabled=False),
+        mqtt=_mqtt(options.mqtt),
+        prometheus=Prometheus(port=0),
         model=Model(name=options.model),
         accelerator=accelerator_settings(options, workers=options.workers, threads=options.threads),
-        camera=(camera,),
+        camera=cameras,
     )
 
 
-def _progress() -> Callable[[int, int], None]:
+def _mqtt(broker: str | None) -> Mqtt:
+    if broker is None:
+        return Mqtt(enabled=False)
+    host, _, port = broker.partition(":")
+    if not host or not (port or "1883").isdigit():
+        raise UsageError(f"--mqtt {broker}: expected HOST or HOST:PORT")
+    return Mqtt(host=host, port=int(port or 1883), outbox="memory")
+
+
+def _progress() -> Progress:
     if not sys.stderr.isatty():
         return lambda _done, _all: None
     from rich.console import Console  # noqa: PLC0415 - terminal only
-    from rich.progress import Progress  # noqa: PLC0415 - terminal only
+    from rich.progress import Progress as Bar  # noqa: PLC0415 - terminal only
 
-    bar = Progress(console=Console(stderr=True), transient=True)
+    bar = Bar(console=Console(stderr=True), transient=True)  # with the time that is left
     task = bar.add_task("measuring", total=None)
     bar.start()
 
-    def show(done: int, total: int) -> None:
+    def show(done: float, total: float) -> None:
         bar.update(task, completed=done, total=total)
-        if done == total:
+        if done >= total:
             bar.stop()
 
     return show
-
-
-def render_comparison(figures: dict[str, Any]) -> str:
-    """Return a comparison as a table for a person."""
-    lines = [f"{'':<12}{'FPS e2e':>9}{'FPS alone':>11}{'p99 ms':>8}{'CPU ms':>8}{'MiB':>6}  right"]
-    for row in figures["compare"]:
-        if "e2e_fps" not in row:
-            lines.append(f"{row['accelerator']:<54}  NO: {row['model']} {row['parity']}")
-            continue
-        right = {True: "yes", False: "NO", None: "?"}[row["right"]]
-        lines.append(
-            f"{row['accelerator']:<12}{row['e2e_fps']:9.1f}{row['inference_only_fps']:11.1f}"
-            f"{row['latency_ms']['p99']:8.1f}{row['cpu_seconds_per_frame'] * 1000:8.1f}"
-            f"{row['rss_mib']:6.0f}  {right}: {row['model']} {row['parity']}"
-        )
-    lines += ["", f"auto takes: {figures['auto']}"]
-    return "\n".join(lines)
-
-
-def render(figures: dict[str, Any]) -> str:
-    """Return the figures as a table for a person."""
-    camera = figures["camera_fps"]
-    dropped = {k: v for k, v in figures["frames"]["dropped"].items() if v}
-    lines = [
-        (
-            f"{figures['model']} on {figures['accelerator']}, {figures['workers']} x "
-            f"{figures['threads']} thread, {figures['source']} {figures['size'][0]}x"
-            f"{figures['size'][1]}{' in memory' if figures['preload'] else ''}"
-        ),
-        "",
-        f"end-to-end FPS      {figures['e2e_fps']:8.2f}   every stage included",
-        f"inference-only FPS  {figures['inference_only_fps']:8.2f}   what others print",
-        f"camera FPS          {camera:8.2f}"
-        if camera
-        else "camera FPS                 -   back-pressure",
-        f"efficiency          {figures['efficiency']:8.3f}",
-        "",
-        f"{'stage':<14}{'mean':>9}{'p50':>9}{'p95':>9}{'p99':>9}  ms",
-    ]
-    stages = {**figures["stages_ms"], "latency": figures["latency_ms"]}
-    lines += [
-        f"{name:<14}" + "".join(f"{one[key]:9.2f}" for key in ("mean", "p50", "p95", "p99"))
-        for name, one in stages.items()
-    ]
-    lines += [
-        "",
-        (
-            f"frames: {figures['frames']['captured']} captured, {figures['frames']['processed']} "
-            f"processed, dropped {dropped or 'none'}"
-        ),
-        (
-            f"CPU {figures['cpu_seconds_per_frame'] * 1000:.2f} ms a frame, peak memory "
-            f"{figures['rss_mib']:.0f} MiB, median of {figures['rounds']} rounds"
-        ),
-    ]
-    return "\n".join(lines)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from appliance.errors import ModelError
+from appliance.heads import BlindHead
 from appliance.models.graph import GraphInfo, TensorInfo
-from appliance.models.heads import build_head
+from appliance.models.heads import blind_head, build_head
 from appliance.models.manifest import COCO_LABELS, Manifest, ModelEntry
-from appliance.models.model import Labels, Model, read_labels, read_model_bytes
+from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
 from appliance.models.tflite import inspect_tflite
@@ -38,6 +39,7 @@ _INSPECTORS: dict[str, Callable[[bytes, str], GraphInfo]] = {
 }
 _WITHOUT_SHAPES = frozenset({"ncnn"})
 """Formats that name their outputs but not their shapes."""
+_KINDS: dict[str, InputKind] = {"uint8": "uint8", "int8": "int8"}
 _SUFFIXES: dict[str, Format] = {
     ".tflite": "tflite",
     ".onnx": "onnx",
@@ -55,10 +57,12 @@ class Catalogue:
     Args:
         folders: the first holds ``manifest.toml``, labels and anchors; others may hold models
             and manifests of their own.
+        timing: take models that are no detectors too; what they see is not decoded.
     """
 
-    def __init__(self, folders: tuple[Path, ...]) -> None:
+    def __init__(self, folders: tuple[Path, ...], *, timing: bool = False) -> None:
         self._folders = folders
+        self._timing = timing
         self.manifest = _read_manifest(folders[0] / "manifest.toml")
         more = (_read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
         entries = {e.id: e for one in (*more, self.manifest) for e in one.model}
@@ -165,13 +169,19 @@ class Catalogue:
         graph = _interface(content, name, form, entry)
         output = entry.output if entry else None
         labels = entry.labels if entry else None
-        head, classes, offset = build_head(
-            graph,
-            name,
-            anchors=self._folders[0] / (output.anchors if output and output.anchors else ANCHORS),
-            scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
-            label_offset=labels.offset if labels else None,
-        )
+        try:
+            head, classes, offset = build_head(
+                graph,
+                name,
+                anchors=self._folders[0]
+                / (output.anchors if output and output.anchors else ANCHORS),
+                scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
+                label_offset=labels.offset if labels else None,
+            )
+        except ModelError:
+            if not self._timing:
+                raise
+            head, classes, offset = blind_head(graph, name), None, 0
         weights = self._weights(path, name, entry, form)
         layout, height, width = _picture(graph.inputs[0])
         spec = entry.input if entry else None
@@ -187,12 +197,16 @@ class Catalogue:
             format=form,
             input_width=width,
             input_height=height,
-            input_kind="uint8" if graph.inputs[0].dtype == "uint8" else "float32",
+            input_kind=_KINDS.get(graph.inputs[0].dtype, "float32"),
             input_layout=layout,
             input_scale=spec.scale if spec else 2 / 255,
             input_offset=spec.offset if spec else -1.0,
             head=head,
-            labels=self._labels(path, entry, classes, offset),
+            labels=(
+                Labels(())
+                if isinstance(head, BlindHead)
+                else self._labels(path, entry, classes, offset)
+            ),
             path=path,
             weights=weights,
             custom_operators=graph.custom_operators,

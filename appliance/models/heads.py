@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.errors import ModelError
-from appliance.heads import Head, PostProcessedHead, RawSsdHead
+from appliance.heads import BlindHead, Head, PostProcessedHead, RawSsdHead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from appliance.models.graph import GraphInfo, TensorInfo
 
 _POSTPROCESS = "TFLite_Detection_PostProcess"
+_TIMED_DTYPES = ("uint8", "int8", "float32")
 _EXPECTED = (
     "expected a picture input (1, height, width, 3), uint8 or float32, and either the four outputs "
     "of TFLite_Detection_PostProcess or box encodings (1, n, 4) with class logits (1, n, classes)"
@@ -54,6 +55,24 @@ def build_head(
         head, classes = _raw(graph.outputs, name, anchors, scales, offset)
         return head, classes, offset
     raise ModelError(f"model {name}: outputs are {_shown(graph.outputs)}", hint=_EXPECTED)
+
+
+def blind_head(graph: GraphInfo, name: str) -> Head:
+    """Return a head that decodes nothing, for models that take a picture, whatever they say of it.
+
+    Raises:
+        ModelError: its input is no picture.
+    """
+    shapes = [one.shape for one in graph.inputs]
+    fits = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] == 1
+    if not fits or 3 not in (shapes[0][1], shapes[0][3]) or min(shapes[0]) <= 0:
+        raise ModelError(
+            f"model {name}: input is {_shown(graph.inputs)}",
+            hint="one picture of a fixed size is expected: (1, height, width, 3) or (1, 3, ...)",
+        )
+    if graph.inputs[0].dtype not in _TIMED_DTYPES:
+        raise ModelError(f"model {name}: takes {graph.inputs[0].dtype}, not {_TIMED_DTYPES}")
+    return BlindHead(tuple(one.name for one in graph.outputs))
 
 
 def _postprocessed(outputs: tuple[TensorInfo, ...], name: str, offset: int) -> Head:

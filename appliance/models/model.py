@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from appliance.heads import Head
 
-InputKind = Literal["uint8", "float32"]
+InputKind = Literal["uint8", "int8", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class Model:
         sha256: of ``content``, hexadecimal.
         format: kind of file: ``tflite``, ``onnx``, ``ncnn``, ...
         input_width, input_height: pixels.
-        input_kind: ``uint8`` takes raw pixels; ``float32`` takes pixel * scale + offset.
+        input_kind: ``uint8`` takes raw pixels; ``int8`` pixels less 128 (models that are timed
+            only); ``float32`` pixel * scale + offset.
         input_layout: ``nhwc`` or ``nchw`` in memory.
         input_scale, input_offset: for ``float32``.
         head: decodes the outputs.

@@ -115,6 +115,20 @@ class Selector:
         finding, one = self._named(name, model_name)
         return self._proof(finding, one.accelerator, one.model, one.layout)
 
+    def unproved(self, name: str, model_name: str) -> Selection:
+        """Return an accelerator with its model and layout, proved or not.
+
+        Raises:
+            AcceleratorUnavailableError: it is not there.
+            ModelError: no model for it.
+        """
+        return self._named(name, model_name)[1]
+
+    def usable(self, model_name: str) -> list[Selection]:
+        """Return every accelerator that is there and has a model, not proved."""
+        candidates, findings, _ = self._candidates(model_name)
+        return [replace(c, findings=tuple(findings.values())) for c in candidates]
+
     def survey(self, model_name: str, aim: Aim = "throughput") -> Survey:
         """Say what is there and what ``auto`` would take, proving nothing: kept proofs count."""
         candidates, findings, _ = self._candidates(model_name)

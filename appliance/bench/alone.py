@@ -1,0 +1,159 @@
+"""The detector alone: what everybody else's FPS counts."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from appliance.bench.processes import cpu_seconds
+from appliance.clock import NS_PER_MS, NS_PER_SECOND, SystemClock
+from appliance.errors import ApplianceError, FrameError, MediaError
+from appliance.preprocess import Preprocessor, View
+from appliance.sources.images import read_image
+from appliance.sources.scene import Scene
+from appliance.values import Frame, PixelFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.accelerators import Detector
+    from appliance.selection import Selection
+
+WARM_UP = 5
+PICTURE_SIZE = (3888, 2916)
+"""Of the 2019 benchmarks' one picture."""
+_SHOWN_THRESHOLD = 0.5
+_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Invokes of all workers together, in the pipeline's own layout.
+
+    Attributes:
+        fps: a second.
+        cpu_seconds: processor time of one, child processes included.
+    """
+
+    fps: float
+    cpu_seconds: float
+
+
+def invoke_alone(chosen: Selection, invokes: int) -> Alone:
+    """Return what the detectors sustain when nothing else is done.
+
+    Args:
+        chosen: accelerator, model and layout.
+        invokes: to measure, all workers together.
+
+    Raises:
+        ApplianceError: a detector failed.
+    """
+    workers = chosen.layout.workers
+    detectors = [
+        chosen.accelerator.open(chosen.model, threads=chosen.layout.threads) for _ in range(workers)
+    ]
+    each = max(WARM_UP, invokes // workers)
+    gate = threading.Barrier(workers + 1)
+    failures: list[ApplianceError] = []
+    threads = [
+        threading.Thread(target=_invoke, args=(detector, each, gate, failures))
+        for detector in detectors
+    ]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(threading.BrokenBarrierError):  # one failed before it began
+        gate.wait()
+    began_ns, began_cpu = time.monotonic_ns(), cpu_seconds()
+    for thread in threads:
+        thread.join()
+    elapsed_ns = time.monotonic_ns() - began_ns
+    used = cpu_seconds() - began_cpu
+    for detector in detectors:
+        detector.close()
+    if failures:
+        raise failures[0]
+    return Alone(workers * each * NS_PER_SECOND / elapsed_ns, used / (workers * each))
+
+
+def _invoke(
+    detector: Detector, count: int, gate: threading.Barrier, failures: list[ApplianceError]
+) -> None:
+    try:
+        _fill(detector)
+        for _ in range(WARM_UP):
+            detector.infer()
+        gate.wait()
+        for _ in range(count):
+            detector.infer()
+    except ApplianceError as error:
+        failures.append(error)
+        gate.abort()
+    except threading.BrokenBarrierError:
+        return  # another one failed
+
+
+def _fill(detector: Detector) -> None:
+    """Load a grey picture; the view must not outlive this call."""
+    with detector.input() as tensor:
+        tensor[:] = 128
+
+
+def method_of_2019(chosen: Selection, runs: int, frame: Frame) -> dict[str, Any]:
+    """Return what the 2019 benchmarks measured: one picture, resized once, invoke alone.
+
+    One detector; the first run, slower from loading, is left out; mean time.
+
+    Raises:
+        ApplianceError: the detector failed.
+    """
+    detector = chosen.accelerator.open(chosen.model, threads=chosen.layout.threads)
+    try:
+        _load(detector, frame)
+        durations_ns = []
+        for _ in range(runs + 1):
+            before_ns = time.monotonic_ns()
+            detector.infer()
+            durations_ns.append(time.monotonic_ns() - before_ns)
+        seen = detector.detections(_SHOWN_THRESHOLD)
+    finally:
+        detector.close()
+    mean_ms = statistics.fmean(durations_ns[1:]) / NS_PER_MS
+    return {
+        "picture": frame.name,
+        "size": [frame.width, frame.height],
+        "runs": runs,
+        "threads": chosen.layout.threads,
+        "mean_ms": round(mean_ms, 3),
+        "fps": round(1000 / mean_ms, 3),
+        "sees": [chosen.model.labels.name(int(one)) for one in seen.label_ids],
+    }
+
+
+def one_picture(path: Path | None) -> Frame:
+    """Return the picture for the method of 2019; without ``path`` a synthetic one of its size.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    if path is not None:
+        try:
+            return read_image(path, SystemClock(), 0)
+        except FrameError as error:
+            raise MediaError(str(error)) from error
+    width, height = PICTURE_SIZE
+    picture = np.zeros((height, width, 3), np.uint8)
+    Scene(width, height, _SEED).render(0.0, picture)
+    return Frame(picture, PixelFormat.BGR24, width, height, 0, 0, name="synthetic")
+
+
+def _load(detector: Detector, frame: Frame) -> None:
+    """Resize the picture into the input; the view must not outlive this call."""
+    with detector.input() as tensor:
+        Preprocessor(View(), *detector.input_size).run(frame, tensor)
