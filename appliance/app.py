@@ -15,6 +15,7 @@ from appliance.filters.labels import LabelFilter
 from appliance.heatwatch import HeatWatch
 from appliance.identity import device_name
 from appliance.models import Vocabulary
+from appliance.motion import MotionGate
 from appliance.pipeline import Lane, Pipeline
 from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
@@ -143,6 +144,7 @@ def wire(
             on_event=reporter.camera_event,
             clock=clock,
             pace=pace.lane(),
+            gate=_gate(camera),
         )
         for index, camera in enumerate(settings.camera)
     )
@@ -182,6 +184,13 @@ def wire(
         telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
         sinks=sinks,
     )
+
+
+def _gate(camera: Camera) -> MotionGate | None:
+    motion = camera.motion
+    if not motion.gate:
+        return None
+    return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
 
 
 def view_of(camera: Camera) -> View:

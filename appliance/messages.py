@@ -138,9 +138,16 @@ class MetricsMessage(Message, frozen=True, kw_only=True):
     camera_fps: float | None
     end_to_end_fps: float | None
     inference_only_fps: float | None
+    gated_fps: Annotated[
+        float | None,
+        Meta(
+            description="Frames a second left out because nothing moved; null without a motion "
+            "gate. They are not in end_to_end_fps."
+        ),
+    ]
     efficiency: Annotated[
         float | None,
-        Meta(description="Live: end_to_end / min(camera, inference_only). Null for files."),
+        Meta(description="Live: end_to_end / min(camera - gated, inference_only). Null for files."),
     ]
     latency_ms: SpreadMs | None
     stages_ms: dict[str, SpreadMs]

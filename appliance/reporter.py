@@ -130,7 +130,14 @@ class Reporter:
         return message.seq
 
     def metrics(
-        self, camera: str, window: Window, counts: Counts, *, live: bool, valid_for: timedelta
+        self,
+        camera: str,
+        window: Window,
+        counts: Counts,
+        *,
+        live: bool,
+        valid_for: timedelta,
+        gated: bool = False,
     ) -> MetricsMessage:
         """Publish one camera's window."""
         topic = f"{camera}/metrics"
@@ -148,6 +155,7 @@ class Reporter:
             camera_fps=_rounded(window.camera_fps) if live else None,
             end_to_end_fps=_rounded(window.end_to_end_fps),
             inference_only_fps=_rounded(window.inference_only_fps(workers)),
+            gated_fps=_rounded(window.gated_fps) if gated else None,
             efficiency=_rounded(window.efficiency(workers)) if live else None,
             latency_ms=SpreadMs(**asdict(window.latency)) if window.latency else None,
             stages_ms={name: SpreadMs(**asdict(one)) for name, one in window.stages.items()},

@@ -194,6 +194,7 @@ class Supervisor:
                 lane.statistics.roll(now_ns),
                 lane.ledger.counts(),
                 live=lane.source.live,
+                gated=lane.gate is not None,
                 valid_for=timedelta(seconds=seconds),
             )
         runtime = self._runtime

@@ -160,7 +160,8 @@ def metrics(fps: float, inference_ms: float, alone: float) -> MetricsMessage:
     return MetricsMessage(
         device="d", boot_id="b", seq=0, at="", clock="synced", camera="front", valid_until="",
         window=WindowInfo(seconds=10, frames=100, first_seq=0, last_seq=99), camera_fps=fps,
-        end_to_end_fps=fps, inference_only_fps=alone, efficiency=1, latency_ms=spread,
+        end_to_end_fps=fps, inference_only_fps=alone, gated_fps=None, efficiency=1,
+        latency_ms=spread,
         stages_ms={"inference": spread},
         frames=FrameTotals(captured=1, processed=1, dropped={}, in_flight=0),
     )  # fmt: skip

@@ -22,7 +22,7 @@ def default_toml() -> str:
     tables: list[tuple[str, type[msgspec.Struct]]] = []
     for info in msgspec.structs.fields(Settings):
         kind = _bare(info.type)
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if _is_struct(info.type):
             tables.append((f"[{info.encode_name}]", kind))
         elif info.name != "camera":
             lines += _toml_setting(info)
@@ -55,11 +55,13 @@ def configuration_markdown() -> str:
             parts += [f"## `[{info.encode_name}]`\n", _summary(kind) + "\n"]
             parts.append(_table(list(msgspec.structs.fields(kind))))
     parts += ["## `[[camera]]`\n", _summary(Camera) + "\n"]
-    fields = [i for i in msgspec.structs.fields(Camera) if i.name != "controls"]
-    parts.append(_table(fields))
-    controls = next(i for i in msgspec.structs.fields(Camera) if i.name == "controls")
-    parts += ["### `[camera.controls]`\n", _summary(_bare(controls.type)) + "\n"]
-    parts.append(_table(list(msgspec.structs.fields(_bare(controls.type)))))
+    fields = msgspec.structs.fields(Camera)
+    parts.append(_table([i for i in fields if not _is_struct(i.type)]))
+    for info in fields:
+        if _is_struct(info.type):
+            struct = _bare(info.type)
+            parts += [f"### `[camera.{info.encode_name}]`\n", _summary(struct) + "\n"]
+            parts.append(_table(list(msgspec.structs.fields(struct))))
     for kind_name in SOURCE_KINDS:
         options = import_module(f"appliance.sources.{kind_name}").Options
         parts += [f"### `[camera.options]` of `{kind_name}`\n", _summary(options) + "\n"]
@@ -124,9 +126,12 @@ def _bare(kind: Any) -> Any:
 
 
 def _is_table(kind: Any) -> bool:
+    return _is_struct(kind) or get_origin(_bare(kind)) is tuple
+
+
+def _is_struct(kind: Any) -> bool:
     bare = _bare(kind)
-    is_struct = isinstance(bare, type) and issubclass(bare, msgspec.Struct)
-    return is_struct or get_origin(bare) is tuple
+    return isinstance(bare, type) and issubclass(bare, msgspec.Struct)
 
 
 def _summary(struct: type[msgspec.Struct]) -> str:

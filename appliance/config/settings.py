@@ -162,6 +162,23 @@ class Controls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Motion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Leave out frames in which nothing moved; saves power and heat."""
+
+    gate: Annotated[
+        bool,
+        Meta(description="Infer only where something moved since the last frame looked at."),
+    ] = False
+    threshold: Annotated[
+        Annotated[float, Meta(gt=0, le=1)],
+        Meta(description="Share of the picture that must have changed."),
+    ] = 0.002
+    keepalive_seconds: Annotated[
+        Annotated[float, Meta(ge=0.1, le=3600)],
+        Meta(description="Infer at least this often, moved or not."),
+    ] = 5.0
+
+
 class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source of frames; repeat the table for more."""
 
@@ -214,6 +231,7 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     controls: Annotated[Controls, Meta(description="Exposure, gain, focus.")] = field(
         default_factory=Controls
     )
+    motion: Annotated[Motion, Meta(description="The motion gate.")] = field(default_factory=Motion)
     options: Annotated[
         dict[str, Any],
         Meta(description="Options of this kind of source; see docs/configuration.md."),

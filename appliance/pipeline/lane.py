@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from appliance.clock import Clock
     from appliance.filters import Filter
+    from appliance.motion import MotionGate
     from appliance.preprocess import View
     from appliance.sources import Source
-    from appliance.values import Observation
+    from appliance.values import Frame, Observation
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Lane:
         emit: takes each finished observation, returns the number of its message.
         on_event: told when the camera is lost and when it is back.
         pace: this camera's share of what the governor allows.
+        gate: leaves out frames in which nothing moved; None to look at all.
         clock: the appliance's clock.
     """
 
@@ -87,6 +89,7 @@ class Lane:
         on_event: Callable[[CameraEvent], None],
         clock: Clock,
         pace: LanePace | None = None,
+        gate: MotionGate | None = None,
     ) -> None:
         self.index = index
         self.name = name
@@ -106,6 +109,7 @@ class Lane:
         self._on_event = on_event
         self._clock = clock
         self._pace = pace or Pace().lane()
+        self.gate = gate
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._lost_ns: int | None = None
@@ -151,9 +155,10 @@ class Lane:
         self._note_alive()
         self.statistics.captured()
         number = self.ledger.capture()
-        if not self._pace.admits(self._clock.monotonic_ns()) and self.source.live:
+        refusal = self._refusal(frame)
+        if refusal is not None:
             frame.release()
-            self.ledger.drop(number, "governed")
+            self.ledger.drop(number, refusal)
             self.heartbeat.beat()
             return True
         pending = Pending(self, frame, number, self._clock.monotonic_ns())
@@ -169,6 +174,16 @@ class Lane:
                 return False
             self.heartbeat.wait("a free worker", STALL_SECONDS)
         return True
+
+    def _refusal(self, frame: Frame) -> DropReason | None:
+        """Return why the frame is not worked on; None if it is."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._pace.admits(now_ns) and self.source.live:
+            return "governed"
+        if self.gate is not None and frame.seen is None and not self.gate.admits(frame, now_ns):
+            self.statistics.gated()
+            return "gated"
+        return None
 
     def _wait_for_turn(self, stop: threading.Event) -> None:
         """Let a source that can wait keep the governor's pace."""

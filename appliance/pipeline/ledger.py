@@ -11,14 +11,16 @@ DropReason = Literal[
     "corrupt",
     "not_inferred",
     "governed",
+    "gated",
     "unusable",
     "detector_error",
     "shutdown",
 ]
 DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
 """superseded: a newer frame came first. corrupt: the source could not decode it. not_inferred: a
-camera that detects by itself left it out. governed: the governor eased the work. unusable: it could
-not be resized. detector_error: inference failed. shutdown: we stopped before its turn."""
+camera that detects by itself left it out. governed: the governor eased the work. gated: nothing
+moved in it. unusable: it could not be resized. detector_error: inference failed. shutdown: we
+stopped before its turn."""
 
 
 @dataclass(frozen=True, slots=True)

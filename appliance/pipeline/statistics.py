@@ -38,6 +38,7 @@ class Window:
         frames: results handed to the sinks in it.
         first_seq, last_seq: message numbers of the first and last of them, None without any.
         captured: frames captured in it.
+        gated: of these, frames in which nothing moved, left out.
         inference_seconds: time spent inferring, all workers together.
         stages: distribution of each stage, and of ``publish`` where something was written.
         latency: distribution of capture to hand-off; None without results.
@@ -48,6 +49,7 @@ class Window:
     first_seq: int | None
     last_seq: int | None
     captured: int
+    gated: int
     inference_seconds: float
     stages: dict[str, Spread]
     latency: Spread | None
@@ -62,6 +64,11 @@ class Window:
         """Return captured frames a second; None when nothing came."""
         return self.captured / self.seconds if self.captured and self.seconds > 0 else None
 
+    @property
+    def gated_fps(self) -> float:
+        """Return frames a second that the motion gate left out."""
+        return self.gated / self.seconds if self.seconds > 0 else 0.0
+
     def inference_only_fps(self, workers: int) -> float | None:
         """Return what the detector alone would sustain with ``workers`` in parallel."""
         if not self.frames or self.inference_seconds <= 0:
@@ -69,12 +76,16 @@ class Window:
         return workers * self.frames / self.inference_seconds
 
     def efficiency(self, workers: int) -> float | None:
-        """Return end-to-end over the slower of camera and detector (live sources)."""
+        """Return end-to-end over the slower of camera and detector (live sources).
+
+        What the motion gate left out was not to be done.
+        """
         rates = (self.end_to_end_fps, self.camera_fps, self.inference_only_fps(workers))
         end_to_end, camera, inference = rates
         if end_to_end is None or camera is None or inference is None:
             return None
-        return end_to_end / min(camera, inference)
+        possible = min(camera - self.gated_fps, inference)
+        return end_to_end / possible if possible > 0 else None
 
 
 class WindowStatistics:
@@ -92,6 +103,7 @@ class WindowStatistics:
         self._start_ns = now_ns
         self._frames = 0
         self._captured = 0
+        self._gated = 0
         self._published = 0
         self._inference_ns = 0
         self._first_seq: int | None = None
@@ -101,6 +113,11 @@ class WindowStatistics:
         """Count a captured frame."""
         with self._lock:
             self._captured += 1
+
+    def gated(self) -> None:
+        """Count a captured frame in which nothing moved."""
+        with self._lock:
+            self._gated += 1
 
     def processed(self, observation: Observation, message_seq: int) -> None:
         """Count a result that was handed to the sinks as message ``message_seq``."""
@@ -138,6 +155,7 @@ class WindowStatistics:
                 first_seq=self._first_seq,
                 last_seq=self._last_seq,
                 captured=self._captured,
+                gated=self._gated,
                 inference_seconds=self._inference_ns / NS_PER_SECOND,
                 stages=stages,
                 latency=spread(self._latency[:kept]) if kept else None,

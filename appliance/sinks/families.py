@@ -66,6 +66,7 @@ def _of_cameras(cameras: dict[str, MetricsMessage]) -> Iterator[Metric]:
         "camera_fps": ("Frames a second that the camera delivers.", "camera_fps"),
         "end_to_end_fps": ("Results a second, every stage included.", "end_to_end_fps"),
         "inference_only_fps": ("What the detectors alone would sustain.", "inference_only_fps"),
+        "gated_fps": ("Frames a second left out because nothing moved.", "gated_fps"),
         "efficiency_ratio": ("End to end over the slower of camera and detector.", "efficiency"),
     }
     for name, (text, attribute) in rates.items():
