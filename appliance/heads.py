@@ -45,6 +45,7 @@ class RawSsdHead:
         anchors: float32 (n, 4) ymin, xmin, ymax, xmax.
         scales: of the encodings, y, x, h, w.
         label_offset: label id of class column 0.
+        label_ids: of each class column, where they do not follow one another.
     """
 
     boxes: str
@@ -54,6 +55,7 @@ class RawSsdHead:
     anchors: Floats
     scales: tuple[float, float, float, float]
     label_offset: int
+    label_ids: tuple[int, ...] = ()
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ class RawSsdHead:
             scales=self.scales,
             score_threshold=score_threshold,
             label_offset=self.label_offset,
+            label_ids=self.label_ids,
         )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from appliance.values import Detections, Floats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 MAX_DETECTIONS = 100
@@ -55,6 +57,7 @@ def decode_raw_ssd(
     scales: tuple[float, float, float, float],
     score_threshold: float,
     label_offset: int = 0,
+    label_ids: Sequence[int] = (),
 ) -> Detections:
     """Decode an SSD head that has no post-processing of its own.
 
@@ -67,6 +70,7 @@ def decode_raw_ssd(
         scales: what the encodings were multiplied with in training, y, x, h, w.
         score_threshold: lowest score kept, 0..1.
         label_offset: label id of class column 0.
+        label_ids: of each class column, where they do not follow one another.
 
     Returns:
         Detections whose boxes are in 0..1 of the model's input, best first.
@@ -79,7 +83,9 @@ def decode_raw_ssd(
     rows, columns, scores = rows[best], columns[best], scores[best]
     boxes = _decode_boxes(encoding_quantisation.real(encodings[rows]), anchors[rows], scales)
     keep = suppress(boxes, scores, columns)[:MAX_DETECTIONS]
-    return Detections.of(boxes[keep], scores[keep], (columns[keep] + label_offset).astype(np.int32))
+    kept = columns[keep]
+    ids = np.asarray(label_ids)[kept] if label_ids else kept + label_offset
+    return Detections.of(boxes[keep], scores[keep], ids.astype(np.int32))
 
 
 def decode_postprocessed(

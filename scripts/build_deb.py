@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from email.utils import formatdate
 from pathlib import Path
 
@@ -131,11 +132,10 @@ def copy_program(packages: Path) -> None:
     """Copy the appliance with its default model, as the wheel does."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "bundled")
     shutil.copytree(ROOT / "appliance", packages / "appliance", ignore=ignore)
-    bundled = packages / "appliance/bundled"
-    for name in ("manifest.toml", "coco_labels.txt", "ssd_anchors.npy",
-                 "ssdlite_mobilenet_v2_int8.tflite"):  # fmt: skip
-        put(bundled / "models" / name, (ROOT / "models" / name).read_bytes())
-    put(bundled / "appliance.toml", (ROOT / "config/appliance.toml").read_bytes())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, place in wheel["force-include"].items():
+        put(packages / place, (ROOT / source).read_bytes())
 
 
 def compile_program(packages: Path, release: str) -> None:

@@ -15,6 +15,7 @@ from appliance.accelerators import Machine, Registry
 from appliance.cli import main
 from appliance.detectors import load_model
 from appliance.errors import ModelError
+from appliance.models import Catalogue, find_models_folder
 from tests.helpers import ROOT, side_python
 
 
@@ -86,6 +87,17 @@ def test_mean_average_precision_on_coco_samples(
     assert mean_average_precision(data, accelerator, model) == pytest.approx(
         FLOAT_MAP, abs=tolerance
     )
+
+
+@pytest.mark.parametrize("size", ["", "-256", "-224", "-192"])
+def test_the_manifest_tells_the_accuracy(size: str, data: Path, built_models: None) -> None:
+    name = f"ssdlite-mobilenet-v2-int8{size}"
+    catalogue = Catalogue(find_models_folder())
+    (entry,) = (one for one in catalogue.entries() if one.id == name)
+    if catalogue.find_file(entry) is None:
+        pytest.skip(f"{name}: not built here")
+    got = mean_average_precision(data, "cpu", name)
+    assert got == pytest.approx(entry.accuracy[0].map, abs=0.005)
 
 
 def mean_average_precision(data: Path, accelerator: str, model: str) -> float:

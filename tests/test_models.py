@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from appliance.models import Catalogue, Labels, find_models_folder
 from appliance.models.fetch import fetch
 from appliance.models.model import read_labels
 from appliance.models.tflite import inspect_tflite
+from appliance.postprocess import Quantisation, decode_raw_ssd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,7 @@ def test_the_default_model_is_what_the_manifest_says() -> None:
 def test_a_truncated_model_is_refused_by_its_size(tmp_path: Path, keep: int) -> None:
     folder = copy_of_models(tmp_path)
     (folder / "ssdlite_mobilenet_v2_int8.tflite").write_bytes(DEFAULT[:keep])
-    with pytest.raises(ModelError, match="expected 5347488"):
+    with pytest.raises(ModelError, match="expected 5342696"):
         Catalogue((folder,)).load("ssdlite-mobilenet-v2-int8")
 
 
@@ -109,6 +111,51 @@ def test_labels_must_fit(tmp_path: Path) -> None:
         read_labels(path)
     with pytest.raises(LabelsError, match="cannot be read"):
         read_labels(tmp_path / "none.txt")
+
+
+def test_a_model_of_some_classes_keeps_their_ids(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("???\nperson\n???\ncar\n")
+    labels = read_labels(path, classes=3)  # background, person, car
+    assert labels.columns() == (0, 1, 3)
+    with pytest.raises(LabelsError, match="'dog'"):
+        labels.ids(("dog",))
+    encodings, logits = np.zeros((2, 4), np.float32), np.full((2, 3), -9, np.float32)
+    logits[0, 2] = logits[1, 1] = 3
+    found = decode_raw_ssd(
+        encodings,
+        logits,
+        np.asarray([[0, 0, 0.4, 0.4], [0.5, 0.5, 1, 1]], np.float32),
+        encoding_quantisation=Quantisation(),
+        logit_quantisation=Quantisation(),
+        scales=(10, 10, 5, 5),
+        score_threshold=0.5,
+        label_ids=labels.columns(),
+    )
+    assert sorted(found.label_ids.tolist()) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "width"),
+    [
+        ("ssdlite-mobilenet-v2-int8-224", 80, 224),
+        ("ssdlite-mobilenet-v2-int8-person", 1, 300),
+        ("ssdlite-mobilenet-v2-int8-person-car", 2, 300),
+    ],
+)
+def test_faster_variants_load_with_their_anchors_and_ids(
+    name: str, known: int, width: int, built_models: None
+) -> None:
+    catalogue = Catalogue(find_models_folder())
+    (entry,) = (one for one in catalogue.entries() if one.id == name)
+    if catalogue.find_file(entry) is None:
+        pytest.skip(f"{name}: not built here")
+    model = catalogue.load(name)
+    assert sum(1 for one in model.labels.names if one) == known
+    assert model.input_width == width
+    assert isinstance(model.head, RawSsdHead)
+    assert model.labels.ids(("person",)) == {1}
+    assert model.head.label_ids in {(), (0, 1, 3)}
 
 
 @given(st.integers(-5, 1000))

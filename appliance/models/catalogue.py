@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from appliance.errors import ModelError
-from appliance.heads import BlindHead
+from appliance.heads import BlindHead, RawSsdHead
 from appliance.models.graph import GraphInfo, TensorInfo
 from appliance.models.heads import blind_head, build_head
 from appliance.models.manifest import COCO_LABELS, Manifest, ModelEntry
@@ -23,7 +24,7 @@ from appliance.models.tflite import inspect_tflite
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.models.manifest import Format
+    from appliance.models.manifest import Format, OutputSpec
     from appliance.target import Target
 
 ANCHORS = "ssd_anchors.npy"
@@ -173,8 +174,7 @@ class Catalogue:
             head, classes, offset = build_head(
                 graph,
                 name,
-                anchors=self._folders[0]
-                / (output.anchors if output and output.anchors else ANCHORS),
+                anchors=self._anchors(path, graph, output),
                 scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
                 label_offset=labels.offset if labels else None,
             )
@@ -190,6 +190,13 @@ class Catalogue:
                 f"model {name}: input is {graph.inputs[0].dtype} {width}x{height}, the manifest "
                 f"says {spec.dtype} {spec.width}x{spec.height}"
             )
+        names = (
+            Labels(())
+            if isinstance(head, BlindHead)
+            else self._labels(path, entry, classes, offset)
+        )
+        if isinstance(head, RawSsdHead) and len(names.names) != (classes or 0) + offset:
+            head = replace(head, label_ids=names.columns())
         return Model(
             id=name,
             content=content,
@@ -202,11 +209,7 @@ class Catalogue:
             input_scale=spec.scale if spec else 2 / 255,
             input_offset=spec.offset if spec else -1.0,
             head=head,
-            labels=(
-                Labels(())
-                if isinstance(head, BlindHead)
-                else self._labels(path, entry, classes, offset)
-            ),
+            labels=names,
             path=path,
             weights=weights,
             custom_operators=graph.custom_operators,
@@ -233,7 +236,20 @@ class Catalogue:
         if entry is None and beside.is_file():
             return read_labels(beside, classes=classes, offset=offset)
         file = entry.labels.file if entry else COCO_LABELS
-        return read_labels(self._folders[0] / file, classes=classes, offset=offset)
+        return read_labels(self._beside(path, file), classes=classes, offset=offset)
+
+    def _anchors(self, path: Path, graph: GraphInfo, output: OutputSpec | None) -> Path:
+        """Return the file of anchors: the entry's, that of the input's size, or the usual one."""
+        if output and output.anchors:
+            return self._beside(path, output.anchors)
+        side = max(graph.inputs[0].shape[1:3], default=0)
+        sized = self._beside(path, f"ssd_anchors_{side}.npy")
+        return sized if sized.is_file() else self._folders[0] / ANCHORS
+
+    def _beside(self, path: Path, file: str) -> Path:
+        """Return where a model's anchors or labels lie: beside it, or with the manifest."""
+        beside = path.with_name(file)
+        return beside if beside.is_file() else self._folders[0] / file
 
 
 def runs_on(entry: ModelEntry, target: Target) -> bool:

