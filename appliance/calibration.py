@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from appliance.detectors import detects_by_itself, make_layouts, make_selector
 from appliance.errors import ApplianceError
+from appliance.quiet import give_back_memory
 from appliance.selection.trial import BUDGET_SECONDS
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Calibration:
             )
         finally:
             runtime.pace.resting = False
+            give_back_memory()
         if self._stop.is_set():
             return
         self._layouts.keep(taken.finding, taken.accelerator, taken.model, trials)

@@ -100,7 +100,7 @@ class ManualClock:
 
 def rfc3339(moment: datetime) -> str:
     """Return ``moment`` as RFC 3339 in UTC with microseconds, e.g. 2026-11-21T01:35:22.123456Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def wall_of(clock: Clock, stamp_ns: int) -> str:

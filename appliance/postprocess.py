@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from appliance.values import Detections, Floats
@@ -75,12 +77,16 @@ def decode_raw_ssd(
     Returns:
         Detections whose boxes are in 0..1 of the model's input, best first.
     """
-    lowest = _lowest_stored(logits, logit_quantisation.stored(_logit(score_threshold)))
-    rows, columns = np.divmod(true_places(logits[:, 1:] >= lowest), logits.shape[1] - 1)
+    lowest = _lowest_stored(logits.dtype, logit_quantisation, score_threshold)
+    places = true_places(logits[:, 1:] >= lowest)
+    if not len(places):
+        return Detections.empty()
+    rows, columns = np.divmod(places, logits.shape[1] - 1)
     columns += 1
     scores = _sigmoid(logit_quantisation.real(logits[rows, columns]))
-    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    rows, columns, scores = rows[best], columns[best], scores[best]
+    if len(scores) > MAX_CANDIDATES:
+        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        rows, columns, scores = rows[best], columns[best], scores[best]
     boxes = _decode_boxes(encoding_quantisation.real(encodings[rows]), anchors[rows], scales)
     keep = suppress(boxes, scores, columns)[:MAX_DETECTIONS]
     kept = columns[keep]
@@ -128,22 +134,25 @@ def suppress(
         scores: (n,).
         classes: (n,) whole numbers.
         iou_threshold: intersection over union above which the weaker box of a class goes.
+
+    Boxes that are not finite overlap nothing and come last. A score of 0 does not survive.
     """
-    order = np.argsort(-scores, kind="stable")
-    boxes, classes = boxes[order], classes[order]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    sides = np.maximum(high - low, 0)
-    overlap = sides[..., 0] * sides[..., 1]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    union = area[:, None] + area[None, :] - overlap
-    rivals = (overlap > iou_threshold * union) & (classes[:, None] == classes[None, :])
-    np.fill_diagonal(rivals, False)  # noqa: FBT003 - numpy's signature
-    alive = np.ones(len(order), np.bool_)
-    for i in np.flatnonzero(rivals.any(axis=1)).tolist():
-        if alive[i]:
-            alive[i + 1 :] &= ~rivals[i, i + 1 :]
-    return order[alive]
+    sound = np.isfinite(boxes).all(axis=1)
+    if not sound.all():
+        places = np.flatnonzero(sound)
+        kept = places[suppress(boxes[sound], scores[sound], classes[sound], iou_threshold)]
+        return np.concatenate([kept, np.flatnonzero(~sound)])
+    if not len(boxes):
+        return np.empty(0, np.intp)
+    corner_and_size = boxes.astype(np.float64)
+    corner_and_size[:, 2:] -= corner_and_size[:, :2]
+    corner_and_size[:, :2] -= corner_and_size[:, :2].min()  # OpenCV tells classes apart by place
+    return np.asarray(
+        cv2.dnn.NMSBoxesBatched(
+            corner_and_size.tolist(), scores.tolist(), classes.tolist(), 0.0, iou_threshold
+        ),
+        np.intp,
+    )
 
 
 def true_places(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -158,14 +167,18 @@ def true_places(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.concatenate([places[flat[places]], whole + np.flatnonzero(flat[whole:])])
 
 
-def _lowest_stored(logits: NDArray[Any], threshold: float) -> float:
-    """Return the threshold as a whole number for integer tensors.
+@lru_cache(maxsize=64)
+def _lowest_stored(
+    dtype: np.dtype[Any], quantisation: Quantisation, score_threshold: float
+) -> float:
+    """Return the stored logit of a score, as a whole number for integer tensors.
 
     Comparing int8 with int8 costs a fraction of comparing it with a float.
     """
-    if not np.issubdtype(logits.dtype, np.integer):
+    threshold = quantisation.stored(_logit(score_threshold))
+    if not np.issubdtype(dtype, np.integer):
         return threshold
-    limits = np.iinfo(logits.dtype)
+    limits = np.iinfo(dtype)
     bounded = min(max(threshold, float(limits.min)), float(limits.max) + 1)
     return math.ceil(bounded)
 

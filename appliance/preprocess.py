@@ -90,10 +90,13 @@ def layout(view: View, width: int, height: int, input_width: int, input_height: 
     return Layout((x0, y0, x1, y1), target, placed, upright, _to_upright(view, part_raw))
 
 
+def same_boxes(plan: Layout, input_width: int, input_height: int) -> bool:
+    """Say whether boxes of the model's input are boxes of the whole upright frame already."""
+    return plan.part == _WHOLE and plan.placed == (0, 0, input_width, input_height)
+
+
 def boxes_to_source(boxes: Floats, plan: Layout, input_width: int, input_height: int) -> Floats:
     """Map boxes (n, 4) xyxy in 0..1 of the model's input to 0..1 of the upright frame."""
-    if plan.part == _WHOLE and plan.placed == (0, 0, input_width, input_height):
-        return np.clip(boxes, 0, 1)
     x, y, w, h = plan.placed
     part_x, part_y, part_w, part_h = plan.part
     scale = np.array([input_width / w, input_height / h] * 2, np.float32)

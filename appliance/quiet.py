@@ -5,6 +5,8 @@ Both are settings of the process, so only those who own it (daemon, bench) call 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 
 import cv2
@@ -27,3 +29,13 @@ def keep_quiet() -> None:
 def sweep() -> None:
     """Collect what became garbage since; under a millisecond, for there is little."""
     gc.collect()
+
+
+def give_back_memory() -> None:
+    """Return to the system what the C library keeps of what was freed; after something large.
+
+    malloc_trim(3) is glibc's; elsewhere nothing is done.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -61,7 +61,7 @@ def test_what_is_configured_is_kept(workers: Wanted, threads: Wanted, expected: 
     assert str(unmeasured(4, None, workers, threads)) == expected
 
 
-def test_the_best_is_right_fast_and_no_larger_than_it_must_be() -> None:
+def test_the_best_is_right_and_fast_and_of_equals_the_other_aim_decides() -> None:
     some = [
         trial(2, 1, 100, 20),
         trial(1, 2, 80, 12),
@@ -71,7 +71,7 @@ def test_the_best_is_right_fast_and_no_larger_than_it_must_be() -> None:
     throughput, latency = best(some, "throughput"), best(some, "latency")
     assert throughput is not None
     assert latency is not None
-    assert str(throughput.layout) == "2x1"  # 3x1 gains one in a hundred, and costs a detector
+    assert str(throughput.layout) == "2x1"  # 3x1 gains one in a hundred, and is slower
     assert str(latency.layout) == "1x2"
     assert best([trial(4, 1, 500, 1, "wrong")], "throughput") is None
     why = reason(some, throughput, "throughput")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[float, float], None]
 
-ROUNDS = 5
+ROUNDS, MOST_ROUNDS = 5, 15
+_ROUND_FRAMES = 50
+"""Short rounds, so that a machine whose pace changes hits both sides of a ratio alike."""
 _POLL_SECONDS = 0.05
 
 
@@ -73,7 +75,9 @@ def measure_alternately(
     least = 2 * WARM_UP * cameras
     if frames < least:
         raise UsageError(f"--frames {frames}: at least {least} are needed")
-    planned = ROUNDS if frames >= ROUNDS * 2 * least else 1
+    planned = 1
+    if frames >= ROUNDS * 2 * least:
+        planned = max(ROUNDS, min(MOST_ROUNDS, frames // (_ROUND_FRAMES * cameras)))
     each = frames // (planned * cameras) + WARM_UP
     environment = Environment()
     pools = {id(plan): _pool(plan, environment) for plan in plans if plan.preload}
@@ -89,7 +93,8 @@ def measure_alternately(
                 progress(done + share, planned * len(plans))
 
             pool = pools.get(id(plan))
-            rounds[place].append(_one_round(plan, environment, each, pool, part))
+            turn = _one_round(plan, environment, each, pool, part, alone_first=bool(number % 2))
+            rounds[place].append(turn)
     progress(planned * len(plans), planned * len(plans))
     return rounds
 
@@ -100,8 +105,10 @@ def _one_round(
     each: int,
     pool: list[Frame] | None,
     progress: Callable[[float], None],
+    *,
+    alone_first: bool,
 ) -> Round:
-    """Run the pipeline for ``each`` frames of every camera, then the detectors alone."""
+    """Run the pipeline for ``each`` frames of every camera, and the detectors alone."""
     recorder = _Recorder()
     sinks = make_sinks(plan.settings, environment)
 
@@ -111,8 +118,9 @@ def _one_round(
         return LimitedSource(create_source(camera, input_size=size, clock=environment.clock), each)
 
     runtime = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
-    keep_quiet()
     lanes = runtime.pipeline.lanes
+    alone = invoke_alone(runtime.selection, each * len(lanes)) if alone_first else None
+    keep_quiet()
     try:
         used = _run(runtime, each * len(lanes), progress)
     finally:
@@ -133,7 +141,7 @@ def _one_round(
         end_to_end_fps=_rate(times),
         camera_fps=_camera_fps(plan, lanes, recorder),
         slowest_fps=min(_rate(its) for its in kept.values()),
-        alone=invoke_alone(runtime.selection, len(times)),
+        alone=alone or invoke_alone(runtime.selection, len(times)),
         times=times,
         publish_ms=published.p50 if published else None,
         counts=counts,

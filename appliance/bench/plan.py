@@ -31,7 +31,7 @@ class BenchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round of the pipeline, and the detectors alone right after it.
+    """One round of the pipeline, and the detectors alone right before or after it.
 
     Attributes:
         end_to_end_fps: results a second of all cameras together.

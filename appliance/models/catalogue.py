@@ -64,6 +64,7 @@ class Catalogue:
     def __init__(self, folders: tuple[Path, ...], *, timing: bool = False) -> None:
         self._folders = folders
         self._timing = timing
+        self._loaded: dict[str, Model] = {}
         self.manifest = _read_manifest(folders[0] / "manifest.toml")
         more = (_read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
         entries = {e.id: e for one in (*more, self.manifest) for e in one.model}
@@ -139,6 +140,12 @@ class Catalogue:
         )
 
     def _load_entry(self, entry: ModelEntry) -> Model:
+        """Read and check a file once; several accelerators may ask for it."""
+        if entry.id not in self._loaded:
+            self._loaded[entry.id] = self._read_entry(entry)
+        return self._loaded[entry.id]
+
+    def _read_entry(self, entry: ModelEntry) -> Model:
         path = self.find_file(entry)
         if path is None:
             raise ModelError(

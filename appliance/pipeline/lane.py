@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backoff import Backoff
@@ -212,8 +212,7 @@ class Lane:
         observation = result.observation
         for one in self._filters:
             observation = one.apply(observation)
-        times = replace(observation.times, done_ns=self._clock.monotonic_ns())
-        observation = replace(observation, times=times)
+        observation = observation.finished(self._clock.monotonic_ns())
         message_seq = self._emit(observation, self)
         self.statistics.processed(observation, message_seq)
         self.ledger.process(result.number)

@@ -8,7 +8,7 @@ import numpy as np
 
 from appliance.errors import DetectorError, FrameError
 from appliance.pipeline.heartbeat import Heartbeat
-from appliance.preprocess import Layout, Preprocessor, boxes_to_source
+from appliance.preprocess import Layout, Preprocessor, boxes_to_source, same_boxes
 from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
 
 if TYPE_CHECKING:
@@ -112,8 +112,11 @@ class Worker:
         self.detector.infer()
         inferred_ns = clock.monotonic_ns()
         seen = self.detector.detections(self._score_threshold)
-        boxes = boxes_to_source(seen.boxes, plan, *size)
-        detections = Detections.of(boxes, seen.scores, seen.label_ids)
+        if same_boxes(plan, *size):
+            detections = seen
+        else:
+            boxes = boxes_to_source(seen.boxes, plan, *size)
+            detections = Detections.of(boxes, seen.scores, seen.label_ids)
         return Observation(
             camera=pending.lane.name,
             frame_seq=frame.seq,

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 4
 """Of the layout taken unmeasured: more detectors cost memory each and seldom gain anything."""
-_AS_GOOD = 0.98
-"""Layouts this close in what is aimed for are as good: then fewer detectors, less memory."""
+_AS_GOOD = 0.97
+"""Layouts this close in what is aimed for are as good: then the other aim decides."""
 
 Aim = Literal["throughput", "latency"]
 Wanted = int | Literal["auto"]
@@ -101,12 +101,13 @@ def best(trials: Iterable[Trial], aim: Aim) -> Trial | None:
     if not right:
         return None
 
-    def merit(one: Trial) -> float:
-        return one.fps if aim == "throughput" else 1 / one.frame_ms
+    def merits(one: Trial) -> tuple[float, float]:
+        rate, quickness = one.fps, 1 / one.frame_ms
+        return (rate, quickness) if aim == "throughput" else (quickness, rate)
 
-    top = max(merit(one) for one in right)
-    good = (one for one in right if merit(one) >= _AS_GOOD * top)
-    return min(good, key=lambda one: (one.workers, one.threads))
+    top = max(merits(one)[0] for one in right)
+    good = (one for one in right if merits(one)[0] >= _AS_GOOD * top)
+    return max(good, key=lambda one: merits(one)[1])
 
 
 def reason(trials: Iterable[Trial], taken: Trial, aim: Aim) -> str:
