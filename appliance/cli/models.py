@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from appliance.cli.common import print_json
 from appliance.errors import ModelError, UsageError
 from appliance.models import Catalogue, ModelEntry, find_models_folder
-from appliance.models.catalogue import user_models_folder, verify
 from appliance.models.fetch import fetch
+from appliance.models.files import user_models_folder, verify
 from appliance.models.model import read_model_bytes
 
 if TYPE_CHECKING:

@@ -5,42 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from appliance.errors import ModelError
-from appliance.heads import BlindHead, RawSsdHead
-from appliance.models.graph import GraphInfo, TensorInfo
-from appliance.models.heads import blind_head, build_head
-from appliance.models.manifest import COCO_LABELS, Manifest, ModelEntry
-from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
-from appliance.models.ncnn import inspect_ncnn
-from appliance.models.onnx import inspect_onnx
-from appliance.models.tflite import inspect_tflite
+from appliance.models.files import verify
+from appliance.models.manifest import Manifest, ModelEntry
+from appliance.models.model import read_model_bytes
+from appliance.models.reader import ModelReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from appliance.models.manifest import Format, OutputSpec
+    from appliance.models.manifest import Format
+    from appliance.models.model import Model
     from appliance.target import Target
 
-ANCHORS = "ssd_anchors.npy"
-MODELS_VARIABLE = "APPLIANCE_MODELS"
 AUTO = "auto"
-POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
-
-# Formats that say what they need; the others are described by their entry of the manifest.
-_INSPECTORS: dict[str, Callable[[bytes, str], GraphInfo]] = {
-    "tflite": inspect_tflite,
-    "onnx": inspect_onnx,
-    "ncnn": inspect_ncnn,
-}
-_WITHOUT_SHAPES = frozenset({"ncnn"})
-"""Formats that name their outputs but not their shapes."""
-_KINDS: dict[str, InputKind] = {"uint8": "uint8", "int8": "int8"}
 _SUFFIXES: dict[str, Format] = {
     ".tflite": "tflite",
     ".onnx": "onnx",
@@ -63,7 +44,7 @@ class Catalogue:
 
     def __init__(self, folders: tuple[Path, ...], *, timing: bool = False) -> None:
         self._folders = folders
-        self._timing = timing
+        self._reader = ModelReader(folders[0], timing=timing)
         self._loaded: dict[str, Model] = {}
         self.manifest = _read_manifest(folders[0] / "manifest.toml")
         more = (_read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
@@ -153,7 +134,7 @@ class Catalogue:
             )
         content = read_model_bytes(path)
         verify(content, entry, path)
-        return self._build(content, entry.id, path, entry)
+        return self._reader.read(content, entry.id, path, entry.format, entry)
 
     def _load_path(self, path: Path, target: Target | None) -> Model:
         content = read_model_bytes(path)
@@ -170,93 +151,7 @@ class Catalogue:
             raise ModelError(
                 f"model {path}: is {form}; {target.accelerator} takes {_formats(target)}"
             )
-        return self._build(content, known.id if known else path.stem, path, known)
-
-    def _build(self, content: bytes, name: str, path: Path, entry: ModelEntry | None) -> Model:
-        form = entry.format if entry else _SUFFIXES[path.suffix]
-        graph = _interface(content, name, form, entry)
-        output = entry.output if entry else None
-        labels = entry.labels if entry else None
-        try:
-            head, classes, offset = build_head(
-                graph,
-                name,
-                anchors=self._anchors(path, graph, output),
-                scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
-                label_offset=labels.offset if labels else None,
-            )
-        except ModelError:
-            if not self._timing:
-                raise
-            head, classes, offset = blind_head(graph, name), None, 0
-        weights = self._weights(path, name, entry, form)
-        layout, height, width = _picture(graph.inputs[0])
-        spec = entry.input if entry else None
-        if spec and (spec.height, spec.width, spec.dtype) != (height, width, graph.inputs[0].dtype):
-            raise ModelError(
-                f"model {name}: input is {graph.inputs[0].dtype} {width}x{height}, the manifest "
-                f"says {spec.dtype} {spec.width}x{spec.height}"
-            )
-        names = (
-            Labels(())
-            if isinstance(head, BlindHead)
-            else self._labels(path, entry, classes, offset)
-        )
-        if isinstance(head, RawSsdHead) and len(names.names) != (classes or 0) + offset:
-            head = replace(head, label_ids=names.columns())
-        return Model(
-            id=name,
-            content=content,
-            sha256=_sha256(content, weights),
-            format=form,
-            input_width=width,
-            input_height=height,
-            input_kind=_KINDS.get(graph.inputs[0].dtype, "float32"),
-            input_layout=layout,
-            input_scale=spec.scale if spec else 2 / 255,
-            input_offset=spec.offset if spec else -1.0,
-            head=head,
-            labels=names,
-            path=path,
-            weights=weights,
-            custom_operators=graph.custom_operators,
-        )
-
-    def _weights(self, path: Path, name: str, entry: ModelEntry | None, form: str) -> Path | None:
-        """Return the checked second file of formats that have one."""
-        if form != "ncnn":
-            return None
-        weights = path.with_name(entry.weights) if entry else path.with_suffix(".bin")
-        if entry is not None:
-            spec = msgspec.structs.replace(
-                entry, file=weights.name, bytes=0, sha256=entry.weights_sha256
-            )
-            verify(read_model_bytes(weights), spec, weights)
-        elif not weights.is_file():
-            raise ModelError(f"model {name}: its weights {weights} are not here")
-        return weights
-
-    def _labels(
-        self, path: Path, entry: ModelEntry | None, classes: int | None, offset: int
-    ) -> Labels:
-        beside = path.with_suffix(".labels.txt")
-        if entry is None and beside.is_file():
-            return read_labels(beside, classes=classes, offset=offset)
-        file = entry.labels.file if entry else COCO_LABELS
-        return read_labels(self._beside(path, file), classes=classes, offset=offset)
-
-    def _anchors(self, path: Path, graph: GraphInfo, output: OutputSpec | None) -> Path:
-        """Return the file of anchors: the entry's, that of the input's size, or the usual one."""
-        if output and output.anchors:
-            return self._beside(path, output.anchors)
-        side = max(graph.inputs[0].shape[1:3], default=0)
-        sized = self._beside(path, f"ssd_anchors_{side}.npy")
-        return sized if sized.is_file() else self._folders[0] / ANCHORS
-
-    def _beside(self, path: Path, file: str) -> Path:
-        """Return where a model's anchors or labels lie: beside it, or with the manifest."""
-        beside = path.with_name(file)
-        return beside if beside.is_file() else self._folders[0] / file
+        return self._reader.read(content, known.id if known else path.stem, path, form, known)
 
 
 def runs_on(entry: ModelEntry, target: Target) -> bool:
@@ -264,14 +159,6 @@ def runs_on(entry: ModelEntry, target: Target) -> bool:
     if entry.accelerator or target.compiled:
         return entry.format in target.formats and entry.accelerator == target.accelerator
     return entry.format in target.formats
-
-
-def _sha256(content: bytes, weights: Path | None) -> str:
-    """Return the hash of a model's files together."""
-    whole = hashlib.sha256(content)
-    if weights is not None:
-        whole.update(weights.read_bytes())
-    return whole.hexdigest()
 
 
 def _has_manifest(folder: Path) -> bool:
@@ -287,48 +174,6 @@ def _read_manifest(path: Path) -> Manifest:
         ) from error
 
 
-def _interface(content: bytes, name: str, form: str, entry: ModelEntry | None) -> GraphInfo:
-    """Return what the file says of itself, completed by its entry of the manifest."""
-    graph = _INSPECTORS[form](content, name) if form in _INSPECTORS else None
-    if graph is not None and form not in _WITHOUT_SHAPES:
-        return graph
-    if entry is None or entry.input is None or entry.output is None:
-        raise ModelError(
-            f"model {name}: a {form} file does not say how its outputs are read",
-            hint="describe it in a manifest.toml beside it, in the folder that "
-            f"{MODELS_VARIABLE} names",
-        )
-    outputs = _described(entry, name)
-    if graph is not None:
-        missing = [one.name for one in outputs if one.name not in {o.name for o in graph.outputs}]
-        if missing:
-            raise ModelError(f"model {name}: has no output {missing[0]!r}")
-        return GraphInfo(graph.inputs, outputs)
-    picture = (1, entry.input.height, entry.input.width, 3)
-    return GraphInfo((TensorInfo("picture", picture, entry.input.dtype),), outputs)
-
-
-def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
-    """Return the outputs as the manifest describes them."""
-    output = entry.output
-    if output is None or output.convention == "postprocessed":
-        shapes: tuple[tuple[int, ...], ...] = ((1, 1, 4), (1, 1), (1, 1), (1,))
-        names = output.tensors if output and output.tensors else POSTPROCESSED_TENSORS
-    else:
-        names, shapes = output.tensors, ((1, output.boxes, 4), (1, output.boxes, output.classes))
-    if len(names) != len(shapes):
-        raise ModelError(f"model {name}: the manifest must name {len(shapes)} output tensors")
-    pairs = zip(names, shapes, strict=True)
-    return tuple(TensorInfo(one, shape, "float32") for one, shape in pairs)
-
-
-def _picture(tensor: TensorInfo) -> tuple[Literal["nhwc", "nchw"], int, int]:
-    """Return memory layout, height and width of a picture input (checked by build_head)."""
-    if tensor.shape[3] == 3:
-        return "nhwc", tensor.shape[1], tensor.shape[2]
-    return "nchw", tensor.shape[2], tensor.shape[3]
-
-
 def _how_to_get(entry: ModelEntry) -> str:
     return {
         "bundled": "reinstall the appliance",
@@ -341,52 +186,3 @@ def _how_to_get(entry: ModelEntry) -> str:
 def _formats(target: Target) -> str:
     names = " or ".join(sorted(target.formats))
     return f"{names} made for it" if target.compiled else names
-
-
-def find_models_folder(environment: dict[str, str] | None = None) -> tuple[Path, ...]:
-    """Return where models are looked for, first the folder with the manifest.
-
-    ``APPLIANCE_MODELS`` names an extra folder; then the package's own, then
-    ``/var/lib/appliance/models`` and the user's cache, where fetched ones go.
-    """
-    package = Path(__file__).resolve().parent.parent
-    bundled = package / "bundled" / "models"
-    main = bundled if bundled.is_dir() else package.parent / "models"
-    extra = (environment if environment is not None else os.environ).get(MODELS_VARIABLE)
-    folders = [main, Path("/var/lib/appliance/models"), user_models_folder()]
-    if extra:
-        folders.insert(1, Path(extra))
-    return tuple(folders)
-
-
-def user_models_folder() -> Path:
-    """Return where a user without write access to /var keeps fetched models."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "appliance" / "models"
-
-
-def verify(content: bytes, entry: ModelEntry, path: Path) -> None:
-    """Raise ModelError unless ``content`` is the entry's file.
-
-    An entry without a pinned sha256 is checked against the one recorded when it was fetched.
-    """
-    restore = "restore it (git checkout, reinstall, or fetch again)"
-    if entry.bytes and len(content) != entry.bytes:
-        raise ModelError(
-            f"model {path}: {len(content)} bytes, expected {entry.bytes}: truncated or another "
-            "file",
-            hint=restore,
-        )
-    recorded = record_path(path)
-    expected = entry.sha256 or (recorded.read_text().strip() if recorded.is_file() else "")
-    sha256 = hashlib.sha256(content).hexdigest()
-    if expected and sha256 != expected:
-        raise ModelError(
-            f"model {path}: sha256 is {sha256}, expected {expected}: damaged or another file",
-            hint=restore,
-        )
-
-
-def record_path(path: Path) -> Path:
-    """Return where the sha256 of an unpinned model is recorded when it is fetched."""
-    return path.with_name(path.name + ".sha256")

@@ -9,7 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ModelError, UnavailableError
-from appliance.models.catalogue import record_path, verify
+from appliance.models.files import record_path, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,201 @@
+"""From a file's bytes to a model: its interface, anchors, labels and weights, all checked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from appliance.errors import ModelError
+from appliance.heads import BlindHead, RawSsdHead
+from appliance.models.files import MODELS_VARIABLE, verify
+from appliance.models.graph import GraphInfo, TensorInfo
+from appliance.models.heads import blind_head, build_head
+from appliance.models.manifest import COCO_LABELS
+from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
+from appliance.models.ncnn import inspect_ncnn
+from appliance.models.onnx import inspect_onnx
+from appliance.models.tflite import inspect_tflite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from appliance.models.manifest import Format, ModelEntry, OutputSpec
+
+ANCHORS = "ssd_anchors.npy"
+POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
+# Formats that say what they need; the others are described by their entry of the manifest.
+_INSPECTORS: dict[str, Callable[[bytes, str], GraphInfo]] = {
+    "tflite": inspect_tflite,
+    "onnx": inspect_onnx,
+    "ncnn": inspect_ncnn,
+}
+_WITHOUT_SHAPES = frozenset({"ncnn"})
+"""Formats that name their outputs but not their shapes."""
+_KINDS: dict[str, InputKind] = {"uint8": "uint8", "int8": "int8"}
+
+
+class ModelReader:
+    """See the module's description.
+
+    Args:
+        folder: holds anchors and labels that do not lie beside a model.
+        timing: take models that are no detectors too; what they see is not decoded.
+    """
+
+    def __init__(self, folder: Path, *, timing: bool) -> None:
+        self._folder = folder
+        self._timing = timing
+
+    def read(
+        self, content: bytes, name: str, path: Path, form: Format, entry: ModelEntry | None
+    ) -> Model:
+        """Return the model of a file's bytes.
+
+        Args:
+            content: the file.
+            name: how to call the model.
+            path: where the file lies.
+            form: its format.
+            entry: what the manifest says of it; None for the owner's own.
+
+        Raises:
+            ModelError: damaged, or no detector that we can decode.
+            LabelsError: its labels do not fit.
+        """
+        graph = _interface(content, name, form, entry)
+        output = entry.output if entry else None
+        labels = entry.labels if entry else None
+        try:
+            head, classes, offset = build_head(
+                graph,
+                name,
+                anchors=self._anchors(path, graph, output),
+                scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
+                label_offset=labels.offset if labels else None,
+            )
+        except ModelError:
+            if not self._timing:
+                raise
+            head, classes, offset = blind_head(graph, name), None, 0
+        weights = self._weights(path, name, entry, form)
+        layout, height, width = _picture(graph.inputs[0])
+        spec = entry.input if entry else None
+        if spec and (spec.height, spec.width, spec.dtype) != (height, width, graph.inputs[0].dtype):
+            raise ModelError(
+                f"model {name}: input is {graph.inputs[0].dtype} {width}x{height}, the manifest "
+                f"says {spec.dtype} {spec.width}x{spec.height}"
+            )
+        names = (
+            Labels(())
+            if isinstance(head, BlindHead)
+            else self._labels(path, entry, classes, offset)
+        )
+        if isinstance(head, RawSsdHead) and len(names.names) != (classes or 0) + offset:
+            head = replace(head, label_ids=names.columns())
+        return Model(
+            id=name,
+            content=content,
+            sha256=_sha256(content, weights),
+            format=form,
+            input_width=width,
+            input_height=height,
+            input_kind=_KINDS.get(graph.inputs[0].dtype, "float32"),
+            input_layout=layout,
+            input_scale=spec.scale if spec else 2 / 255,
+            input_offset=spec.offset if spec else -1.0,
+            head=head,
+            labels=names,
+            path=path,
+            weights=weights,
+            custom_operators=graph.custom_operators,
+        )
+
+    def _weights(self, path: Path, name: str, entry: ModelEntry | None, form: str) -> Path | None:
+        """Return the checked second file of formats that have one."""
+        if form != "ncnn":
+            return None
+        weights = path.with_name(entry.weights) if entry else path.with_suffix(".bin")
+        if entry is not None:
+            spec = msgspec.structs.replace(
+                entry, file=weights.name, bytes=0, sha256=entry.weights_sha256
+            )
+            verify(read_model_bytes(weights), spec, weights)
+        elif not weights.is_file():
+            raise ModelError(f"model {name}: its weights {weights} are not here")
+        return weights
+
+    def _labels(
+        self, path: Path, entry: ModelEntry | None, classes: int | None, offset: int
+    ) -> Labels:
+        beside = path.with_suffix(".labels.txt")
+        if entry is None and beside.is_file():
+            return read_labels(beside, classes=classes, offset=offset)
+        file = entry.labels.file if entry else COCO_LABELS
+        return read_labels(self._beside(path, file), classes=classes, offset=offset)
+
+    def _anchors(self, path: Path, graph: GraphInfo, output: OutputSpec | None) -> Path:
+        """Return the file of anchors: the entry's, that of the input's size, or the usual one."""
+        if output and output.anchors:
+            return self._beside(path, output.anchors)
+        side = max(graph.inputs[0].shape[1:3], default=0)
+        sized = self._beside(path, f"ssd_anchors_{side}.npy")
+        return sized if sized.is_file() else self._folder / ANCHORS
+
+    def _beside(self, path: Path, file: str) -> Path:
+        """Return where a model's anchors or labels lie: beside it, or with the manifest."""
+        beside = path.with_name(file)
+        return beside if beside.is_file() else self._folder / file
+
+
+def _sha256(content: bytes, weights: Path | None) -> str:
+    """Return the hash of a model's files together."""
+    whole = hashlib.sha256(content)
+    if weights is not None:
+        whole.update(weights.read_bytes())
+    return whole.hexdigest()
+
+
+def _interface(content: bytes, name: str, form: str, entry: ModelEntry | None) -> GraphInfo:
+    """Return what the file says of itself, completed by its entry of the manifest."""
+    graph = _INSPECTORS[form](content, name) if form in _INSPECTORS else None
+    if graph is not None and form not in _WITHOUT_SHAPES:
+        return graph
+    if entry is None or entry.input is None or entry.output is None:
+        raise ModelError(
+            f"model {name}: a {form} file does not say how its outputs are read",
+            hint="describe it in a manifest.toml beside it, in the folder that "
+            f"{MODELS_VARIABLE} names",
+        )
+    outputs = _described(entry, name)
+    if graph is not None:
+        missing = [one.name for one in outputs if one.name not in {o.name for o in graph.outputs}]
+        if missing:
+            raise ModelError(f"model {name}: has no output {missing[0]!r}")
+        return GraphInfo(graph.inputs, outputs)
+    picture = (1, entry.input.height, entry.input.width, 3)
+    return GraphInfo((TensorInfo("picture", picture, entry.input.dtype),), outputs)
+
+
+def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
+    """Return the outputs as the manifest describes them."""
+    output = entry.output
+    if output is None or output.convention == "postprocessed":
+        shapes: tuple[tuple[int, ...], ...] = ((1, 1, 4), (1, 1), (1, 1), (1,))
+        names = output.tensors if output and output.tensors else POSTPROCESSED_TENSORS
+    else:
+        names, shapes = output.tensors, ((1, output.boxes, 4), (1, output.boxes, output.classes))
+    if len(names) != len(shapes):
+        raise ModelError(f"model {name}: the manifest must name {len(shapes)} output tensors")
+    pairs = zip(names, shapes, strict=True)
+    return tuple(TensorInfo(one, shape, "float32") for one, shape in pairs)
+
+
+def _picture(tensor: TensorInfo) -> tuple[Literal["nhwc", "nchw"], int, int]:
+    """Return memory layout, height and width of a picture input (checked by build_head)."""
+    if tensor.shape[3] == 3:
+        return "nhwc", tensor.shape[1], tensor.shape[2]
+    return "nchw", tensor.shape[2], tensor.shape[3]
