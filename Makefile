@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -24,8 +24,16 @@ check lint: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_docs.py
 
-bench: $(VENV)/demo.stamp
+# Every figure of docs/performance.md but those of hours: make bench ARGS="--video FILE --model FILE"
+bench: $(VENV)/demo.stamp mosquitto
 	$(BIN)/python scripts/benchmark.py $(ARGS)
+
+# What frame size and number of cameras cost; half an hour at full speed.
+growth: $(VENV)/demo.stamp
+	$(BIN)/python scripts/growth.py $(ARGS)
+
+soak: $(VENV)/demo.stamp mosquitto
+	$(BIN)/python scripts/soak.py $(ARGS)
 
 # The tests talk to a real broker.
 mosquitto:

@@ -149,7 +149,12 @@ def _accuracy(model_id: str) -> dict[str, Any]:
 
 
 def _dominates(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Say whether ``one`` is nowhere worse and somewhere better."""
+    """Say whether ``one`` is nowhere worse and somewhere better.
+
+    Accuracies on other data or of other classes cannot be compared, so neither dominates.
+    """
+    if one["map_dataset"] != other["map_dataset"]:
+        return False
     mine, its = _merits(one), _merits(other)
     return all(a >= b for a, b in zip(mine, its, strict=True)) and mine != its
 

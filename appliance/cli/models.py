@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from appliance.cli.common import print_json
 from appliance.errors import ModelError, UsageError
@@ -44,10 +46,23 @@ def run(options: argparse.Namespace) -> int:
         for row in rows:
             print(f"{row['id']:<50} {row['state']}")
             print(f"    {row['title']}")
+            for words in _card(row):
+                print(f"    {words}")
     return ModelError.exit_code if any("damaged" in row["state"] for row in rows) else 0
 
 
-def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[str, str]:
+def _card(row: dict[str, Any]) -> list[str]:
+    """Return what was measured of a model, a line each."""
+    lines = [
+        f"mAP {one['map']:.3f}, AP50 {one['ap50']:.3f} on {one['dataset']}"
+        for one in row["accuracy"]
+    ]
+    return lines + [
+        f"{one['ratio']:.2f} x the default's rate on {one['machine']}" for one in row["speed"]
+    ]
+
+
+def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[str, Any]:
     path = catalogue.find_file(entry)
     if path is None:
         how = "appliance models fetch" if entry.kind == "fetched" else "models/README.md"
@@ -69,6 +84,8 @@ def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[st
         "license": entry.license,
         "path": str(path or ""),
         "url": entry.source.url,
+        "accuracy": msgspec.to_builtins(entry.accuracy),
+        "speed": msgspec.to_builtins(entry.speed),
     }
 
 

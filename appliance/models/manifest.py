@@ -60,6 +60,21 @@ class AccuracySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ap50: float
 
 
+class SpeedSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Measured rate, end to end, and how.
+
+    ``ratio`` is to the default model in the same run, which carries over to other machines better
+    than ``fps`` does.
+    """
+
+    machine: str
+    runtime: str
+    layout: str
+    fps: float
+    ratio: float
+    measured: str
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of the catalogue.
 
@@ -86,6 +101,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     labels: LabelsSpec = LabelsSpec()
     source: SourceSpec = SourceSpec()
     accuracy: tuple[AccuracySpec, ...] = ()
+    speed: tuple[SpeedSpec, ...] = ()
     accelerator: str = ""
 
 
