@@ -42,7 +42,8 @@ class Layouts:
         self._kept = KeptFile(path, Trials)
         self._board = board
         self.cpus = cpus
-        self._workers, self._threads = workers, threads
+        self._workers: Wanted = workers or "auto"  # 0: what earlier versions wrote for it
+        self._threads: Wanted = threads or "auto"
         self._aim = aim
 
     def of(self, finding: Finding, accelerator: Accelerator, model: Model) -> Layout:
