@@ -44,7 +44,7 @@ def summarise(plan: BenchPlan, chosen: Selection, rounds: Sequence[Round]) -> di
     publish_ms = statistics.median(published) if published else None
     return {
         "source": camera.source,
-        "size": [camera.width, camera.height],
+        "size": list(rounds[-1].size),
         "cameras": len(plan.settings.camera),
         "preload": plan.preload,
         "rounds": len(rounds),

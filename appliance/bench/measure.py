@@ -41,13 +41,15 @@ def quiet(_done: float, _all: float) -> None:
 
 @dataclass(slots=True)
 class _Recorder:
-    """A filter at the end of the chain that keeps the times of every result."""
+    """A filter at the end of the chain that keeps the times of every result, and the last size."""
 
     wants_picture: bool = False
+    size: tuple[int, int] = (0, 0)
     times: dict[str, list[StageTimes]] = field(default_factory=dict)
 
     def apply(self, observation: Observation) -> Observation:
         """Keep the boundaries."""
+        self.size = observation.width, observation.height
         self.times.setdefault(observation.camera, []).append(observation.times)
         return observation
 
@@ -138,6 +140,7 @@ def _one_round(
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)
     published = window.stages.get("publish")
     return Round(
+        size=recorder.size,
         end_to_end_fps=_rate(times),
         camera_fps=_camera_fps(plan, lanes, recorder),
         slowest_fps=min(_rate(its) for its in kept.values()),

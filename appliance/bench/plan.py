@@ -34,6 +34,7 @@ class Round:
     """One round of the pipeline, and the detectors alone right before or after it.
 
     Attributes:
+        size: width, height of the frames, upright.
         end_to_end_fps: results a second of all cameras together.
         camera_fps: frames a second that live cameras delivered together; None for others.
         slowest_fps: results a second of the camera that got fewest.
@@ -45,6 +46,7 @@ class Round:
         memory_mib: peak so far.
     """
 
+    size: tuple[int, int]
     end_to_end_fps: float
     camera_fps: float | None
     slowest_fps: float
