@@ -2,7 +2,8 @@
 
 The unit starts at once with a safe layout. When it has settled, its workers rest for some seconds
 (cameras go on, their frames are superseded), the layouts take turns, and the best is kept for every
-later start with the same model, runtime, board and CPUs.
+later start with the same model, runtime, board and CPUs. Where that takes long, on slow boards, it
+is done in several sittings with pauses for work.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from appliance.clock import NS_PER_SECOND
 from appliance.detectors import detects_by_itself, make_layouts, make_selector
 from appliance.errors import ApplianceError
 from appliance.quiet import give_back_memory
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 60.0
 """From the start: what a boot still does by then is over, and the processor is warm."""
+SITTING_SECONDS = 15.0
+PAUSE_SECONDS = 30.0
 _REST_SECONDS = 0.6
 """Until every worker has noticed that it shall rest."""
 
@@ -53,6 +57,7 @@ class Calibration:
         self._settle_seconds = settle_seconds
         self._budget_seconds = budget_seconds
         self._stop = threading.Event()
+        self._sitting_since_ns: int | None = None
         self._layouts = make_layouts(runtime.settings, runtime.environment)
         self._thread = threading.Thread(target=self._run, name="layouts", daemon=True)
 
@@ -84,11 +89,9 @@ class Calibration:
         runtime, taken = self._runtime, self._runtime.selection
         layouts = self._layouts.to_measure(taken.finding, taken.accelerator, taken.model)
         selector = make_selector(runtime.settings, runtime.environment)
-        log.info("measuring %d layouts; cameras rest", len(layouts))
-        runtime.pace.resting = True
+        log.info("measuring %d layouts; workers rest meanwhile", len(layouts))
         try:
-            runtime.environment.clock.wait(self._stop, _REST_SECONDS)
-            trials = selector.meter(self._stop).measure(
+            trials = selector.meter(self._stop, self._rest).measure(
                 taken.accelerator,
                 taken.model,
                 selector.twin(taken.model),
@@ -102,6 +105,19 @@ class Calibration:
             return
         self._layouts.keep(taken.finding, taken.accelerator, taken.model, trials)
         self._tell(taken)
+
+    def _rest(self) -> None:
+        """Let the workers rest before a turn; let them work for a while after a long sitting."""
+        clock, pace = self._runtime.environment.clock, self._runtime.pace
+        since_ns = self._sitting_since_ns
+        if since_ns is not None:
+            if clock.monotonic_ns() - since_ns < SITTING_SECONDS * NS_PER_SECOND:
+                return
+            pace.resting = False
+            clock.wait(self._stop, PAUSE_SECONDS)
+        pace.resting = True
+        clock.wait(self._stop, _REST_SECONDS)
+        self._sitting_since_ns = clock.monotonic_ns()
 
     def _tell(self, taken: Selection) -> None:
         layout = self._layouts.of(taken.finding, taken.accelerator, taken.model)

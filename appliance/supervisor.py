@@ -124,7 +124,6 @@ class Supervisor:
                 now_ns = self._clock.monotonic_ns()
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
-                    sweep()
                     next_metrics_ns += window_ns
                 if runtime.accelerator != running or requests.info.is_set():
                     requests.info.clear()
@@ -213,6 +212,7 @@ class Supervisor:
         self._runtime.heat.poll(now_ns, snapshot)
         self._next_heat_ns = now_ns + _HEAT_NS
         self._tell_progress()
+        sweep()
         return snapshot
 
     def _publish_health(self) -> None:

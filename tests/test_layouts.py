@@ -126,6 +126,14 @@ def test_the_real_runtime_is_measured_in_every_layout(default_model: Model) -> N
     assert all(one.fps > 0 and one.frame_ms > 0 and not one.wrong for one in some)
 
 
+def test_only_whole_rounds_count_and_each_turn_is_announced(default_model: Model) -> None:
+    turns: list[int] = []
+    clock = SystemClock()
+    meter = LayoutMeter(Prover(CPU, clock), clock, threading.Event(), lambda: turns.append(1))
+    some = meter.measure(CPU, default_model, default_model, (Layout(1, 1), Layout(1, 2)), 0.1)
+    assert len(turns) == len(some) == 2
+
+
 def test_a_layout_that_sees_something_else_or_fails_is_never_taken(
     default_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

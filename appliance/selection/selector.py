@@ -188,9 +188,9 @@ class Selector:
         """
         return self._catalogue.load(model_name, self._registry.get(name).target)
 
-    def meter(self, stop: threading.Event) -> LayoutMeter:
-        """Return what tries layouts, judged as proofs are."""
-        return LayoutMeter(self._prover, self._clock, stop)
+    def meter(self, stop: threading.Event, before_turn: Callable[[], None]) -> LayoutMeter:
+        """Return what tries layouts, judged as proofs are; see ``LayoutMeter``."""
+        return LayoutMeter(self._prover, self._clock, stop, before_turn)
 
     def twin(self, model: Model) -> Model | None:
         """Return the same weights for the reference; None where there are none."""

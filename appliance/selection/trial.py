@@ -39,12 +39,20 @@ class LayoutMeter:
         prover: judges what each layout sees.
         clock: times it.
         stop: set to give up early; what was measured by then counts.
+        before_turn: called before each turn; may take its time.
     """
 
-    def __init__(self, prover: Prover, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        prover: Prover,
+        clock: Clock,
+        stop: threading.Event,
+        before_turn: Callable[[], None] = lambda: None,
+    ) -> None:
         self._prover = prover
         self._clock = clock
         self._stop = stop
+        self._before_turn = before_turn
 
     def measure(
         self,
@@ -56,16 +64,21 @@ class LayoutMeter:
     ) -> tuple[Trial, ...]:
         """Return a trial of each layout; one that cannot be opened is wrong with its reason.
 
-        Every layout gets one turn at least; further rounds start while there is time.
+        Every layout gets one turn at least; after that only whole rounds within the budget, which
+        counts the turns alone, so that no layout is favoured.
         """
-        end_ns = self._clock.monotonic_ns() + round(budget_seconds * NS_PER_SECOND)
         rounds: dict[Layout, list[Trial]] = {layout: [] for layout in layouts}
+        spent_ns = 0
         for number in range(ROUNDS):
+            if number and spent_ns >= budget_seconds * NS_PER_SECOND:
+                break
             for layout, its in rounds.items():
-                late = number > 0 and self._clock.monotonic_ns() >= end_ns
-                if self._stop.is_set() or late or (its and its[-1].wrong):
+                if self._stop.is_set() or (its and its[-1].wrong):
                     continue
+                self._before_turn()
+                began_ns = self._clock.monotonic_ns()
                 its.append(self._turn(accelerator, model, twin, layout, judge=number == 0))
+                spent_ns += self._clock.monotonic_ns() - began_ns
         return tuple(_median(its) for its in rounds.values() if its)
 
     def _turn(
