@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +163,7 @@ def wire(
             vocabulary=vocabulary,
             score_threshold=settings.model.score_threshold,
             clock=clock,
-            may_work=partial(pace.may_work, number),
+            may_work=_may_work(pace, number, clock),
         )
         for number, detector in enumerate(detectors)
     )
@@ -206,6 +205,10 @@ def view_of(camera: Camera) -> View:
 
 def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:
     return lambda camera, size: create_source(camera, input_size=size, clock=clock)
+
+
+def _may_work(pace: Pace, number: int, clock: Clock) -> Callable[[], bool]:
+    return lambda: pace.may_work(number, clock.monotonic_ns())
 
 
 def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from appliance.clock import NS_PER_SECOND
 from appliance.detectors import detects_by_itself, make_layouts, make_selector
 from appliance.errors import ApplianceError
+from appliance.pipeline.worker import INFERENCE_SECONDS
 from appliance.quiet import give_back_memory
 from appliance.selection.trial import BUDGET_SECONDS
 
@@ -30,8 +31,10 @@ SETTLE_SECONDS = 60.0
 """From the start: what a boot still does by then is over, and the processor is warm."""
 SITTING_SECONDS = 15.0
 PAUSE_SECONDS = 30.0
+LONGEST_REST_SECONDS = 60.0
+"""Workers go on by themselves after that, whatever became of the turn."""
 _REST_SECONDS = 0.6
-"""Until every worker has noticed that it shall rest."""
+"""Until every idle worker has noticed that it shall rest."""
 
 
 class Calibration:
@@ -64,8 +67,10 @@ class Calibration:
     def start(self) -> None:
         """Begin, if there is anything to find out."""
         runtime, taken = self._runtime, self._runtime.selection
-        if runtime.provisional or detects_by_itself(runtime.settings):
+        if runtime.provisional or not taken.finding.found or detects_by_itself(runtime.settings):
             return
+        if not all(lane.source.live for lane in runtime.pipeline.lanes):
+            return  # a file would begin again when another layout is taken
         if self._layouts.to_measure(taken.finding, taken.accelerator, taken.model):
             self._thread.start()
 
@@ -76,16 +81,23 @@ class Calibration:
     def _run(self) -> None:
         clock = self._runtime.environment.clock
         while not clock.wait(self._stop, self._settle_seconds):
-            switch = self._runtime.switch
-            if self._runtime.heat.active or (switch is not None and switch.lost_reason):
-                continue  # a throttled or lost accelerator says nothing of the layout
+            if not self._calm():
+                continue
             try:
-                self._measure()
+                if self._measure():
+                    return
             except ApplianceError as error:
                 log.warning("layouts could not be measured: %s", error)
-            return
+                return
 
-    def _measure(self) -> None:
+    def _calm(self) -> bool:
+        """Say whether nothing slows the unit, so that figures are those of the layout."""
+        runtime = self._runtime
+        lost = runtime.switch is not None and runtime.switch.lost_reason
+        return not runtime.heat.active and runtime.pace.target_fps is None and not lost
+
+    def _measure(self) -> bool:
+        """Try the layouts and keep what came out; False if something disturbed it."""
         runtime, taken = self._runtime, self._runtime.selection
         layouts = self._layouts.to_measure(taken.finding, taken.accelerator, taken.model)
         selector = make_selector(runtime.settings, runtime.environment)
@@ -99,27 +111,39 @@ class Calibration:
                 self._budget_seconds,
             )
         finally:
-            runtime.pace.resting = False
+            runtime.pace.rest(0)
+            self._sitting_since_ns = None
             give_back_memory()
-        if self._stop.is_set():
-            return
+        if self._stop.is_set() or not self._calm():
+            return False
         self._layouts.keep(taken.finding, taken.accelerator, taken.model, trials)
         self._tell(taken)
+        return True
 
     def _rest(self) -> None:
         """Let the workers rest before a turn; let them work for a while after a long sitting."""
         clock, pace = self._runtime.environment.clock, self._runtime.pace
         since_ns = self._sitting_since_ns
-        if since_ns is not None:
-            if clock.monotonic_ns() - since_ns < SITTING_SECONDS * NS_PER_SECOND:
-                return
-            pace.resting = False
+        longest_ns = SITTING_SECONDS * NS_PER_SECOND
+        if since_ns is not None and clock.monotonic_ns() - since_ns >= longest_ns:
+            pace.rest(0)
             clock.wait(self._stop, PAUSE_SECONDS)
-        pace.resting = True
+            self._sitting_since_ns = None
+        pace.rest(clock.monotonic_ns() + round(LONGEST_REST_SECONDS * NS_PER_SECOND))
+        if self._sitting_since_ns is None:
+            self._wait_for_idle_workers()
+            self._sitting_since_ns = clock.monotonic_ns()
+
+    def _wait_for_idle_workers(self) -> None:
+        clock, workers = self._runtime.environment.clock, self._runtime.pipeline.workers
         clock.wait(self._stop, _REST_SECONDS)
-        self._sitting_since_ns = clock.monotonic_ns()
+        for _ in range(round(INFERENCE_SECONDS / _REST_SECONDS)):
+            if not any(worker.busy for worker in workers):
+                return
+            clock.wait(self._stop, _REST_SECONDS)
 
     def _tell(self, taken: Selection) -> None:
         layout = self._layouts.of(taken.finding, taken.accelerator, taken.model)
         log.info("layout %s: %s", layout, layout.why)
-        self._on_known(layout != taken.layout)
+        lost = any(lane.lost_reason for lane in self._runtime.pipeline.lanes)
+        self._on_known(layout != taken.layout and not lost)  # a lost camera is not opened again

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from appliance.runtime import Runtime, Sinks
     from appliance.service import ServiceManager
     from appliance.sinks import Sink
+    from appliance.supervisor import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -76,32 +77,37 @@ class Daemon:
         self.sinks = self._make_sinks(settings)
         try:
             while True:
-                self.runtime = self._wire(settings)
-                keep_quiet()
-                supervisor = Supervisor(
-                    self.runtime,
-                    self._requests,
-                    self._service,
-                    notices=(*self._environment.notices(), *filter(None, (self._notice,))),
-                    max_frames=self._max_frames,
-                )
-                if self.runtime.provisional and not self._proving:
-                    self._proving = True  # once: what fails its proof now is not tried again
-                    prove_in_background(settings, self._environment, self._requests.ask_rewire)
-                calibration = Calibration(
-                    self.runtime, self._layout_known, settle_seconds=self._settle_seconds
-                )
-                calibration.start()
-                try:
-                    outcome = supervisor.run()
-                finally:
-                    calibration.stop()
+                outcome = self._run_once(settings)
                 if outcome == "reload":
                     settings = self._reload(settings)
                 elif outcome != "rewire":
                     return
         finally:
             self.sinks.close()
+
+    def _run_once(self, settings: Settings) -> Outcome:
+        """Wire and run until something is asked; nothing of it is held on to afterwards."""
+        self.runtime = self._wire(settings)
+        keep_quiet()
+        supervisor = Supervisor(
+            self.runtime,
+            self._requests,
+            self._service,
+            notices=(*self._environment.notices(), *filter(None, (self._notice,))),
+            max_frames=self._max_frames,
+        )
+        if self.runtime.provisional and not self._proving:
+            self._proving = True  # once: what fails its proof now is not tried again
+            prove_in_background(settings, self._environment, self._requests.ask_rewire)
+        calibration = Calibration(
+            self.runtime, self._layout_known, settle_seconds=self._settle_seconds
+        )
+        if not self._max_frames:
+            calibration.start()
+        try:
+            return supervisor.run()
+        finally:
+            calibration.stop()
 
     def _wire(self, settings: Settings) -> Runtime:
         sinks = self.sinks if self.sinks is not None else self._make_sinks(settings)

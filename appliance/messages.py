@@ -147,7 +147,10 @@ class MetricsMessage(Message, frozen=True, kw_only=True):
     ]
     efficiency: Annotated[
         float | None,
-        Meta(description="Live: end_to_end / min(camera - gated, inference_only). Null for files."),
+        Meta(
+            description="Live: end_to_end / min(camera, inference_only). Null for files, and where "
+            "the motion gate left frames out."
+        ),
     ]
     latency_ms: SpreadMs | None
     stages_ms: dict[str, SpreadMs]

@@ -154,12 +154,12 @@ class Supervisor:
         if requests.reload.is_set():
             requests.reload.clear()
             return "reload"
-        if requests.rewire.is_set():
-            requests.rewire.clear()
-            return "rewire"
         done = sum(lane.ledger.counts().processed for lane in runtime.pipeline.lanes)
         if runtime.pipeline.finished() or (self._max_frames and done >= self._max_frames):
             return "finished"
+        if requests.rewire.is_set():
+            requests.rewire.clear()
+            return "rewire"
         return None
 
     def _tick_ns(self) -> int:
@@ -197,12 +197,13 @@ class Supervisor:
                 valid_for=timedelta(seconds=seconds),
             )
         runtime = self._runtime
-        runtime.heat.window(
-            self._metrics.values(),
-            runtime.accelerator,
-            runtime.selection.model.id,
-            len(runtime.pipeline.workers),
-        )
+        if not runtime.pace.took_rest():  # else its rates say nothing of the board
+            runtime.heat.window(
+                self._metrics.values(),
+                runtime.accelerator,
+                runtime.selection.model.id,
+                len(runtime.pipeline.workers),
+            )
         self._service.status(self.status_line())
 
     def _poll_heat(self) -> Snapshot:
@@ -248,7 +249,8 @@ class Supervisor:
 
     def _tell_progress(self) -> None:
         """Leave word for the proof of an update; a full /run must not end the daemon."""
-        done = sum(lane.ledger.counts().processed for lane in self._runtime.pipeline.lanes)
+        counts = [lane.ledger.counts() for lane in self._runtime.pipeline.lanes]
+        done = sum(one.processed + one.dropped["gated"] for one in counts)  # looked at, and still
         with contextlib.suppress(OSError):
             write_progress(self._runtime.environment.runtime_folder(), done, __version__)
 

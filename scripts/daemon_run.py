@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from appliance.demo_broker import start_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Watched:
@@ -52,6 +52,12 @@ class Watched:
             if not self._changed.wait_for(lambda: kind in self.first, seconds):
                 sys.exit(f"no {kind} within {seconds:g} s")
         return self.first[kind] - self.began
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for what messages say."""
+        with self._changed:
+            if not self._changed.wait_for(condition, seconds):
+                sys.exit(f"not within {seconds:g} s")
 
     def memory_mib(self, key: str = "VmRSS") -> float:
         """Return a figure of /proc/PID/status."""

@@ -169,11 +169,17 @@ def test_it_is_drawn(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--plot", "x.gif"], 2, ".svg or .png"),
         (["--plot", "/nowhere/x.svg"], 2, "no folder"),
         (["--cameras", "0"], 2, "--cameras 0"),
+        (["--width", "0"], 2, "--width 0"),
+        (["--workers", "-1"], 2, "expected auto or 1 to 64"),
+        (["--mqtt", "127.0.0.1:99999"], 2, "HOST:PORT"),
+        (["--mqtt", "127.0.0.1:9", "--frames", "20", *SMALL], 69, "took no messages"),
+        (["--sustained", "--compare", "cpu"], 2, "cannot be combined with --compare"),
+        (["--compare", ""], 2, "a name is empty"),
         (["--mqtt", ":x"], 2, "HOST:PORT"),
         (["--compare", "cpu@fast"], 2, "workers x threads"),
         (["--compare", "nothing"], 65, "not in the catalogue"),
         (["--picture", "/nowhere.jpg", "--frames", "20", *SMALL], 65, "cannot be read"),
-        (["--workers", "many"], 2, "invalid"),
+        (["--workers", "many"], 2, "'many'"),
     ],
 )
 def test_mistakes_are_named(
@@ -189,6 +195,7 @@ def test_mistakes_are_named(
 
 def one_round(*, camera_fps: float | None) -> Round:
     return Round(
+        selection=None,  # type: ignore[arg-type]
         size=(320, 240),
         end_to_end_fps=9.0,
         camera_fps=camera_fps,

@@ -39,18 +39,44 @@ def trial(workers: int, threads: int, fps: float, frame_ms: float = 10, wrong: s
     return Trial(workers=workers, threads=threads, fps=fps, frame_ms=frame_ms, wrong=wrong)
 
 
-@given(st.integers(1, 64), st.none() | st.integers(1, 8))
-def test_candidates_begin_with_the_safe_one_and_keep_the_limit(cpus: int, most: int | None) -> None:
-    some = candidates(cpus, most)
-    assert some[0] == Layout(min(cpus, most or cpus), 1)
-    assert len(set(some)) == len(some)
-    assert all(one.threads <= cpus and one.workers <= (most or cpus + 1) for one in some)
+@given(st.integers(1, 128))
+def test_candidates_begin_with_the_one_taken_unmeasured_and_stay_few(cpus: int) -> None:
+    some = candidates(cpus)
+    assert some[0] == unmeasured(cpus, None, "auto", "auto")
+    assert len(set(some)) == len(some) <= 20
+    assert all(one.threads <= cpus and one.workers <= cpus + 1 for one in some)
 
 
 def test_what_two_and_four_cores_try() -> None:
-    assert [str(one) for one in candidates(2, None)] == ["2x1", "1x2", "1x1", "3x1"]
-    assert [str(one) for one in candidates(4, None)] == ["4x1", "2x2", "1x3", "1x4", "3x1", "5x1"]
-    assert [str(one) for one in candidates(4, 1)] == ["1x1", "1x3", "1x4"]
+    assert [str(one) for one in candidates(2)] == ["2x1", "1x2", "1x1", "3x1"]
+    assert [str(one) for one in candidates(4)] == ["4x1", "2x2", "1x4", "3x1", "5x1"]
+
+
+def test_a_device_that_opens_few_detectors_is_left_alone(
+    tmp_path: Path, default_model: Model
+) -> None:
+    class Few(CpuAccelerator):
+        max_detectors = 3  # type: ignore[assignment]
+
+    one = Few(Options())
+    assert layouts(tmp_path / "x").to_measure(FOUND, one, default_model) == ()
+    assert str(layouts(tmp_path / "x").of(FOUND, one, default_model)) == "3x1"
+
+
+def test_what_two_processes_keep_is_both_kept(tmp_path: Path, default_model: Model) -> None:
+    path = tmp_path / "layouts.json"
+    mine, theirs = layouts(path), layouts(path, board="another")
+    mine.keep(FOUND, CPU, default_model, (trial(2, 2, 90),))
+    theirs.keep(FOUND, CPU, default_model, (trial(1, 4, 90),))
+    assert str(layouts(path).of(FOUND, CPU, default_model)) == "2x2"
+
+
+def test_a_measurement_in_which_nothing_was_right_is_not_kept(
+    tmp_path: Path, default_model: Model
+) -> None:
+    one = layouts(tmp_path / "layouts.json")
+    one.keep(FOUND, CPU, default_model, (trial(2, 2, 90, wrong="out of memory"),))
+    assert one.to_measure(FOUND, CPU, default_model)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +115,7 @@ def test_what_earlier_versions_wrote_for_auto_is_taken(
     tmp_path: Path, default_model: Model
 ) -> None:
     old = Layouts(tmp_path / "x", "a board", 4, workers=0, threads=0, aim="throughput")
-    assert len(old.to_measure(FOUND, CPU, default_model)) == 6
+    assert len(old.to_measure(FOUND, CPU, default_model)) == 5
 
 
 def test_a_measurement_is_kept_for_model_runtime_board_and_cpus(
@@ -97,8 +123,8 @@ def test_a_measurement_is_kept_for_model_runtime_board_and_cpus(
 ) -> None:
     path, some = tmp_path / "state/layouts.json", (trial(2, 2, 90, 20), trial(1, 4, 70, 15))
     first = layouts(path)
-    assert first.of(FOUND, CPU, default_model).why == "one worker a CPU, not measured yet"
-    assert len(first.to_measure(FOUND, CPU, default_model)) == 6
+    assert first.of(FOUND, CPU, default_model).why == "a worker a CPU, at most 4; not measured"
+    assert len(first.to_measure(FOUND, CPU, default_model)) == 5
     first.keep(FOUND, CPU, default_model, some)
     again = layouts(path)
     assert str(again.of(FOUND, CPU, default_model)) == "2x2"
@@ -134,8 +160,9 @@ def test_only_whole_rounds_count_and_each_turn_is_announced(default_model: Model
     assert len(turns) == len(some) == 2
 
 
+@pytest.mark.parametrize("breaks", [DetectorError("it broke"), ZeroDivisionError("it broke")])
 def test_a_layout_that_sees_something_else_or_fails_is_never_taken(
-    default_model: Model, monkeypatch: pytest.MonkeyPatch
+    breaks: Exception, default_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SystemClock()
     blind, never = Prover(CPU, clock), threading.Event()
@@ -150,7 +177,7 @@ def test_a_layout_that_sees_something_else_or_fails_is_never_taken(
             detector = CPU.open(model, threads=threads)
 
             def fail() -> None:
-                raise DetectorError("it broke")
+                raise breaks
 
             monkeypatch.setattr(detector, "infer", fail)
             return detector
@@ -180,7 +207,7 @@ def test_a_unit_measures_when_it_has_settled_and_says_why(
     thread.start()
     try:
         wait_for(lambda: subscriber.of("front/detections"), 30)
-        assert subscriber.of("info")[0]["layout"] == "one worker a CPU, not measured yet"
+        assert subscriber.of("info")[0]["layout"] == "a worker a CPU, at most 4; not measured"
         wait_for(lambda: subscriber.of("info")[-1]["layout"].startswith("measured for"), 45)
         before = len(subscriber.of("front/detections"))
         wait_for(lambda: len(subscriber.of("front/detections")) > before + 5, 20, "work goes on")

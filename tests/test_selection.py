@@ -47,6 +47,12 @@ class Bench:
             layout_of=lambda *_: Layout(1, 1),
         )
 
+    def relaid(self) -> Selector:
+        """A selector after another layout was found to be best."""
+        other = self.selector()
+        other._layout_of = lambda *_: Layout(2, 1)
+        return other
+
     def auto(self) -> Selection:
         return self.selector().select("auto", "auto")
 
@@ -103,6 +109,14 @@ def test_a_kept_proof_spares_the_next_start(bench: Bench) -> None:
     kept = bench.selector().select("scripted", "auto")
     assert kept.proof is not None
     assert kept.proof.right
+
+
+def test_another_layout_needs_no_new_proof(bench: Bench) -> None:
+    bench.auto()
+    assert not bench.relaid().must_prove("auto", "auto")
+    assert not bench.relaid().must_prove("scripted", "auto")
+    (bench.control / "wrong").touch()  # would be found out, if it were proved again
+    assert bench.relaid().select("scripted", "auto").layout == Layout(2, 1)
 
 
 def test_another_runtime_version_is_proved_anew(bench: Bench) -> None:

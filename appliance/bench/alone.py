@@ -20,6 +20,7 @@ from appliance.sources.scene import Scene
 from appliance.values import Frame, PixelFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.accelerators import Detector
@@ -59,39 +60,46 @@ def invoke_alone(chosen: Selection, invokes: int) -> Alone:
     detectors = [
         chosen.accelerator.open(chosen.model, threads=chosen.layout.threads) for _ in range(workers)
     ]
-    each = max(WARM_UP, invokes // workers)
+    turns = iter(range(max(2 * workers, invokes)))
+    ended_ns: list[int] = []
     gate = threading.Barrier(workers + 1)
     failures: list[ApplianceError] = []
     threads = [
-        threading.Thread(target=_invoke, args=(detector, each, gate, failures))
+        threading.Thread(target=_invoke, args=(detector, turns, ended_ns, gate, failures))
         for detector in detectors
     ]
     for thread in threads:
         thread.start()
     with contextlib.suppress(threading.BrokenBarrierError):  # one failed before it began
         gate.wait()
-    began_ns, began_cpu = time.monotonic_ns(), cpu_seconds()
+    began_cpu = cpu_seconds()
     for thread in threads:
         thread.join()
-    elapsed_ns = time.monotonic_ns() - began_ns
     used = cpu_seconds() - began_cpu
     for detector in detectors:
         detector.close()
     if failures:
         raise failures[0]
-    return Alone(workers * each * NS_PER_SECOND / elapsed_ns, used / (workers * each))
+    elapsed_ns = max(ended_ns) - min(ended_ns)
+    return Alone((len(ended_ns) - 1) * NS_PER_SECOND / elapsed_ns, used / len(ended_ns))
 
 
 def _invoke(
-    detector: Detector, count: int, gate: threading.Barrier, failures: list[ApplianceError]
+    detector: Detector,
+    turns: Iterator[int],
+    ended_ns: list[int],
+    gate: threading.Barrier,
+    failures: list[ApplianceError],
 ) -> None:
+    """Invoke as long as there are turns, which all workers share, as the pipeline shares frames."""
     try:
         _fill(detector)
         for _ in range(WARM_UP):
             detector.infer()
         gate.wait()
-        for _ in range(count):
+        for _ in turns:
             detector.infer()
+            ended_ns.append(time.monotonic_ns())
     except ApplianceError as error:
         failures.append(error)
         gate.abort()

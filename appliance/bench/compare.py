@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,9 @@ from appliance.bench.figures import summarise
 from appliance.bench.measure import measure_alternately, quiet
 from appliance.detectors import make_layouts, make_selector
 from appliance.environment import Environment
-from appliance.errors import UsageError
+from appliance.errors import ApplianceError, UsageError
 from appliance.models import Catalogue, find_models_folder
-from appliance.selection.layout import Trial, candidates
+from appliance.selection.layout import Layout, Trial, candidates
 
 if TYPE_CHECKING:
     from appliance.bench.measure import Progress
@@ -60,6 +61,8 @@ def compare(
     """
     environment = Environment()
     every = names.strip() == AUTO
+    if every:
+        plan = replace(plan, preload=True)  # what is kept shall not depend on drawing pictures
     contestants = _all_layouts(plan.settings, environment) if every else _named(plan, names)
     judged = [(one, *_judge(one.settings, environment)) for one in contestants]
     sound = [one for one in judged if one[2].right is not False]
@@ -67,8 +70,8 @@ def compare(
     budget = budget_seconds or (AUTO_BUDGET_SECONDS if every else None)
     measured = measure_alternately(plans, progress, budget_seconds=budget)
     rows = [
-        _row(one, summarise(its, chosen, rounds), proof)
-        for (one, chosen, proof), its, rounds in zip(sound, plans, measured, strict=True)
+        _row(one, summarise(its, rounds), proof)
+        for (one, _, proof), its, rounds in zip(sound, plans, measured, strict=True)
     ]
     for row in rows:
         row["pareto"] = not any(_dominates(other, row) for other in rows)
@@ -83,6 +86,7 @@ def compare(
     return {
         "compare": rows + refused,
         "auto": _auto(plan.settings, environment),
+        "kept": str(environment.state_folder()) if every else None,
         "budget_seconds": budget,
     }
 
@@ -93,16 +97,18 @@ def _named(plan: BenchPlan, names: str) -> list[Contestant]:
 
 def _contestant(settings: Settings, name: str) -> Contestant:
     """Read ``[accelerator or model][@][workers x threads]``."""
+    if not name:
+        raise UsageError("--compare: a name is empty", hint="as in cpu,ncnn or 2x1,1x2")
     what, _, layout = name.rpartition("@")
-    if not what and not _LAYOUT.fullmatch(name):
-        what, layout = name, ""
-    accelerator, model = settings.accelerator, settings.model
-    if layout:
-        match = _LAYOUT.fullmatch(layout)
-        if match is None:
+    match = _LAYOUT.fullmatch(layout)
+    if match is None:
+        if what and os.sep not in name:
             raise UsageError(
                 f"--compare {name}: {layout!r} is no layout", hint="workers x threads, as in 2x1"
             )
+        what = name  # a path may hold an @
+    accelerator, model = settings.accelerator, settings.model
+    if match is not None:
         workers, threads = int(match[1]), int(match[2])
         accelerator = msgspec.structs.replace(accelerator, workers=workers, threads=threads)
     if what in Registry().names:
@@ -120,8 +126,13 @@ def _all_layouts(settings: Settings, environment: Environment) -> list[Contestan
     return [
         _contestant(settings, f"{one.accelerator.name}@{layout}")
         for one in selector.usable(settings.model.name)
-        for layout in candidates(cpus, one.accelerator.max_detectors)
+        for layout in _layouts_of(one, cpus)
     ]
+
+
+def _layouts_of(one: Selection, cpus: int) -> tuple[Layout, ...]:
+    """Return the layouts to measure; a device that opens few detectors has one."""
+    return candidates(cpus) if one.accelerator.max_detectors is None else (one.layout,)
 
 
 def _judge(settings: Settings, environment: Environment) -> tuple[Selection, Proof]:
@@ -151,9 +162,11 @@ def _accuracy(model_id: str) -> dict[str, Any]:
 def _dominates(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Say whether ``one`` is nowhere worse and somewhere better.
 
-    Accuracies on other data or of other classes cannot be compared, so neither dominates.
+    Accuracies that are unknown, on other data or of other classes cannot be compared, so neither
+    dominates.
     """
-    if one["map_dataset"] != other["map_dataset"]:
+    unknown = one["map"] is None and one["model"] != other["model"]
+    if unknown or one["map_dataset"] != other["map_dataset"]:
         return False
     mine, its = _merits(one), _merits(other)
     return all(a >= b for a, b in zip(mine, its, strict=True)) and mine != its
@@ -203,7 +216,10 @@ def _auto(settings: Settings, environment: Environment) -> dict[str, Any]:
     selector: Selector = make_selector(
         msgspec.structs.replace(settings, accelerator=accelerator), environment
     )
-    taken = selector.select(AUTO, settings.model.name, settings.accelerator.optimise_for)
+    try:
+        taken = selector.select(AUTO, settings.model.name, settings.accelerator.optimise_for)
+    except ApplianceError as error:  # what was measured is told all the same
+        return {"accelerator": None, "workers": 0, "threads": 0, "why": str(error)}
     return {
         "accelerator": taken.accelerator.name,
         "workers": taken.layout.workers,

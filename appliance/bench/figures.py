@@ -19,19 +19,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.bench.plan import BenchPlan, Round
-    from appliance.selection import Selection
 
 BINS = 40
 
 
-def summarise(plan: BenchPlan, chosen: Selection, rounds: Sequence[Round]) -> dict[str, Any]:
+def summarise(plan: BenchPlan, rounds: Sequence[Round]) -> dict[str, Any]:
     """Return the figures named in the design, JSON-ready.
 
     Args:
         plan: what was measured.
-        chosen: accelerator, model and layout that were.
         rounds: what they gave.
     """
+    chosen = rounds[-1].selection
     times = [one for its in rounds for one in its.times]
     durations = np.asarray([one.durations_ns for one in times], np.int64)
     latencies = np.asarray([one.latency_ns for one in times], np.int64)

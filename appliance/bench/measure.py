@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from appliance.app import make_sinks, wire
 from appliance.bench.alone import WARM_UP, invoke_alone
 from appliance.bench.plan import BenchPlan, Round
-from appliance.bench.processes import cpu_seconds, peak_memory_mib
+from appliance.bench.processes import cpu_seconds, forget_peak_memory, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource, preload
 from appliance.clock import NS_PER_SECOND
 from appliance.environment import Environment
-from appliance.errors import MediaError, UsageError
+from appliance.errors import BrokerUnavailableError, MediaError, UsageError
 from appliance.quiet import keep_quiet
 from appliance.sources import create_source
 
@@ -120,6 +120,7 @@ def _one_round(
         return LimitedSource(create_source(camera, input_size=size, clock=environment.clock), each)
 
     runtime = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
+    forget_peak_memory()
     lanes = runtime.pipeline.lanes
     alone = invoke_alone(runtime.selection, each * len(lanes)) if alone_first else None
     keep_quiet()
@@ -129,7 +130,17 @@ def _one_round(
         sinks.close()
         runtime.close()
     memory_mib = peak_memory_mib()
-    window = lanes[0].statistics.roll(environment.clock.monotonic_ns())
+    published = [
+        window.stages["publish"].p50
+        for lane in lanes
+        for window in (lane.statistics.roll(environment.clock.monotonic_ns()),)
+        if "publish" in window.stages
+    ]
+    if plan.settings.mqtt.enabled and len(published) < len(lanes):
+        raise BrokerUnavailableError(
+            f"broker {plan.settings.mqtt.host}:{plan.settings.mqtt.port}: took no messages",
+            hint="is it running, and does it let everybody in?",
+        )
     counts = tuple(lane.ledger.counts() for lane in lanes)
     kept = {name: its[WARM_UP:] for name, its in recorder.times.items()}
     if len(kept) < len(lanes) or min(map(len, kept.values())) < WARM_UP:
@@ -138,15 +149,15 @@ def _one_round(
             hint="a longer video, or --preload",
         )
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)
-    published = window.stages.get("publish")
     return Round(
+        selection=runtime.selection,
         size=recorder.size,
         end_to_end_fps=_rate(times),
-        camera_fps=_camera_fps(plan, lanes, recorder),
+        camera_fps=_camera_fps(lanes, recorder),
         slowest_fps=min(_rate(its) for its in kept.values()),
         alone=alone or invoke_alone(runtime.selection, len(times)),
         times=times,
-        publish_ms=published.p50 if published else None,
+        publish_ms=max(published, default=None),
         counts=counts,
         cpu_seconds=used,
         memory_mib=memory_mib,
@@ -182,11 +193,9 @@ def _pool(plan: BenchPlan, environment: Environment) -> list[Frame]:
     return preload(create_source(camera, input_size=(300, 300), clock=environment.clock))
 
 
-def _camera_fps(plan: BenchPlan, lanes: tuple[Lane, ...], recorder: _Recorder) -> float | None:
+def _camera_fps(lanes: tuple[Lane, ...], recorder: _Recorder) -> float | None:
     if not lanes[0].source.live:
         return None
-    if plan.rate is not None and plan.preload:
-        return plan.rate * len(lanes)
     total = 0.0
     for lane in lanes:
         times = recorder.times[lane.name]

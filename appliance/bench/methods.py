@@ -43,7 +43,8 @@ def measure(
         UsageError: fewer frames than a measurement needs.
         ApplianceError: model, accelerator or source cannot be used.
     """
-    frame = one_picture(picture)  # first: a wrong path shall not be told after a minute
+    if picture is not None:
+        one_picture(picture)  # now: that it cannot be read shall not be told after a minute
     wanted = plan.settings.accelerator
     selector = make_selector(plan.settings, Environment(), timing=True)
     chosen = selector.select(wanted.name, plan.settings.model.name, wanted.optimise_for)
@@ -51,8 +52,8 @@ def measure(
         figures = _timed_only(chosen, plan.frames)
     else:
         (rounds,) = measure_alternately((plan,), progress)
-        figures = summarise(plan, chosen, rounds)
-    figures["method_2019"] = method_of_2019(chosen, runs, frame)
+        figures = summarise(plan, rounds)
+    figures["method_2019"] = method_of_2019(chosen, runs, one_picture(picture))
     figures["published"] = {"model": MODEL, "source": SOURCE, "fps": published()}
     return figures
 

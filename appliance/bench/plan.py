@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from appliance.bench.alone import Alone
     from appliance.config import Settings
     from appliance.pipeline import Counts
+    from appliance.selection import Selection
     from appliance.values import StageTimes
 
 
@@ -34,6 +35,7 @@ class Round:
     """One round of the pipeline, and the detectors alone right before or after it.
 
     Attributes:
+        selection: what ran: accelerator, model and layout.
         size: width, height of the frames, upright.
         end_to_end_fps: results a second of all cameras together.
         camera_fps: frames a second that live cameras delivered together; None for others.
@@ -43,9 +45,10 @@ class Round:
         publish_ms: median from hand-off to written; None where nothing was published.
         counts: of each camera.
         cpu_seconds: used by the pipeline, child processes included.
-        memory_mib: peak so far.
+        memory_mib: peak in this round, the ring of frames in memory included.
     """
 
+    selection: Selection
     size: tuple[int, int]
     end_to_end_fps: float
     camera_fps: float | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import resource
 import time
 from pathlib import Path
 
@@ -17,8 +17,13 @@ def cpu_seconds() -> float:
 
 def peak_memory_mib() -> float:
     """Return the sum of our peak resident memory and that of the children that live now."""
-    ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return ours + sum(_peak_mib(pid) for pid in _children())
+    return _peak_mib(os.getpid()) + sum(_peak_mib(pid) for pid in _children())
+
+
+def forget_peak_memory() -> None:
+    """Let our peak begin anew (proc(5), clear_refs 5); where that is not allowed it goes on."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def _children() -> list[int]:

@@ -43,16 +43,17 @@ class PreloadedSource:
         self._start_ns = self._clock.monotonic_ns()
 
     def read(self) -> Frame | None:
-        """Return the next frame, stamped now."""
+        """Return the next frame, stamped now, or when it was due."""
         if self._seq >= self._frames:
             return None
-        if self.live:
+        captured_ns = self._clock.monotonic_ns()
+        if self.live:  # stamped when it was due: a capture thread that comes late is latency too
             due_ns = self._start_ns + round(self._seq * self._period_ns)
-            self._clock.wait(self._never, (due_ns - self._clock.monotonic_ns()) / NS_PER_SECOND)
+            self._clock.wait(self._never, (due_ns - captured_ns) / NS_PER_SECOND)
+            captured_ns = due_ns
         frame = self._pool[self._seq % len(self._pool)]
         seq, self._seq = self._seq, self._seq + 1
-        now_ns = self._clock.monotonic_ns()
-        return replace(frame, seq=seq, captured_ns=now_ns, origin=ClockOrigin.READ)
+        return replace(frame, seq=seq, captured_ns=captured_ns, origin=ClockOrigin.READ)
 
     def close(self) -> None:
         """Nothing is held open."""

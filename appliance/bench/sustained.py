@@ -13,6 +13,7 @@ from appliance.app import wire
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import MediaError
+from appliance.quiet import keep_quiet, sweep
 from appliance.runtime import Sinks
 from appliance.sources import create_source
 
@@ -79,6 +80,7 @@ def sustain(
         Sinks(None, ()),
         make_source=lambda camera, size: create_source(camera, input_size=size, clock=clock),
     )
+    keep_quiet()
     samples: list[Sample] = []
     never = threading.Event()
     runtime.start()
@@ -153,13 +155,14 @@ def draw_curve(figures: dict[str, Any], path: Path) -> None:
 
 
 def _sample(runtime: Runtime, seconds: float) -> Sample:
-    lane = runtime.pipeline.lanes[0]
-    window = lane.statistics.roll(runtime.environment.clock.monotonic_ns())
+    now_ns = runtime.environment.clock.monotonic_ns()
+    windows = [lane.statistics.roll(now_ns) for lane in runtime.pipeline.lanes]
     snapshot = runtime.telemetry.snapshot()
-    inference = window.stages.get("inference")
+    sweep()
+    inference = windows[0].stages.get("inference")
     return Sample(
         seconds=seconds,
-        fps=round(window.frames / window.seconds, 3),
+        fps=round(sum(one.frames / one.seconds for one in windows), 3),
         celsius=snapshot.thermal.temperature_celsius if snapshot.thermal else None,
         megahertz=snapshot.frequency.current_hertz / 1e6 if snapshot.frequency else None,
         causes=snapshot.causes or (),

@@ -111,6 +111,8 @@ def render_comparison(figures: dict[str, Any]) -> str:
         "* nothing else is better in FPS, p99, CPU and mAP at once",
         f"auto takes: {auto['accelerator']}, {auto['workers']}x{auto['threads']} ({auto['why']})",
     ]
+    if figures["kept"]:
+        lines.append(f"kept in {figures['kept']}; run as root on a unit to keep it for its service")
     return "\n".join(lines)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,14 @@ from appliance.environment import Environment
 from appliance.errors import UsageError
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterator
 
     from appliance.bench.measure import Progress
     from appliance.selection.layout import Wanted
+
+
+_LIMITS = (("cameras", 1, 64), ("runs", 1, 10**6), ("width", 16, 8192), ("height", 16, 8192))
+_NOT_SUSTAINED = ("compare", "mqtt", "preload", "picture")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> Wanted:
     """Return a number of workers or threads."""
-    return "auto" if text == "auto" else int(text)
+    if text == "auto":
+        return "auto"
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected auto or 1 to 64")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,14 +89,16 @@ def run(options: argparse.Namespace) -> int:
     plan = BenchPlan(_settings(options), options.frames, options.preload, options.rate)
     if options.sustained:
         figures, show = _sustained(plan, options), render_sustained
-    elif options.compare:
-        figures = compare(plan, options.compare, _progress(), options.seconds)
+    elif options.compare is not None:
+        with _progress() as progress:
+            figures = compare(plan, options.compare, progress, options.seconds)
         show = render_comparison
     else:
-        figures = measure(plan, _progress(), picture=options.picture, runs=options.runs)
+        with _progress() as progress:
+            figures = measure(plan, progress, picture=options.picture, runs=options.runs)
         show = render
-        if options.plot and "e2e_fps" in figures:
-            draw_measurement(figures, options.plot)
+        if options.plot:
+            _draw(figures, options.plot)
     if options.json:
         print_json(figures)
     else:
@@ -94,13 +106,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _draw(figures: dict[str, Any], path: Path) -> None:
+    if "e2e_fps" in figures:
+        draw_measurement(figures, path)
+    else:
+        print(f"--plot {path}: nothing to draw of a model that is timed only", file=sys.stderr)
+
+
 def _check(options: argparse.Namespace) -> None:
     """Raise UsageError for numbers that mean nothing, before anything is measured."""
     if options.rate is not None and options.rate <= 0:
         raise UsageError(f"--rate {options.rate}: expected frames per second above 0")
-    for name in ("cameras", "runs"):
-        if getattr(options, name) < 1:
-            raise UsageError(f"--{name} {getattr(options, name)}: at least 1 is needed")
+    for name, least, most in _LIMITS:
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise UsageError(f"--{name} {value}: expected {least} to {most}")
+    given = [name for name in _NOT_SUSTAINED if getattr(options, name)]
+    if options.sustained and given:
+        raise UsageError(f"--sustained: cannot be combined with --{given[0]}")
     if options.plot:
         check_picture(options.plot)
         if options.compare:
@@ -159,24 +182,20 @@ def _mqtt(broker: str | None) -> Mqtt:
     if broker is None:
         return Mqtt(enabled=False)
     host, _, port = broker.partition(":")
-    if not host or not (port or "1883").isdigit():
+    if not host or not (port or "1883").isdigit() or not 1 <= int(port or 1883) <= 65535:
         raise UsageError(f"--mqtt {broker}: expected HOST or HOST:PORT")
     return Mqtt(host=host, port=int(port or 1883), outbox="memory")
 
 
-def _progress() -> Progress:
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Yield what shows progress and the time that is left, on a terminal only."""
     if not sys.stderr.isatty():
-        return lambda _done, _all: None
+        yield lambda _done, _all: None
+        return
     from rich.console import Console  # noqa: PLC0415 - terminal only
     from rich.progress import Progress as Bar  # noqa: PLC0415 - terminal only
 
-    bar = Bar(console=Console(stderr=True), transient=True)  # with the time that is left
-    task = bar.add_task("measuring", total=None)
-    bar.start()
-
-    def show(done: float, total: float) -> None:
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    return show
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

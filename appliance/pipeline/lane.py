@@ -178,11 +178,14 @@ class Lane:
     def _refusal(self, frame: Frame) -> DropReason | None:
         """Return why the frame is not worked on; None if it is."""
         now_ns = self._clock.monotonic_ns()
-        if not self._pace.admits(now_ns) and self.source.live:
-            return "governed"
-        if self.gate is not None and frame.seen is None and not self.gate.admits(frame, now_ns):
+        gate = self.gate if frame.seen is None else None
+        if gate is not None and not gate.moved(frame, now_ns):
             self.statistics.gated()
             return "gated"
+        if not self._pace.admits(now_ns) and self.source.live:
+            return "governed"
+        if gate is not None:
+            gate.accept(now_ns)
         return None
 
     def _wait_for_turn(self, stop: threading.Event) -> None:
@@ -205,6 +208,8 @@ class Lane:
 
     def fail(self, pending: Pending[Lane], reason: DropReason) -> None:
         """Say that a taken frame (already released) will have no result."""
+        if self.gate is not None:
+            self.gate.forget()
         self.ledger.drop(pending.number, reason)
         self._sequencer.submit(pending.ticket, None)
 

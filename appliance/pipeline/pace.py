@@ -15,13 +15,15 @@ class Pace:
     Attributes:
         target_fps: of all cameras together; None for no limit, 0 for none.
         single_worker: only the first worker works.
-        resting: no worker works, because something is being measured.
+        rest_until_ns: no worker works until then, because something is being measured.
+        rested: set when it was so; cleared by who asks.
     """
 
     def __init__(self) -> None:
         self.target_fps: float | None = None
         self.single_worker = False
-        self.resting = False
+        self.rest_until_ns = 0
+        self.rested = False
         self._lanes: list[LanePace] = []
 
     def lane(self) -> LanePace:
@@ -30,9 +32,18 @@ class Pace:
         self._lanes.append(one)
         return one
 
-    def may_work(self, worker: int) -> bool:
+    def rest(self, until_ns: int) -> None:
+        """Let no worker take a frame for so long; a bound, lest a hang there silence the unit."""
+        self.rest_until_ns, self.rested = until_ns, True
+
+    def took_rest(self) -> bool:
+        """Say whether workers rested since this was asked last."""
+        rested, self.rested = self.rested, False
+        return rested
+
+    def may_work(self, worker: int, now_ns: int) -> bool:
         """Say whether the worker of this number may take a frame."""
-        return not self.resting and (worker == 0 or not self.single_worker)
+        return now_ns >= self.rest_until_ns and (worker == 0 or not self.single_worker)
 
     def share(self, wanted: LanePace, now_ns: int) -> float:
         """Return the frames a second that one camera may have; what others leave is its too."""

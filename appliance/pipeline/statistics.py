@@ -78,14 +78,13 @@ class Window:
     def efficiency(self, workers: int) -> float | None:
         """Return end-to-end over the slower of camera and detector (live sources).
 
-        What the motion gate left out was not to be done.
+        None while the motion gate left frames out: too few remain to say.
         """
         rates = (self.end_to_end_fps, self.camera_fps, self.inference_only_fps(workers))
         end_to_end, camera, inference = rates
-        if end_to_end is None or camera is None or inference is None:
+        if end_to_end is None or camera is None or inference is None or self.gated:
             return None
-        possible = min(camera - self.gated_fps, inference)
-        return end_to_end / possible if possible > 0 else None
+        return end_to_end / min(camera, inference)
 
 
 class WindowStatistics:

@@ -28,6 +28,7 @@ hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
 CLOSE_SECONDS = 5.0
 """Longest that closing a detector may take; a child gets 1 s before it is killed."""
 MAX_CONSECUTIVE_ERRORS = 10
+_INFERENCE = "the inference"
 
 
 class Worker:
@@ -61,6 +62,11 @@ class Worker:
         self._errors = 0
         self._may_work = may_work
 
+    @property
+    def busy(self) -> bool:
+        """Say whether a frame is being worked on."""
+        return self.heartbeat.waiting_for == _INFERENCE
+
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
         """Work until ``stop`` is set."""
         try:
@@ -83,7 +89,7 @@ class Worker:
         pending = exchange.take(timeout)
         if pending is None:
             return False
-        self.heartbeat.wait("the inference", INFERENCE_SECONDS)
+        self.heartbeat.wait(_INFERENCE, INFERENCE_SECONDS)
         try:
             observation = self._process(pending)
         except FrameError:

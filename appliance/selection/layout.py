@@ -58,21 +58,19 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return Layout(self.workers, self.threads)
 
 
-def candidates(cpus: int, most: int | None) -> tuple[Layout, ...]:
-    """Return the layouts worth trying, the safe one first.
+def candidates(cpus: int) -> tuple[Layout, ...]:
+    """Return the layouts worth trying, the one that is taken unmeasured first.
 
     Those that use every CPU once, one that leaves a CPU to the rest of the system, and one with a
     worker more than CPUs, which resizes and decodes while the others infer.
 
     Args:
         cpus: that we may use.
-        most: how many detectors the accelerator opens at once; None for any number.
     """
-    pairs = [(min(cpus, most or cpus), 1)]
-    pairs += [(cpus // threads, threads) for threads in range(1, cpus + 1)]
+    pairs = [(min(cpus, MAX_WORKERS), 1)]
+    pairs += [(cpus // t, t) for t in range(1, cpus + 1) if cpus % t == 0]
     pairs += [(max(1, cpus - 1), 1), (cpus + 1, 1)]
-    fitting = ((w, t) for w, t in pairs if most is None or w <= most)
-    return tuple(Layout(w, t) for w, t in dict.fromkeys(fitting))
+    return tuple(Layout(w, t) for w, t in dict.fromkeys(pairs))
 
 
 def unmeasured(cpus: int, most: int | None, workers: Wanted, threads: Wanted) -> Layout:
@@ -87,7 +85,7 @@ def unmeasured(cpus: int, most: int | None, workers: Wanted, threads: Wanted) ->
     limit = most or MAX_WORKERS
     if workers == "auto":
         share = cpus if threads == "auto" else max(1, cpus // threads)
-        count, why = min(share, limit), "one worker a CPU, not measured yet"
+        count, why = min(share, limit), f"a worker a CPU, at most {limit}; not measured"
     else:
         count, why = min(workers, most or workers), "configured"
     if threads == "auto":

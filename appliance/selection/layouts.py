@@ -48,37 +48,34 @@ class Layouts:
 
     def of(self, finding: Finding, accelerator: Accelerator, model: Model) -> Layout:
         """Return the layout for an accelerator as it was found, with a model."""
-        most = accelerator.max_detectors
-        plain = unmeasured(self.cpus, most, self._workers, self._threads)
-        if not self._chooses:
+        plain = unmeasured(self.cpus, accelerator.max_detectors, self._workers, self._threads)
+        if not self._chooses(accelerator):
             return plain
-        if len(candidates(self.cpus, most)) == 1:
-            return Layout(plain.workers, plain.threads, f"{accelerator.name} takes one detector")
         kept = self._kept.get(self._key(finding, model))
         taken = best(kept.trials, self._aim) if kept else None
         if kept is None or taken is None:
             return plain
-        why = reason(kept.trials, taken, self._aim)
-        return Layout(taken.workers, taken.threads, why)
+        return Layout(taken.workers, taken.threads, reason(kept.trials, taken, self._aim))
 
     def to_measure(
         self, finding: Finding, accelerator: Accelerator, model: Model
     ) -> tuple[Layout, ...]:
         """Return the layouts to try; none where nothing is to be chosen, or it is known."""
-        some = candidates(self.cpus, accelerator.max_detectors)
         known = self._kept.get(self._key(finding, model)) is not None
-        return () if known or not self._chooses or len(some) == 1 else some
+        return () if known or not self._chooses(accelerator) else candidates(self.cpus)
 
     def keep(
         self, finding: Finding, accelerator: Accelerator, model: Model, trials: tuple[Trial, ...]
     ) -> None:
-        """Keep a measurement, for later starts too."""
+        """Keep a measurement for later starts too, unless nothing in it was right."""
+        if best(trials, self._aim) is None:
+            return
         kept = Trials(accelerator=accelerator.name, model_id=model.id, trials=trials)
         self._kept.keep(self._key(finding, model), kept)
 
-    @property
-    def _chooses(self) -> bool:
-        return self._workers == self._threads == "auto"
+    def _chooses(self, accelerator: Accelerator) -> bool:
+        """A device that opens few detectors has nothing to choose, and none to spare for trials."""
+        return self._workers == self._threads == "auto" and accelerator.max_detectors is None
 
     def _key(self, finding: Finding, model: Model) -> str:
         """Another model, runtime, device, board or number of CPUs is measured anew."""

@@ -135,7 +135,7 @@ class Selector:
         kept: list[Selection] = []
         for one in candidates:
             finding = findings[one.accelerator.name]
-            proof = self._store.get(proof_key(finding, one.model, one.layout))
+            proof = self._store.get(proof_key(finding, one.model))
             if proof is not None:
                 findings[finding.name] = _noted(finding, proof)
                 kept.append(replace(one, proof=proof))
@@ -163,8 +163,7 @@ class Selector:
             model = self._catalogue.load(model_name, accelerator.target)
         except ModelError:
             return False
-        key = proof_key(finding, model, self._layout_of(finding, accelerator, model))
-        return self._store.get(key) is None
+        return self._store.get(proof_key(finding, model)) is None
 
     def stand_in(self, name: str, model_name: str, reason: str) -> Selection:
         """Return an accelerator that is away, with the model that the reference runs meanwhile.
@@ -271,7 +270,7 @@ class Selector:
         self, finding: Finding, accelerator: Accelerator, model: Model, layout: Layout
     ) -> Proof:
         """Return the kept proof, or a new one."""
-        key = proof_key(finding, model, layout)
+        key = proof_key(finding, model)
         proof = self._store.get(key)
         if proof is None:
             log.info("proving accelerator %s with %s", accelerator.name, model.id)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from appliance.accelerators import Finding
     from appliance.models import Model
-    from appliance.selection.layout import Layout
 
 Value = TypeVar("Value")
 log = logging.getLogger(__name__)
@@ -31,21 +30,16 @@ class KeptFile(Generic[Value]):
 
     def __init__(self, path: Path, kind: type[Value]) -> None:
         self._path = path
-        self._values: dict[str, Value] = {}
-        try:
-            self._values = msgspec.json.decode(path.read_bytes(), type=dict[str, kind])  # type: ignore[valid-type]
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("%s cannot be read, measuring anew: %s", path, error)
+        self._kind = kind
+        self._values = self._read()
 
     def get(self, key: str) -> Value | None:
         """Return what is kept under ``key``."""
         return self._values.get(key)
 
     def keep(self, key: str, value: Value) -> None:
-        """Keep a value for the next start too."""
-        self._values[key] = value
+        """Keep a value for the next start too, with what another process kept meanwhile."""
+        self._values = self._read() | self._values | {key: value}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             partial = self._path.with_suffix(".partial")
@@ -53,6 +47,15 @@ class KeptFile(Generic[Value]):
             partial.replace(self._path)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error)
+
+    def _read(self) -> dict[str, Value]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, self._kind])  # type: ignore[name-defined]
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("%s cannot be read, measuring anew: %s", self._path, error)
+            return {}
 
 
 class ProofStore:
@@ -85,16 +88,12 @@ class ProofStore:
             self._proofs.keep(key, proof)
 
 
-def proof_key(finding: Finding, model: Model, layout: Layout) -> str:
-    """Return what a proof depends on; another runtime, device or model makes another key."""
-    parts = (
-        finding.name,
-        model.sha256,
-        finding.runtime,
-        *finding.devices,
-        str(layout),
-    )
-    return key_of(*parts)
+def proof_key(finding: Finding, model: Model) -> str:
+    """Return what a proof depends on; another runtime, device or model makes another key.
+
+    The layout it was timed in is not part of it: what is right stays right in another.
+    """
+    return key_of(finding.name, model.sha256, finding.runtime, *finding.devices)
 
 
 def key_of(*parts: str) -> str:

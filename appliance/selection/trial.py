@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.clock import NS_PER_MS, NS_PER_SECOND
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, DetectorError
 from appliance.preprocess import Preprocessor, View
 from appliance.selection.layout import Trial
-from appliance.selection.proof import golden_picture
+from appliance.selection.proof import GOLDEN_SEED
+from appliance.sources.scene import Scene
 from appliance.values import Frame, PixelFormat
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from appliance.models import Model
     from appliance.selection.layout import Layout
     from appliance.selection.proof import Prover
-    from appliance.values import Pixels
 
 ROUNDS = 3
 BUDGET_SECONDS = 8.0
+START_SECONDS = 30.0
+"""Longest that a turn's detectors may take; what takes longer is refused as a hang."""
+TIMED_SIZE = (1280, 720)
 _SLICE_SECONDS = 0.6
 _WARM_UP = 2
 _SCORE_THRESHOLD = 0.5
@@ -76,6 +79,8 @@ class LayoutMeter:
                 if self._stop.is_set() or (its and its[-1].wrong):
                     continue
                 self._before_turn()
+                if self._stop.is_set():
+                    break
                 began_ns = self._clock.monotonic_ns()
                 its.append(self._turn(accelerator, model, twin, layout, judge=number == 0))
                 spent_ns += self._clock.monotonic_ns() - began_ns
@@ -107,61 +112,58 @@ class LayoutMeter:
                 detector.close()
 
     def _run(self, detectors: list[Detector], layout: Layout) -> Trial:
-        picture, _ = golden_picture(0.0)
-        durations: list[int] = []
-        failures: list[ApplianceError] = []
-        gate = threading.Barrier(len(detectors) + 1)
-        work = self._worker(picture, gate, durations, failures)
-        threads = [threading.Thread(target=work, args=(one,)) for one in detectors]
-        for thread in threads:
-            thread.start()
-        gate.wait()
-        began_ns = self._clock.monotonic_ns()
-        for thread in threads:
-            thread.join()
-        elapsed_ns = max(1, self._clock.monotonic_ns() - began_ns)
-        if failures:
-            raise failures[0]
-        return Trial(
-            workers=layout.workers,
-            threads=layout.threads,
-            fps=round(len(durations) * NS_PER_SECOND / elapsed_ns, 2),
-            frame_ms=round(float(np.median(durations)) / NS_PER_MS, 3),
-        )
+        """Run all detectors for a slice of time; the rate is that of frames between two stamps."""
+        frame = _picture()
+        spans: list[tuple[int, int]] = []
+        failures: list[Exception] = []
+        gate = threading.Barrier(len(detectors), timeout=START_SECONDS)
 
-    def _worker(
-        self,
-        picture: Pixels,
-        gate: threading.Barrier,
-        durations: list[int],
-        failures: list[ApplianceError],
-    ) -> Callable[[Detector], None]:
         def work(detector: Detector) -> None:
-            frame_work = _frame_work(detector, picture)
             try:
+                frame_work = _frame_work(detector, frame)
                 for _ in range(_WARM_UP):
                     frame_work()
-            except ApplianceError as error:
-                failures.append(error)
-            gate.wait()
-            end_ns = self._clock.monotonic_ns() + round(_SLICE_SECONDS * NS_PER_SECOND)
-            try:
+                gate.wait()
                 before_ns = self._clock.monotonic_ns()
+                end_ns = before_ns + round(_SLICE_SECONDS * NS_PER_SECOND)
                 while not failures and before_ns < end_ns:
                     frame_work()
                     after_ns = self._clock.monotonic_ns()
-                    durations.append(after_ns - before_ns)
+                    spans.append((before_ns, after_ns))
                     before_ns = after_ns
-            except ApplianceError as error:
+            except Exception as error:  # noqa: BLE001 - told as the layout's reason, never lost
                 failures.append(error)
+                gate.abort()
 
-        return work
+        threads = [threading.Thread(target=work, args=(one,), daemon=True) for one in detectors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(START_SECONDS)
+        if failures or any(thread.is_alive() for thread in threads):
+            broken = threading.BrokenBarrierError
+            told = next((one for one in failures if not isinstance(one, broken)), None)
+            raise DetectorError(str(told or f"no frame within {START_SECONDS:g} s"))
+        ended = sorted(after for _, after in spans)
+        elapsed_ns = max(1, ended[-1] - min(before for before, _ in spans))
+        return Trial(
+            workers=layout.workers,
+            threads=layout.threads,
+            fps=round(len(spans) * NS_PER_SECOND / elapsed_ns, 2),
+            frame_ms=round(float(np.median([b - a for a, b in spans])) / NS_PER_MS, 3),
+        )
 
 
-def _frame_work(detector: Detector, picture: Pixels) -> Callable[[], None]:
+def _picture() -> Frame:
+    """Return what is resized for timing: a scene of a camera's default size."""
+    width, height = TIMED_SIZE
+    picture = np.zeros((height, width, 3), np.uint8)
+    Scene(width, height, GOLDEN_SEED).render(0.0, picture)
+    return Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0)
+
+
+def _frame_work(detector: Detector, frame: Frame) -> Callable[[], None]:
     """Return what a worker does with one frame: resize, infer, decode."""
-    height, width = picture.shape[:2]
-    frame = Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0)
     preprocessor = Preprocessor(View(), *detector.input_size)
 
     def load() -> None:
