@@ -82,7 +82,7 @@ def measure_alternately(
         planned = max(ROUNDS, min(MOST_ROUNDS, frames // (_ROUND_FRAMES * cameras)))
     each = frames // (planned * cameras) + WARM_UP
     environment = Environment()
-    pools = {id(plan): _pool(plan, environment) for plan in plans if plan.preload}
+    pools = _pools(plans, environment)
     rounds: list[list[Round]] = [[] for _ in plans]
     began = time.monotonic()
     for number in range(planned):
@@ -187,10 +187,19 @@ def _ended(lane: Lane) -> int:
     return counts.captured - counts.in_flight
 
 
-def _pool(plan: BenchPlan, environment: Environment) -> list[Frame]:
-    """Return frames for the ring in memory, which all cameras share."""
-    camera = plan.settings.camera[0]
-    return preload(create_source(camera, input_size=(300, 300), clock=environment.clock))
+def _pools(plans: tuple[BenchPlan, ...], environment: Environment) -> dict[int, list[Frame]]:
+    """Return the ring in memory of each plan that wants one; plans of one camera share theirs."""
+    pools: dict[int, list[Frame]] = {}
+    for plan in plans:
+        if not plan.preload:
+            continue
+        camera = plan.settings.camera[0]
+        same = next(
+            (pools[id(p)] for p in plans if id(p) in pools and p.settings.camera[0] == camera), None
+        )
+        source = create_source(camera, input_size=(300, 300), clock=environment.clock)
+        pools[id(plan)] = same or preload(source)
+    return pools
 
 
 def _camera_fps(lanes: tuple[Lane, ...], recorder: _Recorder) -> float | None:

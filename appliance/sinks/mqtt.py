@@ -107,6 +107,7 @@ class MqttSink:
         self._closing = threading.Event()
         self._connected = threading.Event()
         self._in_flight: dict[int, Letter] = {}
+        self._made_properties: dict[int | None, Properties] = {}
         self._connack: Any = None
         self._disconnect_code = 0
         self._unanswered = False
@@ -305,11 +306,7 @@ class MqttSink:
     def _publish(self, client: Client, letter: Letter) -> None:
         properties = None
         if self._version == MQTTv5 and letter.topic != self._status_topic:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ContentType = "application/json"
-            properties.PayloadFormatIndicator = 1
-            if letter.expiry_seconds is not None:
-                properties.MessageExpiryInterval = letter.expiry_seconds
+            properties = self._properties(letter.expiry_seconds)
         info = client.publish(
             letter.topic, letter.payload, letter.qos, letter.retain, properties=properties
         )
@@ -319,6 +316,17 @@ class MqttSink:
             self._delivered(letter)
         else:
             self._in_flight[info.mid] = letter
+
+    def _properties(self, expiry_seconds: int | None) -> Properties:
+        """Return what says of a message that it is JSON and how long it counts; made once each."""
+        if expiry_seconds not in self._made_properties:
+            made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            made.ContentType = "application/json"
+            made.PayloadFormatIndicator = 1
+            if expiry_seconds is not None:
+                made.MessageExpiryInterval = expiry_seconds
+            self._made_properties[expiry_seconds] = made
+        return self._made_properties[expiry_seconds]
 
     def _turn(self, client: Client, seconds: float) -> bool:
         """Serve the socket once, waiting up to ``seconds``; False when it is closed."""

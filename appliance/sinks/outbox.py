@@ -71,6 +71,8 @@ class Outbox:
     def after(self, number: int) -> Waiting | None:
         """Return the oldest message with a number above ``number``."""
         with self._lock:
+            if not self._messages:
+                return None  # the usual case, asked for every frame: no query for that
             row = self._database.execute(
                 "SELECT number, topic, payload, expiry FROM waiting WHERE number > ? "
                 "ORDER BY number LIMIT 1",
