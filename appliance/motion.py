@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 TINY_SIZE = (64, 36)
 """Width, height of what is compared."""
-_SAMPLED_SIZE = (128, 72)
-"""Each of these pixels is the mean of four of the frame's, and each tiny one of four of these: the
-noise of a sensor shrinks to a quarter, and a frame of any size is read in a tenth of a millisecond."""
+_SAMPLED_SIZE = (256, 144)
+"""Sampled from the frame first; each tiny pixel is the mean of sixteen of these, so the noise of a
+sensor shrinks to a quarter."""
 STEP = 12
 """Levels (of 255) by which a tiny pixel must differ to count: more than noise leaves of it."""
 
