@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 60.0
 """From the start: what a boot still does by then is over, and the processor is warm."""
+ATTEMPTS = 3
+"""Where measuring itself makes a board throttle, the unit goes on as it is until its next start."""
 SITTING_SECONDS = 15.0
 PAUSE_SECONDS = 30.0
 LONGEST_REST_SECONDS = 60.0
@@ -79,10 +81,11 @@ class Calibration:
         self._stop.set()
 
     def _run(self) -> None:
-        clock = self._runtime.environment.clock
-        while not clock.wait(self._stop, self._settle_seconds):
+        clock, attempts = self._runtime.environment.clock, 0
+        while attempts < ATTEMPTS and not clock.wait(self._stop, self._settle_seconds):
             if not self._calm():
                 continue
+            attempts += 1
             try:
                 if self._measure():
                     return
