@@ -17,7 +17,6 @@ from appliance.detectors import detects_by_itself, make_layouts, make_selector
 from appliance.errors import ApplianceError
 from appliance.pipeline.worker import INFERENCE_SECONDS
 from appliance.quiet import give_back_memory
-from appliance.selection.trial import BUDGET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,6 @@ class Calibration:
         runtime: that runs.
         on_known: called when the layout is known; with True if another one than now is best.
         settle_seconds: until it begins.
-        budget_seconds: that measuring may take.
     """
 
     def __init__(
@@ -55,12 +53,10 @@ class Calibration:
         on_known: Callable[[bool], None],
         *,
         settle_seconds: float = SETTLE_SECONDS,
-        budget_seconds: float = BUDGET_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._on_known = on_known
         self._settle_seconds = settle_seconds
-        self._budget_seconds = budget_seconds
         self._stop = threading.Event()
         self._sitting_since_ns: int | None = None
         self._layouts = make_layouts(runtime.settings, runtime.environment)
@@ -111,7 +107,6 @@ class Calibration:
                 taken.model,
                 selector.twin(taken.model),
                 layouts,
-                self._budget_seconds,
             )
         finally:
             runtime.pace.rest(0)

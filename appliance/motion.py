@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from appliance.clock import NS_PER_SECOND
-from appliance.preprocess import layout
+from appliance.preprocess import Preprocessor
 
 if TYPE_CHECKING:
-    from appliance.preprocess import View
+    from appliance.preprocess import Layout, View
     from appliance.values import Frame, Pixels
 
 TINY_SIZE = (64, 36)
@@ -37,7 +37,7 @@ class MotionGate:
     """
 
     def __init__(self, view: View, threshold: float, keepalive_seconds: float) -> None:
-        self._view = view
+        self._layouts = Preprocessor(view, *TINY_SIZE)
         self._least = max(1, round(threshold * TINY_SIZE[0] * TINY_SIZE[1]))
         self._keepalive_ns = round(keepalive_seconds * NS_PER_SECOND)
         self._reference: Pixels | None = None
@@ -46,7 +46,7 @@ class MotionGate:
 
     def moved(self, frame: Frame, now_ns: int) -> bool:
         """Say whether the frame is worth an inference; if it gets one, call ``accept``."""
-        self._candidate = tiny(frame, self._view)
+        self._candidate = tiny(frame, self._layouts.plan(frame))
         known = self._reference
         due = now_ns - self._accepted_ns >= self._keepalive_ns
         return known is None or due or changed(known, self._candidate) >= self._least
@@ -60,9 +60,9 @@ class MotionGate:
         self._reference = None
 
 
-def tiny(frame: Frame, view: View) -> Pixels:
+def tiny(frame: Frame, plan: Layout) -> Pixels:
     """Return the looked-at part of a frame, uint8 (36, 64, 3), or (36, 64) of formats with Y."""
-    x0, y0, x1, y1 = layout(view, frame.width, frame.height, *TINY_SIZE).crop
+    x0, y0, x1, y1 = plan.crop
     part = frame.pixels[y0:y1, x0:x1]
     sampled = cv2.resize(part, _SAMPLED_SIZE, interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(sampled, TINY_SIZE, interpolation=cv2.INTER_AREA), np.uint8)

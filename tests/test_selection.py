@@ -17,7 +17,7 @@ from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
 from appliance.models import Catalogue, find_models_folder
 from appliance.selection import Layout, Proof, ProofStore, Selector
 from appliance.selection.parity import differences, iou, misses
-from appliance.selection.proof import GOLDEN_SECONDS, Prover, golden_picture
+from appliance.selection.proof import GOLDEN_SECONDS, Prover, golden_frame
 from appliance.sources.scene import TrueBox
 from tests.fakes.scripted_accelerator import PATHS
 from tests.helpers import seen
@@ -224,8 +224,8 @@ CAT = (0.1, 0.1, 0.5, 0.5, 0.9, 17)
 
 
 def test_the_golden_pictures_differ_and_hold_known_objects() -> None:
-    pictures = [golden_picture(seconds) for seconds in GOLDEN_SECONDS]
-    assert not np.array_equal(pictures[0][0], pictures[1][0])
+    pictures = [golden_frame(seconds) for seconds in GOLDEN_SECONDS]
+    assert not np.array_equal(pictures[0][0].pixels, pictures[1][0].pixels)
     assert all({"cat", "person"} <= {one.label for one in truth} for _, truth in pictures)
 
 

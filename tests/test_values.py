@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from appliance.errors import FrameError
-from appliance.values import Detections, Frame, PixelFormat, StageTimes
+from appliance.values import Detections, Frame, Observation, PixelFormat, StageTimes
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
@@ -57,3 +58,15 @@ def test_stages_add_up_exactly(stamps: list[int]) -> None:
     if stamps != sorted(stamps):
         with pytest.raises(ValueError, match="must not go back"):
             StageTimes(*stamps)
+
+
+def test_finished_changes_the_end_and_nothing_else() -> None:
+    """It is spelt out for speed, so a field that is added must not be forgotten there."""
+    times = StageTimes(1, 2, 3, 4, 5, 6)
+    values = {f.name: object() for f in fields(Observation)} | {"times": times}
+    seen = Observation(**values)  # type: ignore[arg-type]
+    expected = replace(seen, times=replace(times, done_ns=9))
+    got = seen.finished(9)
+    assert [getattr(got, f.name) for f in fields(got)] == [
+        getattr(expected, f.name) for f in fields(expected)
+    ]

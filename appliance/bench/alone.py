@@ -6,18 +6,14 @@ import contextlib
 import statistics
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from appliance.bench.processes import cpu_seconds
 from appliance.clock import NS_PER_MS, NS_PER_SECOND, SystemClock
 from appliance.errors import ApplianceError, FrameError, MediaError
-from appliance.preprocess import Preprocessor, View
+from appliance.selection.proof import golden_frame, load_frame
 from appliance.sources.images import read_image
-from appliance.sources.scene import Scene
-from appliance.values import Frame, PixelFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +21,12 @@ if TYPE_CHECKING:
 
     from appliance.accelerators import Detector
     from appliance.selection import Selection
+    from appliance.values import Frame
 
 WARM_UP = 5
 PICTURE_SIZE = (3888, 2916)
 """Of the 2019 benchmarks' one picture."""
 _SHOWN_THRESHOLD = 0.5
-_SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +119,7 @@ def method_of_2019(chosen: Selection, runs: int, frame: Frame) -> dict[str, Any]
     """
     detector = chosen.accelerator.open(chosen.model, threads=chosen.layout.threads)
     try:
-        _load(detector, frame)
+        load_frame(detector, frame)
         durations_ns = []
         for _ in range(runs + 1):
             before_ns = time.monotonic_ns()
@@ -155,13 +151,4 @@ def one_picture(path: Path | None) -> Frame:
             return read_image(path, SystemClock(), 0)
         except FrameError as error:
             raise MediaError(str(error)) from error
-    width, height = PICTURE_SIZE
-    picture = np.zeros((height, width, 3), np.uint8)
-    Scene(width, height, _SEED).render(0.0, picture)
-    return Frame(picture, PixelFormat.BGR24, width, height, 0, 0, name="synthetic")
-
-
-def _load(detector: Detector, frame: Frame) -> None:
-    """Resize the picture into the input; the view must not outlive this call."""
-    with detector.input() as tensor:
-        Preprocessor(View(), *detector.input_size).run(frame, tensor)
+    return replace(golden_frame(0.0, PICTURE_SIZE)[0], name="synthetic")

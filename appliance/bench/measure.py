@@ -120,10 +120,10 @@ def _one_round(
         return LimitedSource(create_source(camera, input_size=size, clock=environment.clock), each)
 
     runtime = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
-    forget_peak_memory()
     lanes = runtime.pipeline.lanes
     alone = invoke_alone(runtime.selection, each * len(lanes)) if alone_first else None
     keep_quiet()
+    forget_peak_memory()
     try:
         used = _run(runtime, each * len(lanes), progress)
     finally:
@@ -197,8 +197,9 @@ def _pools(plans: tuple[BenchPlan, ...], environment: Environment) -> dict[int, 
         same = next(
             (pools[id(p)] for p in plans if id(p) in pools and p.settings.camera[0] == camera), None
         )
-        source = create_source(camera, input_size=(300, 300), clock=environment.clock)
-        pools[id(plan)] = same or preload(source)
+        pools[id(plan)] = same or preload(
+            create_source(camera, input_size=(300, 300), clock=environment.clock)
+        )
     return pools
 
 

@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.preprocess import Preprocessor, View
 from appliance.selection.parity import SCORE_THRESHOLD, differences, misses
 from appliance.sources.scene import Scene, TrueBox
-from appliance.values import Frame, PixelFormat, Pixels
+from appliance.values import Frame, PixelFormat
 
 if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Detector
@@ -109,7 +109,7 @@ class Prover:
         Raises:
             ApplianceError: it cannot run at all.
         """
-        pictures = [golden_picture(seconds) for seconds in GOLDEN_SECONDS]
+        pictures = [golden_frame(seconds) for seconds in GOLDEN_SECONDS]
         got = [look(detector, picture) for picture, _ in pictures]
         if twin is not None:
             other = self._reference.open(twin, threads=1)
@@ -170,27 +170,28 @@ class Prover:
         return Proof(accelerator=accelerator.name, model_id=model.id, right=False, reason=reason)
 
 
-def golden_picture(seconds: float) -> tuple[Pixels, tuple[TrueBox, ...]]:
-    """Return a golden picture, uint8 BGR, and what is in it."""
-    width, height = GOLDEN_SIZE
+def golden_frame(
+    seconds: float, size: tuple[int, int] = GOLDEN_SIZE
+) -> tuple[Frame, tuple[TrueBox, ...]]:
+    """Return an instant of the golden scene in any size (width, height), and what is in it."""
+    width, height = size
     picture = np.zeros((height, width, 3), np.uint8)
-    return picture, Scene(width, height, GOLDEN_SEED).render(seconds, picture)
+    truth = Scene(width, height, GOLDEN_SEED).render(seconds, picture)
+    return Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0), truth
 
 
-def look(detector: Detector, picture: Pixels) -> Detections:
-    """Return what the detector sees in a BGR picture; boxes in 0..1 of it.
+def look(detector: Detector, frame: Frame) -> Detections:
+    """Return what the detector sees in a frame; boxes in 0..1 of it.
 
     Raises:
         ApplianceError: it cannot run.
     """
-    height, width = picture.shape[:2]
-    frame = Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0)
-    _load(detector, frame)
+    load_frame(detector, frame)
     detector.infer()
     return detector.detections(SCORE_THRESHOLD)
 
 
-def _load(detector: Detector, frame: Frame) -> None:
-    """Write the frame into the input; the view must not outlive this call."""
+def load_frame(detector: Detector, frame: Frame) -> None:
+    """Resize the frame into the input; the view must not outlive this call."""
     with detector.input() as tensor:
         Preprocessor(View(), *detector.input_size).run(frame, tensor)

@@ -50,7 +50,7 @@ class KeptFile(Generic[Value]):
 
     def _read(self) -> dict[str, Value]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, self._kind])  # type: ignore[name-defined]
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, self._kind])  # type: ignore[name-defined] # the type is a value here
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.DecodeError) as error:

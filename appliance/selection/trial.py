@@ -12,9 +12,7 @@ from appliance.clock import NS_PER_MS, NS_PER_SECOND
 from appliance.errors import ApplianceError, DetectorError
 from appliance.preprocess import Preprocessor, View
 from appliance.selection.layout import Trial
-from appliance.selection.proof import GOLDEN_SEED
-from appliance.sources.scene import Scene
-from appliance.values import Frame, PixelFormat
+from appliance.selection.proof import golden_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from appliance.models import Model
     from appliance.selection.layout import Layout
     from appliance.selection.proof import Prover
+    from appliance.values import Frame
 
 ROUNDS = 3
 BUDGET_SECONDS = 8.0
@@ -113,7 +112,7 @@ class LayoutMeter:
 
     def _run(self, detectors: list[Detector], layout: Layout) -> Trial:
         """Run all detectors for a slice of time; the rate is that of frames between two stamps."""
-        frame = _picture()
+        frame, _ = golden_frame(0.0, TIMED_SIZE)
         spans: list[tuple[int, int]] = []
         failures: list[Exception] = []
         gate = threading.Barrier(len(detectors), timeout=START_SECONDS)
@@ -152,14 +151,6 @@ class LayoutMeter:
             fps=round(len(spans) * NS_PER_SECOND / elapsed_ns, 2),
             frame_ms=round(float(np.median([b - a for a, b in spans])) / NS_PER_MS, 3),
         )
-
-
-def _picture() -> Frame:
-    """Return what is resized for timing: a scene of a camera's default size."""
-    width, height = TIMED_SIZE
-    picture = np.zeros((height, width, 3), np.uint8)
-    Scene(width, height, GOLDEN_SEED).render(0.0, picture)
-    return Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0)
 
 
 def _frame_work(detector: Detector, frame: Frame) -> Callable[[], None]:
