@@ -29,6 +29,7 @@ KINDS = {
     ),
     "raspi3b": ("-M", "raspi3b", "-device", "usb-net,netdev=net"),
 }
+_KERNEL_STARTS = "Booting Linux on physical CPU"
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -119,7 +120,7 @@ class Board:
         self._process = subprocess.Popen(
             [
                 "qemu-system-aarch64", *KINDS[kind], "-accel", "tcg,thread=multi",
-                "-display", "none", "-no-reboot",
+                "-display", "none",
                 "-kernel", str(built / "vmlinuz"), "-initrd", str(built / "initrd.img"),
                 *(("-dtb", str(built / "bcm2837-rpi-3-b.dtb")) if kind == "raspi3b" else ()),
                 "-drive", f"file={card.path},format=raw,{drive}",
@@ -135,6 +136,11 @@ class Board:
     def seconds(self) -> float:
         """Return how long it has been on."""
         return time.monotonic() - self.began
+
+    @property
+    def restarts(self) -> int:
+        """Return how often it has restarted by itself."""
+        return max(0, self.console().count(_KERNEL_STARTS) - 1)
 
     def console(self) -> str:
         """Return what its console printed."""
@@ -153,7 +159,7 @@ class Board:
             if self._process.poll() is not None and "Power down" not in self.console():
                 self.fail(f"the machine ended while waiting for {what}")
             pause.wait(1)
-        self.fail(f"not within {seconds:.0f} s: {what}")
+        self.fail(f"not within {seconds:.0f} s, {self.restarts} restarts: {what}")
         return None
 
     def power_button(self, seconds: float) -> None:

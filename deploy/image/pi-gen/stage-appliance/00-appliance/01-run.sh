@@ -1,6 +1,6 @@
 #!/bin/bash -e
 # fstab, host name, cloud-init and firmware settings are Raspberry Pi OS's own.
-for part in systemd/system systemd/system.conf.d systemd/journald.conf.d systemd/resolved.conf.d ssh/sshd_config.d; do
+for part in systemd/system systemd/system.conf.d systemd/system-generators systemd/journald.conf.d systemd/resolved.conf.d ssh/sshd_config.d; do
 	mkdir -p "${ROOTFS_DIR}/etc/${part}"
 	cp -R --no-preserve=mode,ownership "files/etc/${part}/." "${ROOTFS_DIR}/etc/${part}/"
 done
