@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from appliance.clock import ManualClock
 from appliance.errors import FrameError, MediaError, SourceLostError, SourceUnavailableError
 from appliance.sources import jpeg, timecode
 from appliance.sources.stamps import StampVerifier
-from appliance.sources.synthetic import SyntheticSource
+from appliance.sources.synthetic import BUFFERS, SyntheticSource
 from appliance.values import ClockOrigin, Frame
 from tests.helpers import source
 
@@ -145,6 +146,21 @@ def test_the_same_seed_is_the_same_film() -> None:
         return [frame.pixels.tobytes() for frame in iter(one.read, None)]
 
     assert film(1) == film(1) != film(2)
+
+
+def test_the_synthetic_camera_has_its_buffers_from_the_start_and_keeps_no_more() -> None:
+    one = source("synthetic", width=64, height=48, options={"rate": "file"})
+    one.open()
+    frames = [one.read() for _ in range(BUFFERS + 3)]
+    pictures = [weakref.ref(frame.pixels) for frame in frames if frame is not None]
+    for frame in frames:
+        assert frame is not None
+        frame.release()
+    del frame, frames
+    assert sum(picture() is not None for picture in pictures) == BUFFERS
+    again = [one.read() for _ in range(BUFFERS)]
+    kept = [picture() for picture in pictures]
+    assert all(frame and any(frame.pixels is its for its in kept) for frame in again)
 
 
 def test_the_truth_is_where_the_objects_are() -> None:

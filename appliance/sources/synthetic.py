@@ -24,6 +24,10 @@ from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
 
+BUFFERS = 3
+"""Made when it opens, as a camera's driver does: one is drawn, one waits, one is read. Where more
+are out at once, the others are made for the moment."""
+
 
 class Mishap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One scripted fault."""
@@ -66,7 +70,7 @@ class SyntheticSource:
         self._seq = 0
         self._slot = 0
         self._last: Frame | None = None
-        self._spare: deque[Pixels] = deque()
+        self._spare: deque[Pixels] = deque(maxlen=BUFFERS)
         self._vanished: set[int] = set()
         self._keeps_last = any(mishap.kind == "duplicate" for mishap in options.script)
         self.truth: tuple[TrueBox, ...] = ()
@@ -75,6 +79,8 @@ class SyntheticSource:
         """Prepare the scene; never fails."""
         if self._scene is None:
             self._scene = Scene(self._camera.width, self._camera.height, self._options.seed)
+        while len(self._spare) < BUFFERS:
+            self._spare.append(np.full((self._camera.height, self._camera.width, 3), 0, np.uint8))
         self._start_ns = self._clock.monotonic_ns()
         self._slot = 0
 
