@@ -78,11 +78,12 @@ def decode_raw_ssd(
         Detections whose boxes are in 0..1 of the model's input, best first.
     """
     lowest = _lowest_stored(logits.dtype, logit_quantisation, score_threshold)
-    places = true_places(logits[:, 1:] >= lowest)
+    likely = logits >= lowest  # in one go; of a part of each row it costs four times as much
+    likely[:, 0] = False
+    places = true_places(likely)
     if not len(places):
         return Detections.empty()
-    rows, columns = np.divmod(places, logits.shape[1] - 1)
-    columns += 1
+    rows, columns = np.divmod(places, logits.shape[1])
     scores = _sigmoid(logit_quantisation.real(logits[rows, columns]))
     if len(scores) > MAX_CANDIDATES:
         best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
