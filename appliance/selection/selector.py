@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import AcceleratorUnavailableError, ModelError
 from appliance.selection.layout import Aim, Layout
 from appliance.selection.proof import Proof, Prover
+from appliance.selection.ranking import REFERENCE, Selection, noted, ranked, refused
 from appliance.selection.store import ProofStore, proof_key
 from appliance.selection.trial import LayoutMeter
 
@@ -23,31 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-REFERENCE = "cpu"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The accelerator taken, its model and layout, and all that was looked at.
-
-    Attributes:
-        accelerator: taken.
-        model: that it runs.
-        layout: workers and threads.
-        findings: of every accelerator that was looked at, refusals of the proof included.
-        proof: of the one taken; None for the CPU, which is what others are compared with.
-    """
-
-    accelerator: Accelerator
-    model: Model
-    layout: Layout
-    findings: tuple[Finding, ...]
-    proof: Proof | None
-
-    @property
-    def finding(self) -> Finding:
-        """Return what the probe found of the one taken, before anything was proved."""
-        return next(one for one in self.findings if one.name == self.accelerator.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +113,7 @@ class Selector:
             finding = findings[one.accelerator.name]
             proof = self._store.get(proof_key(finding, one.model))
             if proof is not None:
-                findings[finding.name] = _noted(finding, proof)
+                findings[finding.name] = noted(finding, proof)
                 kept.append(replace(one, proof=proof))
         best: str | None = None
         why = "none is found and has a model"
@@ -145,8 +121,8 @@ class Selector:
             best, why = candidates[0].accelerator.name, "the only one found that has a model"
         elif candidates and len(kept) < len(candidates):
             why = "several are found and not all are proved: appliance probe --prove"
-        elif candidates and (ranked := _ranked(kept, aim)):
-            best, why = ranked[0].accelerator.name, f"proved right, and best for {aim}"
+        elif candidates and (best_first := ranked(kept, aim)):
+            best, why = best_first[0].accelerator.name, f"proved right, and best for {aim}"
         unproved = 1 < len(candidates) > len(kept)
         return Survey(tuple(findings.values()), best, why, unproved)
 
@@ -174,7 +150,7 @@ class Selector:
         """
         accelerator = self._registry.get(name)
         reference = self.select(REFERENCE, model_name)
-        finding = _refused(self._registry.probe(name, self._machine), reason)
+        finding = refused(self._registry.probe(name, self._machine), reason)
         layout = self._layout_of(finding, accelerator, reference.model)
         findings = (finding, *reference.findings)
         return Selection(accelerator, reference.model, layout, findings, None)
@@ -224,7 +200,7 @@ class Selector:
         proof = self._proof(finding, one.accelerator, one.model, one.layout)
         if proof.right is False:
             raise AcceleratorUnavailableError(f"accelerator {name}: refused: {proof.reason}")
-        return replace(one, findings=(_noted(finding, proof),), proof=proof)
+        return replace(one, findings=(noted(finding, proof),), proof=proof)
 
     def _best(self, model_name: str, aim: Aim) -> Selection:
         candidates, findings, error = self._candidates(model_name)
@@ -233,9 +209,9 @@ class Selector:
             for one in candidates:
                 finding = findings[one.accelerator.name]
                 proof = self._proof(finding, one.accelerator, one.model, one.layout)
-                findings[finding.name] = _noted(finding, proof)
+                findings[finding.name] = noted(finding, proof)
                 judged.append(replace(one, proof=proof))
-            candidates = _ranked(judged, aim)
+            candidates = ranked(judged, aim)
         if not candidates:
             if error is not None:
                 raise error
@@ -260,7 +236,7 @@ class Selector:
                 model = self._catalogue.load(model_name, accelerator.target)
             except ModelError as refusal:
                 error = refusal if name == REFERENCE or error is None else error
-                findings[name] = _refused(finding, f"{finding.detail}, but {refusal}")
+                findings[name] = refused(finding, f"{finding.detail}, but {refusal}")
                 continue
             layout = self._layout_of(finding, accelerator, model)
             candidates.append(Selection(accelerator, model, layout, (), None))
@@ -277,30 +253,3 @@ class Selector:
             proof = self._prover.prove(accelerator, model, self.twin(model), layout)
             self._store.keep(key, proof)
         return proof
-
-
-def _ranked(judged: list[Selection], aim: Aim) -> list[Selection]:
-    """Return those that were proved right, best first.
-
-    One that does not run where it promises is trusted by an explicit choice only. Where nothing
-    can be compared (the owner's own labels), the reference comes first.
-    """
-    proved = [(one, one.proof) for one in judged if one.proof and not one.proof.degraded]
-    sound = [(one, proof) for one, proof in proved if proof.right]
-    sound.sort(key=lambda pair: pair[1].inference_ms if aim == "latency" else -pair[1].fps)
-    unjudged = [one for one, proof in proved if proof.right is None]
-    unjudged.sort(key=lambda one: one.accelerator.name != REFERENCE)
-    return [*(one for one, _ in sound), *unjudged]
-
-
-def _noted(finding: Finding, proof: Proof) -> Finding:
-    if proof.right is False:
-        return _refused(finding, f"{finding.detail}, but refused: {proof.reason}")
-    speed = f"{proof.fps:.1f} inferences/s, {proof.inference_ms:.1f} ms"
-    state = "degraded: " if proof.degraded else ""
-    detail = f"{finding.detail}, {proof.model_id}: {speed}, {state}{proof.reason}"
-    return replace(finding, detail=detail)
-
-
-def _refused(finding: Finding, detail: str) -> Finding:
-    return replace(finding, found=False, detail=detail)
