@@ -5,14 +5,14 @@ Usage: python scripts/before_after.py BEFORE AFTER [bench options, default --pre
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from bench_run import bench
 
 ROUNDS = 5
 DEFAULT = ["--preload", "--frames", "300", "--workers", "2", "--threads", "1"]
@@ -35,7 +35,7 @@ def main() -> None:
             runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
             for _ in range(ROUNDS):
                 for side, tree in trees.items():
-                    runs[side].append(bench(tree, words, folder))
+                    runs[side].append(bench(*words, state=Path(folder), tree=tree))
         finally:
             for tree in trees.values():
                 git("worktree", "remove", "--force", str(tree))
@@ -57,20 +57,6 @@ def check_out(commit: str, folder: Path) -> Path:
 def git(*words: str) -> None:
     """Run git."""
     subprocess.run(["git", *words], check=True)
-
-
-def bench(tree: Path, words: list[str], state: str) -> dict[str, Any]:
-    """Return the figures of the tree's own bench."""
-    out = subprocess.run(
-        [sys.executable, "-m", "appliance", "bench", "--json", "--accelerator", "cpu", *words],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree), "STATE_DIRECTORY": state},
-    ).stdout
-    figures: dict[str, Any] = json.loads(out)
-    return figures
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ of half an hour's running is `make soak`'s.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_run import bench
 from daemon_run import daemon
 
 from appliance.demo_broker import start_broker
@@ -47,7 +47,7 @@ class Figure:
     note: str = ""
 
 
-class Bench:
+class Runner:
     """Runs the product's own bench, its state in a folder of its own.
 
     Args:
@@ -60,16 +60,7 @@ class Bench:
 
     def run(self, *words: str, frames: int = FRAMES) -> dict[str, Any]:
         """Return the figures of one run on preloaded frames."""
-        command = [sys.executable, "-m", "appliance", "bench", "--json", "--runs", "1"]
-        out = subprocess.run(
-            [*command, "--accelerator", "cpu", "--frames", str(frames), *words],
-            check=True,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "STATE_DIRECTORY": str(self.state)},
-        ).stdout
-        figures: dict[str, Any] = json.loads(out)
-        return figures
+        return bench("--runs", "1", "--frames", str(frames), *words, state=self.state)
 
 
 def main() -> None:
@@ -79,7 +70,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="for the plain loop on the video")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args()
-    parts: dict[str, Callable[[Bench], list[Figure]]] = {
+    parts: dict[str, Callable[[Runner], list[Figure]]] = {
         "layout": layout,
         "throughput": throughput,
         "latency": latency,
@@ -88,7 +79,7 @@ def main() -> None:
         "start": start,
     }
     if options.video and options.model:
-        parts["plain-loop"] = lambda bench: plain_loop(bench, options.video, options.model)
+        parts["plain-loop"] = lambda runner: plain_loop(runner, options.video, options.model)
     chosen = {
         name: part for name, part in parts.items() if not options.only or name in options.only
     }
@@ -96,21 +87,21 @@ def main() -> None:
     print(f"{platform.python_version()}; load before: {os.getloadavg()[0]:.2f}\n")
     print("| figure | bar | measured | met | |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
+        runner = Runner(Path(folder))
         for part in chosen.values():
-            for one in part(bench):
+            for one in part(runner):
                 met = "yes" if one.met else "**no**"
                 print(
                     f"| {one.what} | {one.bar} | {one.value:.4g} | {met} | {one.note} |", flush=True
                 )
 
 
-def layout(bench: Bench) -> list[Figure]:
+def layout(runner: Runner) -> list[Figure]:
     """Let auto choose, then measure every layout by hand."""
-    chosen = bench.run("--preload", "--compare", "auto", "--seconds", "60", frames=400)["auto"]
+    chosen = runner.run("--preload", "--compare", "auto", "--seconds", "60", frames=400)["auto"]
     name = f"{chosen['workers']}x{chosen['threads']}"
     names = BY_HAND if name in BY_HAND else f"{BY_HAND},{name}"
-    rows = bench.run("--preload", "--compare", names, frames=400)["compare"]
+    rows = runner.run("--preload", "--compare", names, frames=400)["compare"]
     fps = {row["name"]: row["e2e_fps"] for row in rows}
     best = max(fps, key=lambda key: fps[key])
     note = f"auto takes {name}; " + ", ".join(f"{k} {v:.1f}" for k, v in fps.items())
@@ -118,19 +109,20 @@ def layout(bench: Bench) -> list[Figure]:
     return [Figure("FPS of auto layout / best by hand", "≥ 0.97", ratio, ratio >= 0.97, note)]
 
 
-def throughput(bench: Bench) -> list[Figure]:
+def throughput(runner: Runner) -> list[Figure]:
     """Return efficiency and cost at full speed."""
-    one = bench.run("--preload")
-    bench.fps = one["e2e_fps"]
+    one = runner.run("--preload")
+    runner.fps = one["e2e_fps"]
     alone = one["inference_only_fps"]
     cpu_ms = 1000 * one["cpu_seconds_per_frame"]
+    layout_name = f"{one['workers']}x{one['threads']}"
     return [
         Figure(
             "efficiency, same thread budget",
             "≥ 0.95",
             one["efficiency"],
             one["efficiency"] >= 0.95,
-            f"{bench.fps:.1f} FPS end to end, {alone:.1f} alone, {one['workers']}x{one['threads']}",
+            f"{runner.fps:.1f} FPS end to end, {alone:.1f} alone, {layout_name}",
         ),
         Figure(
             "CPU seconds per frame / of invoke alone",
@@ -142,14 +134,14 @@ def throughput(bench: Bench) -> list[Figure]:
     ]
 
 
-def latency(bench: Bench) -> list[Figure]:
+def latency(runner: Runner) -> list[Figure]:
     """Return what is added to inference, and how steady it is under load."""
-    fps = bench.fps or bench.run("--preload")["e2e_fps"]
+    fps = runner.fps or runner.run("--preload")["e2e_fps"]
     broker = start_broker("mosquitto")
     try:
         words = ("--preload", "--mqtt", f"127.0.0.1:{broker.port}", "--rate")
-        easy = bench.run(*words, f"{EASY * fps:.2f}")
-        full = bench.run(*words, f"{LOAD * fps:.2f}")
+        easy = runner.run(*words, f"{EASY * fps:.2f}")
+        full = runner.run(*words, f"{LOAD * fps:.2f}")
     finally:
         broker.stop()
     stages = ", ".join(f"{name} {one['p50']:.2f}" for name, one in easy["stages_ms"].items())
@@ -172,12 +164,12 @@ def latency(bench: Bench) -> list[Figure]:
     ]
 
 
-def cameras(bench: Bench) -> list[Figure]:
+def cameras(runner: Runner) -> list[Figure]:
     """Return what four cameras get of one's rate; one and four take turns."""
     one, four, least = [], [], []
     for _ in range(ROUNDS):
-        one.append(bench.run("--preload", frames=480)["e2e_fps"])
-        figures = bench.run("--preload", "--cameras", "4", frames=480)
+        one.append(runner.run("--preload", frames=480)["e2e_fps"])
+        figures = runner.run("--preload", "--cameras", "4", frames=480)
         four.append(figures["e2e_fps"])
         least.append(figures["slowest_camera_fps"] * 4 / figures["e2e_fps"])
     ratio = statistics.median(b / a for a, b in zip(one, four, strict=True))
@@ -185,7 +177,7 @@ def cameras(bench: Bench) -> list[Figure]:
     return [Figure("total FPS with 4 cameras / with 1", "≥ 0.95", ratio, ratio >= 0.95, note)]
 
 
-def camera_memory(_bench: Bench) -> list[Figure]:
+def camera_memory(_runner: Runner) -> list[Figure]:
     """Return what cameras cost a daemon in memory, at the same total rate."""
     sizes = {}
     for count in (1, 4, 8):
@@ -201,12 +193,12 @@ def camera_memory(_bench: Bench) -> list[Figure]:
     return [Figure("memory for each further camera, MiB", "≤ 15", each, each <= 15, note)]
 
 
-def start(bench: Bench) -> list[Figure]:
+def start(runner: Runner) -> list[Figure]:
     """Return seconds from exec to the first detection at the broker, and memory."""
     seconds = []
     for _ in range(ROUNDS):
         words = ("camera=[{source='synthetic'}]", "accelerator.name=cpu")
-        with daemon(*words, state=bench.state) as one:
+        with daemon(*words, state=runner.state) as one:
             seconds.append(one.wait_for("detections", 60))
     with daemon(*words) as one:  # a first start: layouts are measured after a minute
         one.wait_for("metrics", 60)
@@ -224,12 +216,12 @@ def start(bench: Bench) -> list[Figure]:
     ]
 
 
-def plain_loop(bench: Bench, video: Path, model: Path) -> list[Figure]:
+def plain_loop(runner: Runner, video: Path, model: Path) -> list[Figure]:
     """Return our rate on a video over a plain OpenCV loop's, all three taking turns."""
     ours, loops = [], {"unset": [], "2": []}  # type: ignore[var-annotated]
     for _ in range(ROUNDS):
         words = ("--source", str(video), "--model", str(model))
-        ours.append(bench.run(*words, frames=200)["e2e_fps"])
+        ours.append(runner.run(*words, frames=200)["e2e_fps"])
         for threads, rates in loops.items():
             more = () if threads == "unset" else ("--threads", threads)
             script = Path(__file__).with_name("plain_loop.py")

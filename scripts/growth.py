@@ -8,28 +8,19 @@ Hours of running are `make soak`'s.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+from bench_run import bench
 
 from appliance.bench.plot import Chart, Line, draw
 
 ROUNDS = 5
+MEMORY = ("--preload", "--runs", "1")
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160))
 CAMERAS = (1, 2, 4, 8)
-
-
-def bench(*words: str) -> dict[str, Any]:
-    """Return the figures of a run on frames in memory."""
-    command = [sys.executable, "-m", "appliance", "bench", "--json", "--preload", "--runs", "1"]
-    out = subprocess.run(
-        [*command, "--accelerator", "cpu", *words], check=True, capture_output=True, text=True
-    ).stdout
-    figures: dict[str, Any] = json.loads(out)
-    return figures
 
 
 def main() -> None:
@@ -37,10 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plot", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    sizes = by_size()
-    print("\n| cameras | FPS of all | of one camera's rate | slowest camera, fair share |")
-    print("|---|---|---|---|")
-    cameras = by_cameras()
+    with tempfile.TemporaryDirectory() as folder:
+        sizes, cameras = by_size(Path(folder)), by_cameras(Path(folder))
     if options.plot:
         charts = [
             Chart("End to end, one camera", "FPS", [Line("FPS", sizes["fps"])]),
@@ -52,13 +41,13 @@ def main() -> None:
         draw(charts, "cameras sharing one detector", options.plot / "growth-cameras.svg")
 
 
-def by_size() -> dict[str, list[tuple[float, float]]]:
+def by_size(state: Path) -> dict[str, list[tuple[float, float]]]:
     """Measure each frame size; they take turns, medians of the rounds."""
     runs: dict[tuple[int, int], list[dict[str, Any]]] = {size: [] for size in SIZES}
     for _ in range(ROUNDS):
         for (width, height), its in runs.items():
             words = ("--frames", "60", "--width", str(width), "--height", str(height))
-            its.append(bench(*words))
+            its.append(bench(*MEMORY, *words, state=state))
     print("| frame | FPS | resize p50, ms | CPU a frame, ms | over an invoke alone |")
     print("|---|---|---|---|---|")
     lines: dict[str, list[tuple[float, float]]] = {"fps": [], "preprocess": [], "cpu": []}
@@ -74,12 +63,15 @@ def by_size() -> dict[str, list[tuple[float, float]]]:
     return lines
 
 
-def by_cameras() -> list[tuple[float, float]]:
+def by_cameras(state: Path) -> list[tuple[float, float]]:
     """Measure each number of cameras; they take turns, medians of the rounds."""
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in CAMERAS}
     for _ in range(ROUNDS):
         for count, its in runs.items():
-            its.append(bench("--frames", "160", "--cameras", str(count)))
+            words = ("--frames", "160", "--cameras", str(count))
+            its.append(bench(*MEMORY, *words, state=state))
+    print("\n| cameras | FPS of all | of one camera's rate | slowest camera, fair share |")
+    print("|---|---|---|---|")
     alone = statistics.median(one["e2e_fps"] for one in runs[1])
     points = []
     for count, its in runs.items():
