@@ -114,6 +114,11 @@ def _contestant(settings: Settings, name: str) -> Contestant:
     if what in Registry().names:
         accelerator = msgspec.structs.replace(accelerator, name=what)
     elif what:
+        if not Catalogue(find_models_folder()).knows(what):
+            raise UsageError(
+                f"--compare {name}: no accelerator, model or layout is called so",
+                hint="`appliance probe` and `appliance models` list them; 2x1 is a layout",
+            )
         model = msgspec.structs.replace(model, name=what)
     changed = msgspec.structs.replace(settings, accelerator=accelerator, model=model)
     return Contestant(name, changed)

@@ -7,7 +7,8 @@ converts each value on its own.
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -56,10 +57,28 @@ def _convert_fault(value: Any, kind: Any, key: str) -> list[str]:
 
 
 def _choices(kind: Any) -> str:
+    """Say what is possible where the kind is a choice; empty where msgspec says it well."""
     kind = _bare(kind)
+    if get_origin(kind) in (UnionType, Union):
+        arms = [_arm(one) for one in get_args(kind)]
+        return " or ".join(arms) if all(arms) else ""
     if get_origin(kind) is not Literal:
         return ""
-    return "one of " + ", ".join(repr(choice) for choice in get_args(kind))
+    return "one of " + _words(kind)
+
+
+def _arm(kind: Any) -> str:
+    """Say what one side of a union takes, if it is some words or whole numbers within limits."""
+    if get_origin(kind) is Literal:
+        return _words(kind)
+    for one in getattr(kind, "__metadata__", ()):
+        if isinstance(one, msgspec.Meta) and _bare(kind) is int:
+            return f"a whole number, {one.ge} to {one.le}"
+    return ""
+
+
+def _words(kind: Any) -> str:
+    return ", ".join(repr(choice) for choice in get_args(kind))
 
 
 def _unknown(path: str, name: str, known: list[str]) -> str:

@@ -55,6 +55,10 @@ class Catalogue:
         """Return all entries in the manifests' order."""
         return tuple(self._entries.values())
 
+    def knows(self, name: str) -> bool:
+        """Say whether ``load`` takes the name, whatever it then finds."""
+        return name == AUTO or name in self._entries or _is_path(name)
+
     def find_file(self, entry: ModelEntry) -> Path | None:
         """Return where the entry's file lies, or None."""
         places = (folder / entry.file for folder in self._folders)
@@ -75,7 +79,7 @@ class Catalogue:
         """
         if name == AUTO or name in self._entries:
             return self._load_entry(self._entry_for(name, target))
-        if os.sep in name or Path(name).suffix in _SUFFIXES:
+        if _is_path(name):
             return self._load_path(Path(name), target)
         raise ModelError(
             f"model {name!r}: not in the catalogue and not a path",
@@ -152,6 +156,10 @@ class Catalogue:
                 f"model {path}: is {form}; {target.accelerator} takes {_formats(target)}"
             )
         return self._reader.read(content, known.id if known else path.stem, path, form, known)
+
+
+def _is_path(name: str) -> bool:
+    return os.sep in name or Path(name).suffix in _SUFFIXES
 
 
 def runs_on(entry: ModelEntry, target: Target) -> bool:
