@@ -3,8 +3,7 @@
 Usage: make soak, or: python scripts/soak.py [--minutes 30] [--limit MIB] [--plot FILE]
 
 Memory is judged from the third minute on: by then the layout is measured and every buffer has its
-size. Exit code 1 where it grew by more than ``--limit``. The synthetic camera keeps as many frame
-buffers (2.64 MiB each) as were ever on their way at once: on a busy machine one more may come late.
+size. Exit code 1 where it grew by more than ``--limit``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ delivers as fast as they are taken.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import deque
 from dataclasses import replace
@@ -80,7 +81,7 @@ class SyntheticSource:
         if self._scene is None:
             self._scene = Scene(self._camera.width, self._camera.height, self._options.seed)
         while len(self._spare) < BUFFERS:
-            self._spare.append(np.full((self._camera.height, self._camera.width, 3), 0, np.uint8))
+            self._spare.append(_buffer(self._camera.width, self._camera.height))
         self._start_ns = self._clock.monotonic_ns()
         self._slot = 0
 
@@ -123,7 +124,7 @@ class SyntheticSource:
         try:
             pixels = self._spare.popleft()
         except IndexError:
-            pixels = np.empty((camera.height, camera.width, 3), np.uint8)
+            pixels = _buffer(camera.width, camera.height)
         if self._scene is None:
             raise SourceLostError("the synthetic camera is closed")
         moment = seq / camera.fps if not self.live else self._slot / camera.fps
@@ -151,6 +152,14 @@ class SyntheticSource:
             self._seq += 1
             return self._render(self._clock.monotonic_ns(), seq, shrink=2)
         return None
+
+
+def _buffer(width: int, height: int) -> Pixels:
+    """Return a picture in pages of its own, present, and the system's again once it is dropped."""
+    pages = mmap.mmap(-1, width * height * 3, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pixels = np.frombuffer(pages, np.uint8).reshape(height, width, 3)
+    pixels.fill(0)
+    return pixels
 
 
 def _frame(pixels: Pixels, captured_ns: int, seq: int) -> Frame:
