@@ -194,7 +194,7 @@ def test_auto_starts_on_the_cpu_and_changes_to_the_best(
     broker: DemoBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for proofs; when they are there, the unit takes the winner by itself."""
-    monkeypatch.setattr("appliance.selection.selector._ranked", scripted_first)
+    monkeypatch.setattr("appliance.selection.selector.ranked", scripted_first)
     with unit(broker, tmp_path, name="auto") as (running, _):
         wait_for(lambda: running.running_on() == "cpu", 20)
         wait_for(lambda: running.running_on() == "scripted", 30)
