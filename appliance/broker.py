@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.errors import ConfigError
-from appliance.sinks.mqtt import BrokerAddress
+from appliance.sinks.connection import BrokerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

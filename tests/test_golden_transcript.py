@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 
 from appliance.messages import MESSAGES, json_schema
-from appliance.sinks.mqtt import BrokerAddress, MqttSink
+from appliance.sinks.connection import BrokerAddress
+from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
 from tests.helpers import Subscriber, wait_for
 from tests.scripted import stage

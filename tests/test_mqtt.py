@@ -14,7 +14,8 @@ import pytest
 
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.pipeline import CameraEvent
-from appliance.sinks.mqtt import BrokerAddress, MqttSink
+from appliance.sinks.connection import BrokerAddress
+from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import MAX_BYTES, Outbox
 from tests.helpers import Subscriber, wait_for
 from tests.scripted import stage
@@ -53,7 +54,7 @@ def test_birth_and_clean_end(broker: DemoBroker, subscriber: Subscriber) -> None
 
 def test_a_killed_process_leaves_its_will(broker: DemoBroker, subscriber: Subscriber) -> None:
     code = (
-        "import sys;from appliance.sinks.mqtt import *;"
+        "import sys;from appliance.sinks.mqtt import *;from appliance.sinks.connection import *;"
         "from appliance.sinks.outbox import Outbox;"
         f"s=MqttSink(BrokerAddress('127.0.0.1',{broker.port},'u'),'{BASE}',Outbox(None,9));s.start();"
         "sys.stdin.read()"

@@ -1,29 +1,21 @@
-"""Publishes over MQTT: one thread owns the client, everything else only fills the mailbag.
+"""Publishes over MQTT: one thread holds the connection, everything else only fills the mailbag.
 
-paho-mqtt is driven by our own loop: no thread of its own that a callback could kill, a new client
-for every connection so that nothing stale is sent again, and never more than ten unacknowledged
-messages inside it (after a reconnect it would send its whole queue at once).
+It decides what is sent, how long it waits before it tries again, and which version it speaks.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import select
-import socket
-import ssl
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from paho.mqtt.client import Client, MQTTv5, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.client import MQTTv5, MQTTv311
 
 from appliance.backoff import Backoff
 from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.sinks.connection import CONNECT_SECONDS, OFFLINE, Connection
 from appliance.sinks.mailbag import Letter, Mailbag
 
 if TYPE_CHECKING:
@@ -31,12 +23,11 @@ if TYPE_CHECKING:
 
     from appliance.sinks import Outgoing
     from appliance.sinks.commands import Commands
+    from appliance.sinks.connection import BrokerAddress
     from appliance.sinks.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT_LIMIT = 10
-CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 2.0
 """How long ``auto`` waits for an answer to MQTT 5 before it tries 3.1.1: some 3.1.1 brokers
 (amqtt) neither answer nor close."""
@@ -44,38 +35,10 @@ SETTLED_SECONDS = 30.0
 """A session that lasted this long ends the back-off; shorter ones (two units that share a client
 id and evict each other) back off further each time."""
 FLUSH_SECONDS = 0.7
-TCP_USER_TIMEOUT_MS = 30_000
-ONLINE, OFFLINE = b"online", b"offline"
+ONLINE = b"online"
 TAKEN_OVER_SECONDS = 300.0
 """Two units that share a client id would evict each other for ever; the older one stands back."""
-_SESSION_TAKEN_OVER = 0x8E
-_UNSUPPORTED_VERSION = 0x84
-_REFUSED_RETRY_SECONDS = 30.0
-
-ProtocolName = Literal["auto", "5", "3.1.1"]
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """How to reach the broker.
-
-    Attributes:
-        host, port: of the broker.
-        client_id: unique at the broker.
-        username, password: empty for none.
-        protocol: MQTT version; ``auto`` tries 5 first.
-        keepalive_seconds: a dead peer is noticed within twice this.
-        tls: the TLS context, or None.
-    """
-
-    host: str
-    port: int
-    client_id: str
-    username: str = ""
-    password: str = ""
-    protocol: ProtocolName = "auto"
-    keepalive_seconds: int = 15
-    tls: ssl.SSLContext | None = None
+_REFUSED_RETRY_SECONDS = 15.0
 
 
 class MqttSink:
@@ -106,11 +69,6 @@ class MqttSink:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closing = threading.Event()
         self._connected = threading.Event()
-        self._in_flight: dict[int, Letter] = {}
-        self._made_properties: dict[int | None, Properties] = {}
-        self._connack: Any = None
-        self._disconnect_code = 0
-        self._unanswered = False
         self._session_began = 0.0
         self._version = MQTTv311 if address.protocol == "3.1.1" else MQTTv5
         self._backoff = Backoff(1.0, 60.0)
@@ -178,24 +136,23 @@ class MqttSink:
 
     def _connect_once(self) -> float:
         """Hold one connection until it ends; return how long to wait before the next."""
-        client = self._client()
-        self._connack, self._disconnect_code, self._unanswered = None, 0, False
+        connection = Connection(
+            self._address, self._version, self._status_topic, self._wake, self._delivered
+        )
+        probing = self._address.protocol == "auto" and self._version == MQTTv5
         try:
-            client.connect(self._address.host, self._address.port, self._address.keepalive_seconds)
-            self._set_user_timeout(client)
-            self._await_connack(client)
-            self._session(client)
+            connection.open(self._closing, PROBE_SECONDS if probing else CONNECT_SECONDS)
+            self._session(connection)
         except (OSError, ValueError, BrokerUnavailableError) as error:
             self._went_down(str(error))
         finally:
-            _abandon(client)
+            connection.abandon()
             was_connected = self._connected.is_set()
             self._connected.clear()
-            self._in_flight.clear()
             self._mailbag.disconnected()
         if was_connected:
             self._on_change()
-        if self._disconnect_code == _SESSION_TAKEN_OVER:
+        if connection.taken_over:
             self.problem = (
                 f"another client took over the client id {self._address.client_id}: two units "
                 "with one name? set device in the configuration"
@@ -203,69 +160,33 @@ class MqttSink:
             log.error("MQTT: %s", self.problem)
             self._on_change()
             return TAKEN_OVER_SECONDS
-        return self._pause(was_connected=was_connected)
+        return self._pause(connection, was_connected=was_connected)
 
-    def _pause(self, *, was_connected: bool) -> float:
-        if self._try_older_protocol():
+    def _pause(self, ended: Connection, *, was_connected: bool) -> float:
+        if self._try_older_protocol(ended):
             return 0.1
         if was_connected and time.monotonic() - self._session_began > SETTLED_SECONDS:
             self._backoff.reset()
-        if self._connack is not None and self._connack.is_failure:
-            return max(self._backoff.next(), _REFUSED_RETRY_SECONDS / 2)
+        if ended.refused:
+            return max(self._backoff.next(), _REFUSED_RETRY_SECONDS)
         return self._backoff.next()
 
-    def _try_older_protocol(self) -> bool:
+    def _try_older_protocol(self, ended: Connection) -> bool:
         """Alternate between MQTT 5 and 3.1.1 in ``auto`` while the broker accepts neither."""
         if self._address.protocol != "auto" or self.connections:
             return False
-        refused_version = self._connack is not None and self._connack.value == _UNSUPPORTED_VERSION
-        if not (self._unanswered or refused_version):
+        if not (ended.unanswered or ended.unsupported):
             return False
         older = self._version == MQTTv5
         self._version = MQTTv311 if older else MQTTv5
         return older
 
-    def _client(self) -> Client:
-        address = self._address
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=address.client_id,
-            protocol=self._version,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_SECONDS
-        if address.username:
-            client.username_pw_set(address.username, address.password or None)
-        if address.tls is not None:
-            client.tls_set_context(address.tls)
-        client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        return client
-
-    def _await_connack(self, client: Client) -> None:
-        self._unanswered = True
-        probing = self._address.protocol == "auto" and self._version == MQTTv5
-        deadline = time.monotonic() + (PROBE_SECONDS if probing else CONNECT_SECONDS)
-        while self._connack is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise BrokerUnavailableError("the broker does not answer CONNECT")
-            if self._closing.is_set():
-                raise BrokerUnavailableError("closing")
-            if not self._turn(client, min(left, 0.5)) and self._connack is None:
-                raise BrokerUnavailableError("closed by the broker without an answer")
-        self._unanswered = False
-        if self._connack.is_failure:
-            raise BrokerUnavailableError(f"refused by the broker: {self._connack.getName()}")
-
-    def _session(self, client: Client) -> None:
+    def _session(self, connection: Connection) -> None:
         self.connections += 1
         self._session_began = time.monotonic()
-        self._publish(client, Letter(self._status_topic, ONLINE, 1, True, None))  # noqa: FBT003
+        connection.publish(self._status(ONLINE))
         if self._commands is not None:
-            self._commands.listen(client)
+            connection.listen(self._commands)
         self._connected.set()
         if self.problem:
             log.info(
@@ -277,90 +198,34 @@ class MqttSink:
         self.problem = ""
         self._on_change()
         while not self._closing.is_set():
-            self._feed(client)
-            if not self._turn(client, 1.0):
+            self._feed(connection)
+            if not connection.turn(1.0):
                 raise BrokerUnavailableError("the connection was closed")
-        self._say_goodbye(client)
+        self._say_goodbye(connection)
 
-    def _say_goodbye(self, client: Client) -> None:
+    def _say_goodbye(self, connection: Connection) -> None:
         deadline = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < deadline:
-            self._feed(client)
-            if not self._in_flight:
+            self._feed(connection)
+            if connection.idle:
                 break
-            if not self._turn(client, deadline - time.monotonic()):
+            if not connection.turn(deadline - time.monotonic()):
                 return
-        self._publish(client, Letter(self._status_topic, OFFLINE, 1, True, None))  # noqa: FBT003
-        while self._in_flight and time.monotonic() < deadline + 0.2:
-            if not self._turn(client, 0.1):
+        connection.publish(self._status(OFFLINE))
+        while not connection.idle and time.monotonic() < deadline + 0.2:
+            if not connection.turn(0.1):
                 return
-        client.disconnect()
+        connection.disconnect()
 
-    def _feed(self, client: Client) -> None:
-        while len(self._in_flight) < IN_FLIGHT_LIMIT:
+    def _status(self, word: bytes) -> Letter:
+        return Letter(self._status_topic, word, 1, True, None)  # noqa: FBT003
+
+    def _feed(self, connection: Connection) -> None:
+        while not connection.full:
             letter = self._mailbag.take()
             if letter is None:
                 return
-            self._publish(client, letter)
-
-    def _publish(self, client: Client, letter: Letter) -> None:
-        properties = None
-        if self._version == MQTTv5 and letter.topic != self._status_topic:
-            properties = self._properties(letter.expiry_seconds)
-        info = client.publish(
-            letter.topic, letter.payload, letter.qos, letter.retain, properties=properties
-        )
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise BrokerUnavailableError(f"the connection was lost while sending ({info.rc.name})")
-        if info.is_published():  # QoS 0, written at once: on_publish has run already
-            self._delivered(letter)
-        else:
-            self._in_flight[info.mid] = letter
-
-    def _properties(self, expiry_seconds: int | None) -> Properties:
-        """Return what says of a message that it is JSON and how long it counts; made once each."""
-        if expiry_seconds not in self._made_properties:
-            made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            made.ContentType = "application/json"
-            made.PayloadFormatIndicator = 1
-            if expiry_seconds is not None:
-                made.MessageExpiryInterval = expiry_seconds
-            self._made_properties[expiry_seconds] = made
-        return self._made_properties[expiry_seconds]
-
-    def _turn(self, client: Client, seconds: float) -> bool:
-        """Serve the socket once, waiting up to ``seconds``; False when it is closed."""
-        connection = client.socket()
-        if connection is None:
-            return False
-        pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-        writes = [connection] if client.want_write() else []
-        readers: list[Any] = [connection, self._wake]
-        readable, writable, _ = select.select(
-            readers, writes, [], 0 if pending else max(0.0, seconds)
-        )
-        if self._wake in readable:
-            os.eventfd_read(self._wake)
-        if writable:
-            client.loop_write()
-        if pending or connection in readable:
-            client.loop_read()
-        client.loop_misc()
-        return client.socket() is not None
-
-    def _on_connect(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
-        self._connack = reason
-
-    def _on_disconnect(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
-        self._disconnect_code = reason.value
-
-    def _on_publish(self, _c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
-        letter = self._in_flight.pop(mid, None)
-        if letter is None:
-            return
-        if reason.is_failure:
-            log.warning("MQTT: %s was refused: %s", letter.topic, reason.getName())
-        self._delivered(letter)
+            connection.publish(letter)
 
     def _delivered(self, letter: Letter) -> None:
         if letter.written is not None:
@@ -378,16 +243,3 @@ class MqttSink:
                 reason,
             )
         self.problem = reason
-
-    @staticmethod
-    def _set_user_timeout(client: Client) -> None:
-        connection = client.socket()
-        if isinstance(connection, socket.socket):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
-
-
-def _abandon(client: Client) -> None:
-    """Close the socket without a DISCONNECT, unless one was sent: then it is closed already."""
-    connection = client.socket()
-    if connection is not None:
-        connection.close()
