@@ -89,9 +89,7 @@ def _invoke(
 ) -> None:
     """Invoke as long as there are turns, which all workers share, as the pipeline shares frames."""
     try:
-        _fill(detector)
-        for _ in range(WARM_UP):
-            detector.infer()
+        warm_up(detector)
         gate.wait()
         for _ in turns:
             detector.infer()
@@ -103,10 +101,16 @@ def _invoke(
         return  # another one failed
 
 
-def _fill(detector: Detector) -> None:
-    """Load a grey picture; the view must not outlive this call."""
-    with detector.input() as tensor:
+def warm_up(detector: Detector) -> None:
+    """Infer on a grey picture until memory is there and caches are filled.
+
+    Raises:
+        DetectorError: it cannot.
+    """
+    with detector.input() as tensor:  # the view must not outlive this block
         tensor[:] = 128
+    for _ in range(WARM_UP):
+        detector.infer()
 
 
 def method_of_2019(chosen: Selection, runs: int, frame: Frame) -> dict[str, Any]:

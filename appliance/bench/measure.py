@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.app import make_sinks, wire
-from appliance.bench.alone import WARM_UP, invoke_alone
+from appliance.bench.alone import WARM_UP, invoke_alone, warm_up
 from appliance.bench.plan import BenchPlan, Round
 from appliance.bench.processes import cpu_seconds, forget_peak_memory, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource, preload
@@ -165,8 +165,13 @@ def _one_round(
 
 
 def _run(runtime: Runtime, expected: int, progress: Callable[[float], None]) -> float:
-    """Run the pipeline to its sources' end; return the processor time it took."""
+    """Run the pipeline to its sources' end; return the processor time it took.
+
+    Its detectors are warmed up before, as those that run alone are.
+    """
     pipeline, waiter = runtime.pipeline, threading.Event()
+    for worker in pipeline.workers:
+        warm_up(worker.detector)
     began = cpu_seconds()
     pipeline.start()
     try:
