@@ -29,8 +29,8 @@ IOU_THRESHOLD = 0.6
 MAX_CANDIDATES = 1000
 """Candidates that enter suppression, best first: bounds the work at very low thresholds."""
 
-_LANES = 8
-"""Truth values in a 64 bit word."""
+_LANES = np.arange(8)
+"""Places of the truth values in a 64 bit word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ def decode_raw_ssd(
     if not len(places):
         return Detections.empty()
     rows, columns = np.divmod(places, logits.shape[1])
-    scores = _sigmoid(logit_quantisation.real(logits[rows, columns]))
+    scores = _scores(logits.reshape(-1)[places], logit_quantisation)
     if len(scores) > MAX_CANDIDATES:
         best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
         rows, columns, scores = rows[best], columns[best], scores[best]
-    boxes = _decode_boxes(encoding_quantisation.real(encodings[rows]), anchors[rows], scales)
+    boxes = _decode_boxes(encodings[rows], anchors[rows], encoding_quantisation, scales)
     keep = suppress(boxes, scores, columns)[:MAX_DETECTIONS]
     kept = columns[keep]
     ids = np.asarray(label_ids)[kept] if label_ids else kept + label_offset
@@ -138,8 +138,9 @@ def suppress(
 
     Boxes that are not finite overlap nothing and come last. A score of 0 does not survive.
     """
-    sound = np.isfinite(boxes).all(axis=1)
-    if not sound.all():
+    finite = np.isfinite(boxes)
+    if not finite.all():
+        sound = finite.all(axis=1)
         places = np.flatnonzero(sound)
         kept = places[suppress(boxes[sound], scores[sound], classes[sound], iou_threshold)]
         return np.concatenate([kept, np.flatnonzero(~sound)])
@@ -162,10 +163,12 @@ def true_places(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     Looks at eight at a time, because nearly all are false: a twentieth of what ``nonzero`` takes.
     """
     flat = mask.reshape(-1)
-    whole = len(flat) // _LANES * _LANES
-    words = np.flatnonzero(flat[:whole].view(np.uint64) != 0)
-    places = (words[:, None] * _LANES + np.arange(_LANES)).reshape(-1)
-    return np.concatenate([places[flat[places]], whole + np.flatnonzero(flat[whole:])])
+    whole = len(flat) // len(_LANES) * len(_LANES)
+    (words,) = (flat[:whole].view(np.uint64) != 0).nonzero()
+    places = (words[:, None] * len(_LANES) + _LANES).reshape(-1)
+    places = places[flat[places]]
+    (rest,) = flat[whole:].nonzero()
+    return np.concatenate([places, whole + rest]) if len(rest) else places
 
 
 @lru_cache(maxsize=64)
@@ -185,16 +188,44 @@ def _lowest_stored(
 
 
 def _decode_boxes(
-    encodings: Floats, anchors: Floats, scales: tuple[float, float, float, float]
+    encodings: NDArray[Any],
+    anchors: Floats,
+    quantisation: Quantisation,
+    scales: tuple[float, float, float, float],
 ) -> Floats:
-    """Undo SSD's box encoding: (n, 4) ty, tx, th, tw to (n, 4) xyxy."""
-    sizes = anchors[:, 2:] - anchors[:, :2]
-    centres = (anchors[:, 2:] + anchors[:, :2]) / 2
-    scaled = encodings / np.asarray(scales, np.float32)
-    middle = scaled[:, :2] * sizes + centres
-    half = np.exp(scaled[:, 2:]) * sizes / 2
-    boxes = np.concatenate([middle - half, middle + half], axis=1)
-    return boxes[:, [1, 0, 3, 2]].astype(np.float32)
+    """Undo SSD's box encoding: stored (n, 4) ty, tx, th, tw to (n, 4) xyxy."""
+    low = anchors[:, :2]
+    half = (anchors[:, 2:] - low) * np.float32(0.5)
+    shifted = encodings.astype(np.float32) - np.float32(quantisation.zero_point)
+    scaled = shifted * _factors(quantisation, scales)
+    middle = scaled[:, :2] * half + (low + half)
+    reach = np.exp(scaled[:, 2:]) * half
+    boxes = np.empty((len(anchors), 4), np.float32)
+    np.subtract(middle, reach, out=boxes[:, 1::-1])
+    np.add(middle, reach, out=boxes[:, :1:-1])
+    return boxes
+
+
+@lru_cache(maxsize=64)
+def _factors(
+    quantisation: Quantisation, scales: tuple[float, float, float, float]
+) -> NDArray[np.float32]:
+    """Return what makes stored encodings shares of half an anchor, and logarithms of sizes."""
+    y, x, height, width = (quantisation.scale / scale for scale in scales)
+    return np.asarray((2 * y, 2 * x, height, width), np.float32)
+
+
+def _scores(stored: NDArray[Any], quantisation: Quantisation) -> Floats:
+    """Return the probabilities of stored logits; those of 8 bits are looked up."""
+    if stored.dtype.itemsize > 1:
+        return _sigmoid(quantisation.real(stored))
+    return _score_table(stored.dtype, quantisation)[stored.view(np.uint8)]
+
+
+@lru_cache(maxsize=64)
+def _score_table(dtype: np.dtype[Any], quantisation: Quantisation) -> Floats:
+    """Return the probability of each stored logit, by its bits."""
+    return _sigmoid(quantisation.real(np.arange(256, dtype=np.uint8).view(dtype)))
 
 
 def _sigmoid(values: Floats) -> Floats:

@@ -107,10 +107,15 @@ def warm_up(detector: Detector) -> None:
     Raises:
         DetectorError: it cannot.
     """
-    with detector.input() as tensor:  # the view must not outlive this block
-        tensor[:] = 128
+    _fill(detector)
     for _ in range(WARM_UP):
         detector.infer()
+
+
+def _fill(detector: Detector) -> None:
+    """Load a grey picture; the view must not outlive this call."""
+    with detector.input() as tensor:
+        tensor[:] = 128
 
 
 def method_of_2019(chosen: Selection, runs: int, frame: Frame) -> dict[str, Any]:
