@@ -17,7 +17,7 @@ from appliance.clock import ManualClock
 from appliance.errors import FrameError, MediaError, SourceLostError, SourceUnavailableError
 from appliance.sources import jpeg, timecode
 from appliance.sources.stamps import StampVerifier
-from appliance.sources.synthetic import BUFFERS, SyntheticSource
+from appliance.sources.synthetic import SPARE_BUFFERS, SyntheticSource
 from appliance.values import ClockOrigin, Frame
 from tests.helpers import source
 
@@ -148,17 +148,17 @@ def test_the_same_seed_is_the_same_film() -> None:
     assert film(1) == film(1) != film(2)
 
 
-def test_the_synthetic_camera_has_its_buffers_from_the_start_and_keeps_no_more() -> None:
+def test_the_synthetic_camera_keeps_few_buffers_and_uses_them_again() -> None:
     one = source("synthetic", width=64, height=48, options={"rate": "file"})
     one.open()
-    frames = [one.read() for _ in range(BUFFERS + 3)]
+    frames = [one.read() for _ in range(SPARE_BUFFERS + 3)]
     pictures = [weakref.ref(frame.pixels) for frame in frames if frame is not None]
     for frame in frames:
         assert frame is not None
         frame.release()
     del frame, frames
-    assert sum(picture() is not None for picture in pictures) == BUFFERS
-    again = [one.read() for _ in range(BUFFERS)]
+    assert sum(picture() is not None for picture in pictures) == SPARE_BUFFERS
+    again = [one.read() for _ in range(SPARE_BUFFERS)]
     kept = [picture() for picture in pictures]
     assert all(frame and any(frame.pixels is its for its in kept) for frame in again)
 

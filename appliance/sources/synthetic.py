@@ -25,9 +25,8 @@ from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
 
-BUFFERS = 3
-"""Made when it opens, as a camera's driver does: one is drawn, one waits, one is read. Where more
-are out at once, the others are made for the moment."""
+SPARE_BUFFERS = 1
+"""Kept for the next frame. Of those made because workers were late, nothing stays."""
 
 
 class Mishap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +70,7 @@ class SyntheticSource:
         self._seq = 0
         self._slot = 0
         self._last: Frame | None = None
-        self._spare: deque[Pixels] = deque(maxlen=BUFFERS)
+        self._spare: deque[Pixels] = deque(maxlen=SPARE_BUFFERS)
         self._vanished: set[int] = set()
         self._keeps_last = any(mishap.kind == "duplicate" for mishap in options.script)
         self.truth: tuple[TrueBox, ...] = ()
@@ -80,8 +79,6 @@ class SyntheticSource:
         """Prepare the scene; never fails."""
         if self._scene is None:
             self._scene = Scene(self._camera.width, self._camera.height, self._options.seed)
-        while len(self._spare) < BUFFERS:
-            self._spare.append(_buffer(self._camera.width, self._camera.height))
         self._start_ns = self._clock.monotonic_ns()
         self._slot = 0
 
@@ -155,11 +152,9 @@ class SyntheticSource:
 
 
 def _buffer(width: int, height: int) -> Pixels:
-    """Return a picture in pages of its own, present, and the system's again once it is dropped."""
+    """Return a picture in pages of its own, which are the system's again once it is dropped."""
     pages = mmap.mmap(-1, width * height * 3, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pixels = np.frombuffer(pages, np.uint8).reshape(height, width, 3)
-    pixels.fill(0)
-    return pixels
+    return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
 
 
 def _frame(pixels: Pixels, captured_ns: int, seq: int) -> Frame:
