@@ -78,7 +78,7 @@ def decode_raw_ssd(
         Detections whose boxes are in 0..1 of the model's input, best first.
     """
     lowest = _lowest_stored(logits.dtype, logit_quantisation, score_threshold)
-    likely = logits >= lowest  # in one go; of a part of each row it costs four times as much
+    likely = logits >= lowest  # in one go; parts of rows would be compared row by row
     likely[:, 0] = False
     places = true_places(likely)
     if not len(places):
