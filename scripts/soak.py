@@ -19,6 +19,7 @@ from daemon_run import daemon
 from appliance.bench.plot import Chart, Line, draw
 
 LIMIT_MIB = 1.0
+LEAST_MINUTES = 3
 SETTLED_SECONDS, SAMPLE_SECONDS, WINDOW = 120.0, 5.0, 6
 CAMERA = "camera=[{source='synthetic', options={rate='file'}}]"
 
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if options.minutes < LEAST_MINUTES:
+        parser.error(f"--minutes {options.minutes:g}: expected {LEAST_MINUTES} or more")
     samples: list[tuple[float, float, float]] = []
     with daemon(CAMERA, "accelerator.name=cpu") as one:
         one.wait_for("metrics", 60)
