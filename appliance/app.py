@@ -16,6 +16,7 @@ from appliance.identity import device_name
 from appliance.models import Vocabulary
 from appliance.motion import MotionGate
 from appliance.pipeline import Lane, Pipeline
+from appliance.pipeline.lane import FROZEN_SECONDS
 from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
@@ -28,7 +29,7 @@ from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
 from appliance.sinks.prometheus import PrometheusSink
-from appliance.sources import create_source
+from appliance.sources import RepeatsPictures, create_source
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def make_sinks(
     """Return the configured sinks, the broker's thread started."""
     others: list[Sink] = list(extra)
     if settings.jsonl.path:
-        others.append(JsonlSink(settings.jsonl.path))
+        others.append(JsonlSink(settings.jsonl.path, environment.clock))
     if JOURNAL.exists() and environment.variables.get("JOURNAL_STREAM"):
         others.append(JournalSink(JOURNAL))
     others += _prometheus(settings)
@@ -75,7 +76,9 @@ def make_sinks(
         outbox = Outbox(_outbox_path(settings, environment, device), settings.mqtt.outbox_messages)
         base = f"{settings.mqtt.prefix}/{device}"
         commands = Commands(base, NAMES, on_command) if settings.update.origin else None
-        mqtt = MqttSink(address, base, outbox, on_change, commands)
+        mqtt = MqttSink(
+            address, base, outbox, on_change, commands=commands, clock=environment.clock
+        )
         mqtt.start()
     return Sinks(mqtt, tuple(others))
 
@@ -132,11 +135,12 @@ def wire(
     exchange: Exchange[Lane] = Exchange(len(settings.camera))
     make = make_source or _registry_source(clock)
     pace = Pace()
+    sources = tuple(make(camera, input_size) for camera in settings.camera)
     lanes = tuple(
         Lane(
             index=index,
             name=camera.name,
-            source=make(camera, input_size),
+            source=source,
             view=view_of(camera),
             filters=(*wanted, *filters),
             emit=_emitter(reporter),
@@ -144,8 +148,11 @@ def wire(
             clock=clock,
             pace=pace.lane(),
             gate=_gate(camera),
+            period_seconds=1 / camera.fps,
+            frozen_seconds=_frozen_seconds(camera, source),
+            on_change=on_change,
         )
-        for index, camera in enumerate(settings.camera)
+        for index, (camera, source) in enumerate(zip(settings.camera, sources, strict=True))
     )
     switch = make_switch(
         settings,
@@ -190,6 +197,12 @@ def _gate(camera: Camera) -> MotionGate | None:
     if not motion.gate:
         return None
     return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
+
+
+def _frozen_seconds(camera: Camera, source: Source) -> float:
+    if camera.frozen_seconds != "auto":
+        return camera.frozen_seconds
+    return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
 
 
 def view_of(camera: Camera) -> View:

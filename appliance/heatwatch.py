@@ -11,6 +11,7 @@ from appliance.heat import EpisodeTracker, Governor, GovernorPolicy
 from appliance.heat.drift import DriftDetector
 from appliance.heat.episodes import Episode, Pace, describe
 from appliance.messages import EpisodeInfo, GovernorInfo, PaceInfo, ThrottlingInfo
+from appliance.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,7 @@ class HeatWatch:
         self._drift = DriftDetector()
         self._governor: Governor | None = None
         self._soft: float | None = None
+        self._celsius: float | None = None
         self._fps: float | None = None
         self._per_worker_fps = 0.0
         self._tells_nothing = True
@@ -100,7 +102,7 @@ class HeatWatch:
     def poll(self, now_ns: int, snapshot: Snapshot) -> None:
         """Take a reading: publish what began and ended, let the governor decide."""
         thermal, causes = snapshot.thermal, snapshot.causes
-        celsius = thermal.temperature_celsius if thermal else None
+        celsius = self._celsius = thermal.temperature_celsius if thermal else None
         for transition in self._episodes.poll(now_ns, self._all_causes(causes), celsius):
             self._tell(transition.kind, transition.episode)
         if self._settings.mode == "off":
@@ -124,6 +126,19 @@ class HeatWatch:
                 return None
             told = tuple(cause for cause in self._episodes.active if cause != "inferred")
         return (*told, *inferred)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return why what the governor does leaves the unit less than ok."""
+        governor = self._governor
+        if governor is None or governor.mode == "full" or self._settings.mode != "act":
+            return ()
+        found = []
+        if governor.mode == "paused" and self._last is not None:
+            found.append(Problem("governor", "", f"governor: paused, {self._last.reason}"))
+        if self._celsius is None:
+            text = f"temperature: not told any more, the governor holds the rate ({governor.mode})"
+            found.append(Problem("temperature", "", text))
+        return tuple(found)
 
     def throttling(self, now_ns: int) -> ThrottlingInfo:
         """Return the episodes for the health message."""

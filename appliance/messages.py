@@ -211,7 +211,13 @@ class HealthMessage(Message, frozen=True, kw_only=True):
 
     schema: Literal["appliance.health/1"] = "appliance.health/1"
     valid_until: Moment
-    state: Literal["starting", "ok", "degraded"]
+    state: Annotated[
+        Literal["starting", "ok", "degraded"],
+        Meta(
+            description="ok: results are coming. starting: none came yet, or workers rest while "
+            "layouts are measured. degraded: see reasons."
+        ),
+    ]
     reasons: Annotated[tuple[str, ...], Meta(description="Why it is not ok.")]
     uptime_seconds: float
     temperature_celsius: Annotated[float | None, Meta(description="The processor's.")]
@@ -286,6 +292,8 @@ class AlertMessage(Message, frozen=True, kw_only=True):
         "throttling_began",
         "throttling_ended",
         "governor",
+        "problem_began",
+        "problem_ended",
     ]
     camera: Annotated[str, Meta(description="Empty where no camera is concerned.")]
     accelerator: Annotated[
@@ -301,6 +309,10 @@ class AlertMessage(Message, frozen=True, kw_only=True):
     mode: Annotated[str, Meta(description="Of the governor from now on.")] = ""
     target_fps: float | None = None
     advised: Annotated[bool, Meta(description="The governor only says so.")] = False
+    problem: Annotated[
+        Literal["", "no_results", "failing", "frozen", "hung", "sink", "outbox", "temperature"],
+        Meta(description="For problem_began and problem_ended: what was wrong."),
+    ] = ""
 
 
 class UpdateMessage(Message, frozen=True, kw_only=True):

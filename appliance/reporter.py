@@ -34,6 +34,7 @@ from appliance.messages import (
     UpdateMessage,
     WindowInfo,
 )
+from appliance.problems import OF_CAMERAS
 from appliance.sinks import Outgoing
 from appliance.values import StageTimes
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from appliance.failover import AcceleratorEvent
     from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
+    from appliance.problems import Change
     from appliance.sinks import Sink
     from appliance.telemetry import Snapshot
     from appliance.updates import UpdateState
@@ -280,6 +282,17 @@ class Reporter:
         values = {**head, "id": number, "kind": kind, "camera": "", **fields}
         message = AlertMessage(**values)
         self._send("alert", "alerts", message, qos=1, durable=True)
+
+    def problem(self, change: Change) -> None:
+        """Publish that something is wrong, or no longer is."""
+        problem, ended = change.problem, change.seconds is not None
+        self.alert(
+            "problem_ended" if ended else "problem_began",
+            problem=problem.kind,
+            camera=problem.subject if problem.kind in OF_CAMERAS else "",
+            reason=problem.text,
+            duration_seconds=change.seconds,
+        )
 
     def accelerator_event(self, event: AcceleratorEvent) -> None:
         """Publish that another accelerator took over, or that the chosen one is back."""

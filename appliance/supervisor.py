@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Literal
 
 from appliance import __version__
 from appliance.clock import NS_PER_SECOND
+from appliance.errors import StalledError
 from appliance.messages import OutboxInfo
+from appliance.problems import ProblemBook
 from appliance.quiet import sweep
 from appliance.reporter import VALID_INTERVALS
+from appliance.sampler import Sampler
 from appliance.updates import UpdateState, read_state, write_progress
+from appliance.vitals import Vitals
 
 if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.messages import HealthMessage, MetricsMessage
+    from appliance.problems import Change, Problem
     from appliance.runtime import Runtime
     from appliance.service import ServiceManager
     from appliance.telemetry import Snapshot
@@ -26,7 +31,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Outcome = Literal["stopped", "finished", "reload", "rewire"]
-_TICK_SECONDS = 1.0
+_TICK_SECONDS = 0.5
+_HANG_SECONDS = 1.5
+"""A thread that hangs past its bound is told, and so long later the process ends: by itself, for
+not everybody has a service manager that would end it."""
 _HEAT_NS = 10 * NS_PER_SECOND
 """A small board heats up within a minute, so the governor looks at least this often."""
 
@@ -85,12 +93,15 @@ class Supervisor:
         self._runtime = runtime
         self._requests = requests
         self._service = service
-        self._notices = notices
         self._max_frames = max_frames
         self._clock: Clock = runtime.environment.clock
         self._began_ns = self._clock.monotonic_ns()
-        self._reasons: tuple[str, ...] | None = None
-        self._published: tuple[bool, tuple[str, ...]] | None = None
+        self._sampler = Sampler(runtime.telemetry.snapshot, self._clock)
+        self._vitals = Vitals(runtime, self._sampler, notices)
+        self._book = ProblemBook(self._tell)
+        self._problems: tuple[Problem, ...] = ()
+        self._stalled = False
+        self._published: tuple[bool, frozenset[tuple[str, str]]] | None = None
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
         self._update: UpdateState | None = None
@@ -110,6 +121,7 @@ class Supervisor:
         window_ns = round(settings.metrics.window_seconds * NS_PER_SECOND)
         runtime.publish_info()
         running = runtime.accelerator
+        self._sampler.start()
         runtime.start()
         self._service.ready()
         now_ns = self._clock.monotonic_ns()
@@ -122,6 +134,7 @@ class Supervisor:
                 if outcome is not None:
                     return outcome
                 now_ns = self._clock.monotonic_ns()
+                self._look(now_ns)
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
                     next_metrics_ns += window_ns
@@ -151,6 +164,9 @@ class Supervisor:
             raise runtime.sinks.mqtt.failure
         if requests.stop.is_set():
             return "stopped"
+        for hang in self._vitals.fatal(_HANG_SECONDS):
+            self._stalled = True
+            raise StalledError(hang.text, hint="only a restart of the process ends that")
         if requests.reload.is_set():
             requests.reload.clear()
             return "reload"
@@ -173,16 +189,30 @@ class Supervisor:
         self._service.stopping() if self._requests.stop.is_set() else None
         try:
             self._runtime.pipeline.stop(patient=patient)
+        except StalledError:
+            if not self._stalled:  # else what hangs is being told already
+                raise
         finally:
             self._runtime.close()
+            self._sampler.close()
             self._publish_metrics()
 
     def _feed_watchdog(self) -> None:
-        silent = self._runtime.pipeline.life.silent()
-        if silent:
-            log.warning("no progress in: %s; the watchdog is not fed", ", ".join(silent))
-        else:
+        if not self._vitals.hanging:
             self._service.alive()
+
+    def _look(self, now_ns: int) -> None:
+        """Take stock of what is wrong."""
+        self._problems = self._vitals.look(now_ns)
+        self._book.look(self._problems, now_ns)
+
+    def _tell(self, change: Change) -> None:
+        """Log and publish that something is wrong, or no longer is."""
+        if change.seconds is None:
+            log.warning("%s", change.problem.text)
+        else:
+            log.info("over after %.1f s: %s", change.seconds, change.problem.text)
+        self._runtime.reporter.problem(change)
 
     def _publish_metrics(self) -> None:
         now_ns = self._clock.monotonic_ns()
@@ -208,7 +238,7 @@ class Supervisor:
 
     def _poll_heat(self) -> Snapshot:
         """Look after heat and progress: more often than health is published."""
-        snapshot = self._runtime.telemetry.snapshot()
+        snapshot = self._sampler.sample()
         now_ns = self._clock.monotonic_ns()
         self._runtime.heat.poll(now_ns, snapshot)
         self._next_heat_ns = now_ns + _HEAT_NS
@@ -226,11 +256,12 @@ class Supervisor:
             outbox = OutboxInfo(messages=messages, bytes=size, dropped=dropped)
         now_ns, heat = self._clock.monotonic_ns(), self._runtime.heat
         snapshot = self._poll_heat()
+        self._look(now_ns)  # what heat just told is in it
         self._published = self._state()
-        starting, self._reasons = self._published
+        starting, _ = self._published
         self._health = self._runtime.reporter.health(
             snapshot,
-            reasons=self._reasons,
+            reasons=self._reasons(),
             starting=starting,
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
@@ -254,25 +285,18 @@ class Supervisor:
         with contextlib.suppress(OSError):
             write_progress(self._runtime.environment.runtime_folder(), done, __version__)
 
-    def _state(self) -> tuple[bool, tuple[str, ...]]:
-        """Return whether nothing was seen yet, and why the unit is not well."""
-        lanes = self._runtime.pipeline.lanes
-        started = any(lane.ledger.counts().processed for lane in lanes)
-        return not started, self._current_reasons()
+    def _state(self) -> tuple[bool, frozenset[tuple[str, str]]]:
+        """Return whether no results can be there yet, and which problems there are.
 
-    def _current_reasons(self) -> tuple[str, ...]:
-        reasons = [
-            f"camera {lane.name}: {lane.lost_reason}"
-            for lane in self._runtime.pipeline.lanes
-            if lane.lost_reason
-        ]
-        reasons += self._runtime.accelerator_problems()
-        reasons += [f"throttled: {cause.replace('_', ' ')}" for cause in self._runtime.heat.active]
-        mqtt = self._runtime.sinks.mqtt
-        if mqtt is not None and mqtt.problem and mqtt.problem != "connecting":
-            reasons.append(f"broker: {mqtt.problem}")
-        reasons += self._notices
-        return tuple(reasons)
+        The words of a problem may change from moment to moment; that alone is no news.
+        """
+        lanes, pace = self._runtime.pipeline.lanes, self._runtime.pace
+        started = any(lane.ledger.counts().processed for lane in lanes)
+        starting = not started or pace.resting(self._clock.monotonic_ns())
+        return starting, frozenset(problem.key for problem in self._problems)
+
+    def _reasons(self) -> tuple[str, ...]:
+        return tuple(problem.text for problem in self._problems)
 
     def status_line(self) -> str:
         """Return frame rates and temperature in one line, for ``systemctl status``."""
@@ -282,5 +306,5 @@ class Supervisor:
             parts.append(f"{name} {fps:.1f} FPS" if fps is not None else f"{name} no frames")
         if self._health is not None and self._health.temperature_celsius is not None:
             parts.append(f"{self._health.temperature_celsius:.1f} °C")
-        parts += self._reasons or ()
+        parts += self._reasons()
         return ", ".join(parts) or "starting"

@@ -200,6 +200,20 @@ def test_no_temperature_changes_nothing() -> None:
     assert governor.poll(NS_PER_SECOND, None, 12.0) is None
 
 
+def test_a_pause_ends_when_its_thermometer_is_gone() -> None:
+    """Nobody could ever say that it is cool again: the firmware has the board until then."""
+    governor = Governor(POLICY)
+    drive(governor, [(t, 86.0, 6.0) for t in range(0, 300, 10)])
+    assert governor.mode == "paused"
+    actions = [governor.poll(t * NS_PER_SECOND, None, None) for t in range(300, 3600, 10)]
+    (action,) = [one for one in actions if one]
+    assert (action.mode, action.target_fps) == ("minimum", 5.0)
+    assert action.reason == "no temperature is told any more"
+    assert actions.index(action) <= 3  # one change in thirty seconds
+    restored = drive(governor, [(t, 55.0, 5.0) for t in range(3600, 7200, 10)])
+    assert restored[-1] == "full None"
+
+
 @given(st.lists(st.floats(20, 100), min_size=1, max_size=200), st.floats(0.1, 30))
 def test_no_target_is_below_the_floor(temperatures: list[float], fps: float) -> None:
     governor = Governor(POLICY)

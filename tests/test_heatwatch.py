@@ -167,7 +167,9 @@ def metrics(fps: float, inference_ms: float, alone: float) -> MetricsMessage:
     )  # fmt: skip
 
 
-def board(celsius: float = 50.0) -> Snapshot:
+def board(celsius: float | None = 50.0) -> Snapshot:
+    if celsius is None:
+        return Snapshot(collectors={})
     thermal = Thermal(
         temperature_celsius=celsius,
         zones_celsius={"cpu-thermal": celsius},
@@ -196,6 +198,35 @@ def test_workers_rest_only_if_one_can_hold_the_floor(alone: float, *, single: bo
     assert heat.governor().mode == "minimum"
     assert pace.target_fps == 2.0
     assert pace.single_worker is single
+
+
+def test_a_pause_is_a_reason_and_so_is_a_thermometer_that_is_gone() -> None:
+    heat, pace, _ = watch()
+    for number in range(30):
+        heat.window([metrics(3.0, 100, 60)], "cpu", "m", 2)
+        heat.poll(number * 10 * NS_PER_SECOND, board(90.0))
+    assert pace.target_fps == 0.0
+    (paused,) = heat.problems()
+    assert paused.text == "governor: paused, 90.0 °C at the lowest rate"
+    for number in range(30, 40):
+        heat.poll(number * 10 * NS_PER_SECOND, board(None))
+    assert pace.target_fps == 2.0
+    (gone,) = heat.problems()
+    assert gone.text == "temperature: not told any more, the governor holds the rate (minimum)"
+    for number in range(40, 400):
+        heat.window([metrics(3.0, 100, 60)], "cpu", "m", 2)
+        heat.poll(number * 10 * NS_PER_SECOND, board(50.0))
+    assert heat.governor().mode == "full"
+    assert heat.problems() == ()
+
+
+def test_an_adviser_never_pauses_and_has_no_reason() -> None:
+    heat, pace, _ = watch("advise")
+    for number in range(60):
+        heat.window([metrics(3.0, 100, 60)], "cpu", "m", 2)
+        heat.poll(number * 10 * NS_PER_SECOND, board(90.0))
+    assert not pace.paused
+    assert heat.problems() == ()
 
 
 def test_a_reload_forgets_neither_mode_nor_pace() -> None:

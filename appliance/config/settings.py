@@ -229,6 +229,13 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "letterbox keeps proportions."
         ),
     ] = "stretch"
+    frozen_seconds: Annotated[
+        Literal["auto"] | Annotated[float, Meta(ge=0)],
+        Meta(
+            description="The same picture, to the bit, for so long means a frozen camera: auto "
+            "takes 5 s, and 30 s for network cameras, whose encoders repeat pictures; 0: never."
+        ),
+    ] = "auto"
     controls: Annotated[Controls, Meta(description="Exposure, gain, focus.")] = field(
         default_factory=Controls
     )

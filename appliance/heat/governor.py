@@ -100,18 +100,23 @@ class Governor:
 
         Args:
             now_ns: monotonic.
-            celsius: the processor's temperature; None changes nothing.
+            celsius: the processor's temperature; None changes nothing but a pause, which nobody
+                could end any more.
             fps: end-to-end frames a second of all cameras over the last window, None if none.
         """
-        if celsius is None:
+        if celsius is None and self.mode != "paused":
             return None
         now = now_ns / NS_PER_SECOND
-        self._remember(now, celsius)
+        if celsius is not None:
+            self._remember(now, celsius)
         if self.mode == "full" and fps is not None:
             self._full_fps = fps
         if self._changed is not None and now - self._changed < self._policy.change_seconds:
             return None
-        action = self._decide(now, celsius, fps)
+        if celsius is None:
+            action: Action | None = self._minimum(fps, "no temperature is told any more")
+        else:
+            action = self._decide(now, celsius, fps)
         if action is not None:
             self._changed = now
             self.mode, self.target_fps = action.mode, action.target_fps

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from appliance.backoff import Backoff
 from appliance.errors import ApplianceError, FrameError, NotInferredError
-from appliance.pipeline.heartbeat import Heartbeat
+from appliance.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
 from appliance.pipeline.pace import LanePace, Pace
+from appliance.pipeline.progress import Progress, StillPicture
 from appliance.pipeline.sequencer import Sequencer
 from appliance.pipeline.slot import Exchange, Pending
 from appliance.pipeline.statistics import WindowStatistics
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STALL_SECONDS = 12.0
+STALL_SECONDS = 10.5
 """Longest that a source's ``read`` may take: OpenCV's V4L2 gives up after 10 s."""
+FROZEN_SECONDS = 5.0
+"""A sensor's noise makes no two pictures alike for so long."""
 REOPEN_FIRST_SECONDS = 0.5
 REOPEN_LONGEST_SECONDS = 30.0
 _OFFER_SECONDS = 0.5
@@ -74,6 +77,9 @@ class Lane:
         on_event: told when the camera is lost and when it is back.
         pace: this camera's share of what the governor allows.
         gate: leaves out frames in which nothing moved; None to look at all.
+        period_seconds: between two frames, as configured.
+        frozen_seconds: the same picture for so long is a fault; 0 never is.
+        on_change: told when there is something new in what is wrong.
         clock: the appliance's clock.
     """
 
@@ -90,6 +96,9 @@ class Lane:
         clock: Clock,
         pace: LanePace | None = None,
         gate: MotionGate | None = None,
+        period_seconds: float = 0.0,
+        frozen_seconds: float = 0.0,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.index = index
         self.name = name
@@ -98,6 +107,9 @@ class Lane:
         self.ledger = FrameLedger()
         self.statistics = WindowStatistics(clock.monotonic_ns())
         self.heartbeat = Heartbeat(f"capture {name}", clock)
+        self.progress = Progress()
+        self.period_seconds = period_seconds
+        self.picture = StillPicture(frozen_seconds if source.live else 0.0)
         self._open_seconds = (
             source.open_seconds if isinstance(source, SlowToOpen) else STALL_SECONDS
         )
@@ -107,8 +119,9 @@ class Lane:
         self._filters = filters
         self._emit = emit
         self._on_event = on_event
+        self._on_change = on_change
         self._clock = clock
-        self._pace = pace or Pace().lane()
+        self.pace = pace or Pace().lane()
         self.gate = gate
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
@@ -126,6 +139,8 @@ class Lane:
                 try:
                     self.heartbeat.wait("opening the camera", self._open_seconds)
                     self.source.open()
+                    self.picture.forget()
+                    self.progress.opened(self._clock.monotonic_ns())
                     self._capture_until_lost(exchange, stop)
                 except ApplianceError as error:
                     self._recover(error, stop)
@@ -178,20 +193,24 @@ class Lane:
     def _refusal(self, frame: Frame) -> DropReason | None:
         """Return why the frame is not worked on; None if it is."""
         now_ns = self._clock.monotonic_ns()
+        if self.picture.look(frame, now_ns):
+            self._on_change()
         gate = self.gate if frame.seen is None else None
         if gate is not None and not gate.moved(frame, now_ns):
             self.statistics.gated()
+            self.progress.still(now_ns)
             return "gated"
-        if not self._pace.admits(now_ns) and self.source.live:
+        if not self.pace.admits(now_ns) and self.source.live:
             return "governed"
         if gate is not None:
             gate.accept(now_ns)
+            self.progress.admitted(now_ns)
         return None
 
     def _wait_for_turn(self, stop: threading.Event) -> None:
         """Let a source that can wait keep the governor's pace."""
         while not stop.is_set():
-            seconds = self._pace.seconds_until_due(self._clock.monotonic_ns())
+            seconds = self.pace.seconds_until_due(self._clock.monotonic_ns())
             if seconds <= 0:
                 return
             self.heartbeat.wait("its turn", STALL_SECONDS)
@@ -219,6 +238,7 @@ class Lane:
             observation = one.apply(observation)
         observation = observation.finished(self._clock.monotonic_ns())
         message_seq = self._emit(observation, self)
+        self.progress.result(observation.times.done_ns)
         self.statistics.processed(observation, message_seq)
         self.ledger.process(result.number)
 
@@ -230,6 +250,7 @@ class Lane:
     def _recover(self, error: ApplianceError, stop: threading.Event) -> None:
         if not error.retryable or (not self.source.live and not self._started):
             raise error
+        self.progress.closed()
         self.source.close()
         if self._lost_ns is None:
             self._lost_ns = self._clock.monotonic_ns()

@@ -41,9 +41,18 @@ class Pace:
         rested, self.rested = self.rested, False
         return rested
 
+    @property
+    def paused(self) -> bool:
+        """Say whether no frame may be worked on."""
+        return self.target_fps is not None and self.target_fps <= 0
+
+    def resting(self, now_ns: int) -> bool:
+        """Say whether the workers rest now."""
+        return now_ns < self.rest_until_ns
+
     def may_work(self, worker: int, now_ns: int) -> bool:
         """Say whether the worker of this number may take a frame."""
-        return now_ns >= self.rest_until_ns and (worker == 0 or not self.single_worker)
+        return not self.resting(now_ns) and (worker == 0 or not self.single_worker)
 
     def share(self, wanted: LanePace, now_ns: int) -> float:
         """Return the frames a second that one camera may have; what others leave is its too."""
@@ -103,10 +112,14 @@ class LanePace:
         due_ns = min(self._due_ns, self._last_ns + interval_ns)
         return max(0.0, (due_ns - now_ns) / NS_PER_SECOND)
 
+    def period_seconds(self, now_ns: int) -> float:
+        """Return the time between two frames that may be worked on; 0 without a limit."""
+        return (self._allowed_interval_ns(now_ns) or 0) / NS_PER_SECOND
+
     def _allowed_interval_ns(self, now_ns: int) -> int | None:
         if self._pace.target_fps is None:
             return None
-        if self._pace.target_fps <= 0:
+        if self._pace.paused:
             return 3600 * NS_PER_SECOND
         return round(NS_PER_SECOND / max(self._pace.share(self, now_ns), 1e-3))
 

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 from appliance.errors import StalledError
-from appliance.pipeline.heartbeat import LifeSigns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +45,7 @@ class Pipeline:
         self.workers = workers
         parts: tuple[Lane | Worker, ...] = (*workers, *lanes)
         self._parts = parts
-        self.life = LifeSigns(tuple(part.heartbeat for part in parts))
+        self.heartbeats = tuple(part.heartbeat for part in parts)
         self._exchange = exchange
         self._on_change = on_change
         self._stop = threading.Event()

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from appliance.clock import NS_PER_SECOND
 from appliance.errors import DetectorError, FrameError
-from appliance.pipeline.heartbeat import Heartbeat
+from appliance.heartbeat import Heartbeat
 from appliance.preprocess import Layout, Preprocessor, boxes_to_source, same_boxes
 from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.5
 INFERENCE_SECONDS = 10.0
-"""Longest that preprocessing and inference of one frame may take before the worker counts as
-hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
+"""Longest that the first frame may take from preprocessing to hand-off before the worker counts
+as hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
+LONGEST_SECONDS = 30.0
+USUAL_TIMES = 10
+"""On slow boards the bound grows to so many times the longest that a frame took. It does not shrink
+on fast ones: an accelerator may be lost (4 s) and its picture run on the fallback within it."""
 CLOSE_SECONDS = 5.0
 """Longest that closing a detector may take; a child gets 1 s before it is killed."""
 MAX_CONSECUTIVE_ERRORS = 10
@@ -61,6 +66,8 @@ class Worker:
         self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
         self._errors = 0
         self._may_work = may_work
+        self._bound_seconds = INFERENCE_SECONDS
+        self._longest_ns = 0
 
     @property
     def busy(self) -> bool:
@@ -89,7 +96,8 @@ class Worker:
         pending = exchange.take(timeout)
         if pending is None:
             return False
-        self.heartbeat.wait(_INFERENCE, INFERENCE_SECONDS)
+        began_ns = self._clock.monotonic_ns()
+        self.heartbeat.wait(_INFERENCE, self._bound_seconds)
         try:
             observation = self._process(pending)
         except FrameError:
@@ -102,8 +110,16 @@ class Worker:
         else:
             self._errors = 0
             pending.lane.submit(pending, observation)
+            self._learn(self._clock.monotonic_ns() - began_ns)
         self.heartbeat.beat()
         return True
+
+    def _learn(self, took_ns: int) -> None:
+        """Derive from the longest time of a frame when the next counts as hung."""
+        if took_ns > self._longest_ns:
+            self._longest_ns = took_ns
+            usual = USUAL_TIMES * took_ns / NS_PER_SECOND
+            self._bound_seconds = min(max(usual, INFERENCE_SECONDS), LONGEST_SECONDS)
 
     def _process(self, pending: Pending[Lane]) -> Observation:
         frame, clock = pending.frame, self._clock

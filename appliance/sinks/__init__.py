@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,18 @@ class Outgoing:
     expiry_seconds: int | None
     handed_ns: int
     written: Callable[[int], None] | None = None
+
+
+SinkProblem = tuple[Literal["broker", "outbox", "sink"], str, str]
+"""Kind, subject and words of what is wrong with a sink; see ``appliance.problems.Problem``."""
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """A sink that can tell what is wrong with it."""
+
+    def problems(self) -> tuple[SinkProblem, ...]:
+        """Return what is wrong now; called from the main thread."""
 
 
 class Sink(Protocol):

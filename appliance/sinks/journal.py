@@ -24,9 +24,11 @@ MESSAGE_IDS = {
     "throttling_began": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a05",
     "throttling_ended": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a06",
     "governor": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a07",
+    "problem_began": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a08",
+    "problem_ended": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a09",
 }
 _WARNING, _INFO = 4, 6
-_GOOD_NEWS = frozenset({"camera_back", "failback", "throttling_ended", "governor"})
+_GOOD_NEWS = frozenset({"camera_back", "failback", "throttling_ended", "governor", "problem_ended"})
 
 
 class JournalSink:

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from paho.mqtt.client import MQTTv5, MQTTv311
 
 from appliance.backoff import Backoff
+from appliance.clock import SystemClock
 from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.heartbeat import BUSY_SECONDS, Heartbeat
 from appliance.sinks.connection import CONNECT_SECONDS, OFFLINE, Connection
 from appliance.sinks.mailbag import Letter, Mailbag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.sinks import Outgoing
+    from appliance.clock import Clock
+    from appliance.sinks import Outgoing, SinkProblem
     from appliance.sinks.commands import Commands
     from appliance.sinks.connection import BrokerAddress
     from appliance.sinks.outbox import Outbox
@@ -38,7 +41,11 @@ FLUSH_SECONDS = 0.7
 ONLINE = b"online"
 TAKEN_OVER_SECONDS = 300.0
 """Two units that share a client id would evict each other for ever; the older one stands back."""
+OPEN_SECONDS = 60.0
+"""Longest that opening a connection may take: a resolver asks three servers twice, 5 s each, before
+it says that a name is not known."""
 _REFUSED_RETRY_SECONDS = 15.0
+_TURN_SECONDS = 1.0
 
 
 class MqttSink:
@@ -50,7 +57,10 @@ class MqttSink:
         outbox: keeps must-deliver messages.
         on_change: called, from the sink's thread, when the connection came or went.
         commands: what to subscribe to; None for nothing.
+        clock: of the heartbeat.
     """
+
+    may_hang = False
 
     def __init__(
         self,
@@ -58,8 +68,11 @@ class MqttSink:
         base: str,
         outbox: Outbox,
         on_change: Callable[[], None] = lambda: None,
+        *,
         commands: Commands | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self.heartbeat = Heartbeat("mqtt", clock or SystemClock())
         self._address = address
         self._commands = commands
         self._status_topic = f"{base}/status"
@@ -96,6 +109,12 @@ class MqttSink:
         """Return per-frame messages that were not sent."""
         return self._mailbag.stream_dropped
 
+    def problems(self) -> tuple[SinkProblem, ...]:
+        """Return why messages do not arrive."""
+        if not self.problem or self.problem == "connecting":
+            return ()
+        return (("broker", "", f"broker: {self.problem}"),)
+
     def outbox_state(self) -> tuple[int, int, int]:
         """Return messages waiting, their bytes, and how many were given up."""
         return (*self._outbox.size(), self._outbox.dropped)
@@ -127,11 +146,14 @@ class MqttSink:
         except Exception as error:  # noqa: BLE001 - reported by the supervisor
             self.failure = ApplianceError(f"the MQTT thread failed: {error!r}")
             self._on_change()
+        finally:
+            self.heartbeat.ended = True
 
     def _hold_connections(self) -> None:
         while not self._closing.is_set() and self.failure is None:
             wait_seconds = self._connect_once()
             if wait_seconds and not self._closing.is_set():
+                self.heartbeat.wait("its next attempt", wait_seconds + BUSY_SECONDS)
                 self._closing.wait(wait_seconds)
 
     def _connect_once(self) -> float:
@@ -140,6 +162,7 @@ class MqttSink:
             self._address, self._version, self._status_topic, self._wake, self._delivered
         )
         probing = self._address.protocol == "auto" and self._version == MQTTv5
+        self.heartbeat.wait("the broker's answer", OPEN_SECONDS)
         try:
             connection.open(self._closing, PROBE_SECONDS if probing else CONNECT_SECONDS)
             self._session(connection)
@@ -198,8 +221,9 @@ class MqttSink:
         self.problem = ""
         self._on_change()
         while not self._closing.is_set():
+            self.heartbeat.wait("the connection", _TURN_SECONDS + BUSY_SECONDS)
             self._feed(connection)
-            if not connection.turn(1.0):
+            if not connection.turn(_TURN_SECONDS):
                 raise BrokerUnavailableError("the connection was closed")
         self._say_goodbye(connection)
 

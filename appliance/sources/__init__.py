@@ -61,6 +61,17 @@ class SlowToOpen(Protocol):
     open_seconds: float
 
 
+@runtime_checkable
+class RepeatsPictures(Protocol):
+    """A source whose pictures may be alike, to the bit, and yet be new: an encoder repeats them.
+
+    Attributes:
+        repeats_seconds: the longest that is sound: two key-frame intervals.
+    """
+
+    repeats_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     """What a source is made from.

@@ -35,6 +35,9 @@ class StreamSource:
     """See the module's description."""
 
     live = True
+    repeats_seconds = 30.0
+    """Where nothing moves, cameras repeat a picture until the next key frame. OpenCV does not tell
+    how far these are apart; 15 s is long, and the picture changes with each."""
 
     def __init__(self, request: SourceRequest) -> None:
         self._url = request.target

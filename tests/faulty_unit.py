@@ -1,0 +1,187 @@
+"""A whole unit in this process whose parts can be made to fail while it runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.config import Camera, Settings
+from appliance.config.settings import Accelerator, Jsonl, Metrics, Mqtt, Prometheus, Telemetry
+from appliance.daemon import Daemon
+from appliance.errors import ApplianceError
+from appliance.service import ServiceManager
+from appliance.supervisor import Requests
+from tests.fakes.unsound_cpu import PATHS
+from tests.helpers import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from appliance.sinks import Outgoing
+
+FPS = 20
+AT_FRAME = 60
+
+
+@dataclass
+class Listener:
+    """A sink in the process: it hears of everything, also while the broker does not."""
+
+    heard: list[tuple[float, str, Any]] = field(default_factory=list)
+
+    def put(self, outgoing: Outgoing) -> None:
+        if outgoing.kind in {"health", "alert"}:
+            message = msgspec.json.decode(outgoing.payload)
+            self.heard.append((time.monotonic(), outgoing.kind, message))
+        elif outgoing.kind == "detections":
+            self.heard.append((time.monotonic(), "detections", None))
+
+    def close(self) -> None:
+        pass
+
+    def all(self, kind: str) -> list[Any]:
+        return [message for _, one, message in list(self.heard) if one == kind]
+
+
+class FaultyUnit:
+    """See the module's description.
+
+    Args:
+        folder: for everything; its ``sys`` holds the board's files.
+        port: of the broker; None for no MQTT.
+        jsonl: where lines go, if anywhere.
+        camera: settings of the cameras, besides the usual ones; one camera without any.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        jsonl: str = "",
+        cameras: tuple[dict[str, Any], ...] = ({},),
+    ) -> None:
+        self.folder = folder
+        self.control = folder / "control"
+        self.control.mkdir()
+        self.thermometer = folder / "sys/class/thermal/thermal_zone0/temp"
+        self.thermometer.parent.mkdir(parents=True)
+        (self.thermometer.parent / "type").write_text("cpu-thermal\n")
+        self.thermometer.write_text("45000\n")
+        usual = {"source": "synthetic", "width": 320, "height": 240, "fps": FPS}
+        settings = Settings(
+            device="unit-1",
+            mqtt=Mqtt(enabled=port is not None, host="127.0.0.1", port=port or 1883),
+            jsonl=Jsonl(path=jsonl),
+            prometheus=Prometheus(port=0),
+            accelerator=Accelerator(name="cpu", device=str(self.control), workers=1, threads=1),
+            metrics=Metrics(window_seconds=1),
+            telemetry=Telemetry(interval_seconds=1),
+            camera=tuple(
+                msgspec.convert({"name": f"cam{n}", **usual, **one}, Camera)
+                for n, one in enumerate(cameras)
+            ),
+        )
+        self.listener = Listener()
+        self.failure: BaseException | None = None
+        self.requests = Requests()
+        surroundings = replace(environment(folder, root=folder), accelerators=PATHS)
+        variables = {**surroundings.variables, "STATE_DIRECTORY": str(folder / "state")}
+        self._daemon = Daemon(
+            lambda: settings,
+            replace(surroundings, variables=variables),
+            self.requests,
+            ServiceManager({}),
+            extra_sinks=(self.listener,),
+        )
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._daemon.run()
+        except ApplianceError as error:
+            self.failure = error
+
+    @property
+    def health(self) -> dict[str, Any]:
+        """Return the newest health message; nothing in it before there was one."""
+        messages: list[dict[str, Any]] = self.listener.all("health")
+        return messages[-1] if messages else {"state": "", "reasons": []}
+
+    def results(self) -> int:
+        return len(self.listener.all("detections"))
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Return what alerts told: kind of alert and of problem."""
+        alerts = self.listener.all("alert")
+        return [(one["kind"], one["problem"]) for one in alerts if one["problem"]]
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        for name in ("hang", "fail"):
+            (self.control / name).unlink(missing_ok=True)
+        self.requests.ask_stop()
+        self._thread.join(20)
+        assert self.ended
+
+
+def mishap(kind: str, **more: Any) -> dict[str, Any]:
+    """Return a camera that begins to misbehave after three seconds."""
+    script = {"at_frame": AT_FRAME, "kind": kind, "frames": 1_000_000, **more}
+    return {"options": {"script": [script]}}
+
+
+def stuck_file(path: Path) -> Callable[[], None]:
+    """Make reading ``path`` hang; return what ends that."""
+    fifo = path.with_name("fifo")
+    os.mkfifo(fifo)
+    fifo.replace(path)
+
+    def release() -> None:
+        with path.open("r+b", buffering=0) as both:
+            both.write(b"45000\n")
+            regular = path.with_name("regular")
+            regular.write_text("45000\n")
+            regular.replace(path)
+
+    return release
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the field: how it is brought about, and what has to be said of it.
+
+    Attributes:
+        name: for people.
+        problem: what the alert calls it.
+        words: in the reason.
+        camera: settings that act it out.
+        control: file that tells the detector to.
+        ends: the process ends by it.
+    """
+
+    name: str
+    problem: str
+    words: str
+    camera: dict[str, Any] = field(default_factory=dict)
+    control: str = ""
+    ends: bool = False
+
+
+FAULTS = (
+    Fault("every frame corrupt", "no_results", "(corrupt ", mishap("corrupt")),
+    Fault("detector hung", "no_results", "frames come", control="hang", ends=True),
+    Fault("source stalled", "no_results", "no frames", mishap("stall", seconds=600), ends=True),
+    Fault("picture frozen", "frozen", "the same picture", mishap("duplicate")),
+    Fault("9 of 10 inferences fail", "failing", "% of frames fail (detector_e", control="fail"),
+)

@@ -1,0 +1,99 @@
+"""Frozen pictures: the same to the bit for so long is a fault, anything that moves is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from appliance.clock import NS_PER_SECOND
+from appliance.pipeline.progress import StillPicture
+from appliance.values import Frame, PixelFormat, Pixels
+from tests.helpers import source
+
+
+def frame(pixels: Pixels, kind: PixelFormat = PixelFormat.BGR24) -> Frame:
+    height, width = pixels.shape[:2]
+    if kind is not PixelFormat.BGR24:
+        height = height * 2 // 3
+    return Frame(pixels=pixels, format=kind, width=width, height=height, captured_ns=0, seq=0)
+
+
+def frozen_after(still: StillPicture, pictures: list[Frame], fps: float = 20) -> float | None:
+    """Return after how many seconds the picture was called frozen."""
+    for number, one in enumerate(pictures):
+        still.look(one, round((1 + number / fps) * NS_PER_SECOND))
+        if still.frozen:
+            return number / fps
+    return None
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...] = (240, 320, 3)) -> Pixels:
+    return rng.integers(0, 255, shape, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (PixelFormat.BGR24, (240, 320, 3)),
+        (PixelFormat.NV12, (360, 320)),
+        (PixelFormat.I420, (9, 4)),
+    ],
+)
+def test_the_same_picture_for_its_limit_is_frozen(
+    kind: PixelFormat, shape: tuple[int, ...]
+) -> None:
+    one = frame(noise(np.random.default_rng(1), shape), kind)
+    after = frozen_after(StillPicture(5), [one] * 200)
+    assert after is not None
+    assert 4.5 <= after <= 5.0
+
+
+def test_a_picture_that_froze_was_so_since_it_was_looked_at_last() -> None:
+    rng = np.random.default_rng(2)
+    last = frame(noise(rng))
+    moving = [frame(noise(rng)) for _ in range(53)]
+    after = frozen_after(StillPicture(5), moving + [last] * 200)
+    assert after is not None
+    assert 4.5 <= after - 53 / 20 <= 5.0
+
+
+def test_one_noisy_line_is_life_enough() -> None:
+    rng = np.random.default_rng(3)
+    still = StillPicture(5)
+    pixels = noise(rng, (1080, 1920, 3))
+    for number in range(60):
+        changed = pixels.copy()
+        changed[500:524, 900:910] = rng.integers(0, 255)  # 24 rows of 1080: a distant walker
+        still.look(frame(changed), round((1 + number / 4) * NS_PER_SECOND))
+    assert not still.frozen
+
+
+def test_it_tells_when_it_freezes_and_when_it_moves_again() -> None:
+    rng = np.random.default_rng(4)
+    still, one = StillPicture(5), frame(noise(rng))
+    news = [still.look(one, round(n / 4 * NS_PER_SECOND)) for n in range(4, 40)]
+    assert news.count(True) == 1
+    assert still.look(frame(noise(rng)), 11 * NS_PER_SECOND)
+    assert not still.frozen
+    still.look(one, 20 * NS_PER_SECOND)
+    still.forget()
+    assert not still.look(one, 30 * NS_PER_SECOND)
+
+
+def test_a_limit_of_zero_never_looks() -> None:
+    assert frozen_after(StillPicture(0), [frame(noise(np.random.default_rng(5)))] * 999) is None
+
+
+def test_pictures_of_a_changed_size_are_not_alike() -> None:
+    sizes = [(240, 320, 3), (240, 322, 3)]
+    black = [frame(np.zeros(sizes[n // 30 % 2], np.uint8)) for n in range(300)]
+    assert frozen_after(StillPicture(5), black) is None
+
+
+def test_the_synthetic_camera_lives() -> None:
+    camera = source("synthetic", width=1280, height=720, options={"rate": "file", "frames": 60})
+    camera.open()
+    pictures = [camera.read() for _ in range(60)]
+    camera.close()
+    frames = [one for one in pictures if one is not None]
+    assert frozen_after(StillPicture(1), frames, fps=4) is None
