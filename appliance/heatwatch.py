@@ -75,9 +75,23 @@ class HeatWatch:
         return self._episodes.active
 
     def window(
-        self, metrics: Iterable[MetricsMessage], accelerator: str, model: str, workers: int
+        self,
+        metrics: Iterable[MetricsMessage],
+        accelerator: str,
+        model: str,
+        workers: int,
+        *,
+        contended: bool = False,
     ) -> None:
-        """Take the windows of all cameras that just ended, and what ran in them."""
+        """Take the windows of all cameras that just ended, and what ran in them.
+
+        Args:
+            metrics: one a camera.
+            accelerator: that ran.
+            model: that it ran.
+            workers: how many ran it.
+            contended: other programs took much of the processor meanwhile.
+        """
         rows = list(metrics)
         alone = [one.inference_only_fps for one in rows if one.inference_only_fps]
         self._per_worker_fps = max(alone, default=0.0) / workers
@@ -93,7 +107,7 @@ class HeatWatch:
         self._fps = sum(rates) if rates else None
         inference_ms = max(medians) if medians else None
         self._episodes.window(Pace(self._fps, inference_ms))
-        self._drift.window(subject, inference_ms)
+        self._drift.window(subject, None if contended else inference_ms)
         self._windows_since_action += 1
         # The first window held the change itself.
         if self._last is not None and self._windows_since_action == 2:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from appliance import __version__
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import StalledError
+from appliance.heat.contention import Contention
 from appliance.messages import OutboxInfo
 from appliance.problems import ProblemBook
 from appliance.quiet import sweep
 from appliance.reporter import VALID_INTERVALS
 from appliance.sampler import Sampler
+from appliance.telemetry.processor import cpu_times
 from appliance.updates import UpdateState, read_state, write_progress
 from appliance.vitals import Vitals
 
@@ -101,6 +103,7 @@ class Supervisor:
         self._book = ProblemBook(self._tell)
         self._problems: tuple[Problem, ...] = ()
         self._stalled = False
+        self._contention = Contention()
         self._published: tuple[bool, frozenset[tuple[str, str]]] | None = None
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
@@ -227,12 +230,14 @@ class Supervisor:
                 valid_for=timedelta(seconds=seconds),
             )
         runtime = self._runtime
+        contended = self._contention.look(cpu_times(runtime.environment.root))
         if not runtime.pace.took_rest():  # else its rates say nothing of the board
             runtime.heat.window(
                 self._metrics.values(),
                 runtime.accelerator,
                 runtime.selection.model.id,
                 len(runtime.pipeline.workers),
+                contended=contended,
             )
         self._service.status(self.status_line())
 

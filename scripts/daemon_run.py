@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """The daemon's process and what it published; messages by the last part of their topic."""
+    """The daemon's process and what it published; messages by the last part of their topic.
+
+    ``metrics`` holds the newest of each camera.
+    """
 
     def __init__(self, port: int) -> None:
         self.process: subprocess.Popen[bytes]
         self.began = 0.0
         self.first: dict[str, float] = {}
         self.last: dict[str, Any] = {}
+        self.metrics: dict[str, dict[str, Any]] = {}
         self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._note
@@ -44,6 +48,8 @@ class Watched:
             self.first.setdefault(kind, time.monotonic())
             if message.payload[:1] == b"{":
                 self.last[kind] = json.loads(message.payload)
+                if kind == "metrics":
+                    self.metrics[self.last[kind]["camera"]] = self.last[kind]
             self._changed.notify_all()
 
     def wait_for(self, kind: str, seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from contextlib import contextmanager
@@ -10,17 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.clock import NS_PER_SECOND
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Telemetry
 from appliance.daemon import Daemon
+from appliance.heat.contention import CONTENDED_SHARE, Contention
 from appliance.heatwatch import HeatWatch
 from appliance.messages import FrameTotals, MetricsMessage, SpreadMs, WindowInfo
 from appliance.pipeline.pace import Pace
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 from appliance.telemetry import Snapshot
+from appliance.telemetry.processor import CpuTimes, cpu_times
 from appliance.telemetry.readings import Thermal
 from tests.helpers import Subscriber, environment, wait_for
 
@@ -187,6 +192,56 @@ def test_inferred_throttling_begins_and_ends_where_nothing_is_told() -> None:
         heat.poll(now, board())
     assert memory.alerts == ["throttling_began inferred", "throttling_ended inferred"]
     assert heat.active == ()
+
+
+def test_nothing_is_inferred_while_other_programs_take_the_processor() -> None:
+    heat, _, memory = watch("off")
+    now = 0
+    for inference_ms in (15.0,) * 8 + (24.0,) * 20:
+        heat.window([metrics(10, inference_ms, 60)], "edgetpu", "m", 1, contended=inference_ms > 20)
+        now += 10 * NS_PER_SECOND
+        heat.poll(now, board())
+    assert memory.alerts == []
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=20),
+    st.integers(1, 16),
+)
+def test_contention_is_what_others_take_of_the_time_between_two_looks(
+    shares: list[tuple[float, float]], processors: int
+) -> None:
+    contention = Contention()
+    total = idle = own = 0.0
+    assert not contention.look(CpuTimes(total, idle, own))
+    for others, ours in shares:
+        scale = 1 / max(1.0, others + ours)
+        total += 10 * processors
+        own += 10 * processors * ours * scale
+        idle += 10 * processors * (1 - (others + ours) * scale)
+        share = others * scale
+        if abs(share - CONTENDED_SHARE) > 0.001:
+            assert contention.look(CpuTimes(total, idle, own)) == (share > CONTENDED_SHARE)
+        else:
+            contention.look(CpuTimes(total, idle, own))
+    assert not contention.look(None)
+    assert not contention.look(CpuTimes(total, idle, own))
+
+
+def test_the_processors_time_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    assert cpu_times(tmp_path) is None
+    stat = tmp_path / "proc/stat"
+    stat.write_text("cpu  100 20 30 4000 50 6 7 8 900 90\ncpu0 1 2 3\n")
+    times = cpu_times(tmp_path)
+    assert times is not None
+    hertz = os.sysconf("SC_CLK_TCK")
+    assert times.total == pytest.approx(4221 / hertz)
+    assert times.idle == pytest.approx(4050 / hertz)
+    assert times.own > 0
+    for damaged in ("", "cpu 1 2 3\n", "cpu a b c d e f g h\n"):
+        stat.write_text(damaged)
+        assert cpu_times(tmp_path) is None
 
 
 @pytest.mark.parametrize(("alone", "single"), [(60.0, True), (3.0, False)])

@@ -30,6 +30,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class VideoSource:
     """See the module's description."""
 
+    repeats_seconds = 0.0  # a file is as it is, also where it shows the same for long
+
     def __init__(self, request: SourceRequest) -> None:
         self._path = Path(request.target)
         self._options: Options = request.options
