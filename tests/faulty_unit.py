@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 from tests.fakes.unsound_cpu import PATHS
-from tests.helpers import environment
+from tests.helpers import environment, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +114,12 @@ class FaultyUnit:
         """Return the newest health message; nothing in it before there was one."""
         messages: list[dict[str, Any]] = self.listener.all("health")
         return messages[-1] if messages else {"state": "", "reasons": []}
+
+    def sinks(self) -> tuple[Any, ...]:
+        """Return the sinks; waits until there are some."""
+        wait_for(lambda: self._daemon.sinks is not None)
+        assert self._daemon.sinks is not None
+        return self._daemon.sinks.all
 
     def results(self) -> int:
         return len(self.listener.all("detections"))
