@@ -4,13 +4,18 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: test-data growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
 
 test: $(VENV)/dev.stamp mosquitto
+	@$(BIN)/python scripts/fetch_test_data.py || [ $$? = 75 ]
 	$(BIN)/python -m pytest $(ARGS)
+
+# Labelled pictures for the accuracy tests, once, from a package (NOTICE); 75: it cannot be had.
+test-data: $(VENV)/dev.stamp
+	$(BIN)/python scripts/fetch_test_data.py
 
 # What a change must pass besides the tests: style, types, architecture, generated documents.
 check lint: $(VENV)/dev.stamp
