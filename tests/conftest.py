@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.detectors import load_model
+from tests.helpers import ROOT
+from tests.samples import PEOPLE, Samples, Video, fetched_samples, find_samples, find_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from appliance.models import Model
 
-ROOT = Path(__file__).resolve().parent.parent
+
+@pytest.fixture(scope="session")
+def data() -> Samples:
+    return find_samples(os.environ, ROOT)
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
-    folder = Path(os.environ.get("APPLIANCE_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no test data at {folder}; set APPLIANCE_TEST_DATA")
-    return folder
+def fetched() -> Samples:
+    return fetched_samples()
+
+
+@pytest.fixture(scope="session")
+def picture(data: Samples) -> Path:
+    """Return a photograph; whatever is in it."""
+    return data.first("fruit.jpg", PEOPLE)
+
+
+@pytest.fixture(scope="session")
+def video(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Video:
+    return find_video(data, tmp_path_factory.mktemp("video"))
 
 
 @pytest.fixture

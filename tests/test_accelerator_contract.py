@@ -158,13 +158,13 @@ def test_one_that_cannot_be_imported_is_a_refusal() -> None:
 
 @pytest.mark.parametrize("name", [n for n in REGISTRY if n != "cpu"])
 def test_an_explicit_choice_never_falls_back(
-    name: str, capsys: pytest.CaptureFixture[str], data: Path
+    name: str, capsys: pytest.CaptureFixture[str], picture: Path
 ) -> None:
     """Whatever is missing here, the command ends with the reason instead of using the CPU."""
     accelerator = Registry().get(name)
     if accelerator.probe(Machine()).found:
         pytest.skip("it is here")
-    code = main(["detect", str(data / "fruit.jpg"), "--accelerator", name])
+    code = main(["detect", str(picture), "--accelerator", name])
     assert code == AcceleratorUnavailableError.exit_code
     assert name in capsys.readouterr().err
 

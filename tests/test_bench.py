@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.demo_broker import DemoBroker
+    from tests.samples import Samples
 
 SMALL = ["--preload", "--width", "320", "--height", "240", "--accelerator", "cpu", "--runs", "3"]
 
@@ -62,7 +63,9 @@ def test_the_published_figures_are_the_comparison_s() -> None:
     }
 
 
-def test_the_method_of_2019_sees_its_fruit(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_method_of_2019_sees_its_fruit(
+    data: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = str(data / "models/seed_mobilenet_v1.tflite")
     picture = ["--picture", str(data / "fruit.jpg"), "--model", model]
     video = ["--source", str(data / "video/vtest.avi")]
@@ -125,7 +128,7 @@ def test_publishing_is_measured_at_a_real_broker(
 
 
 def test_layouts_and_models_compete_in_one_run(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    data: Samples, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = str(data / "models/seed_mobilenet_v1.tflite")
     figures = bench(capsys, "--frames", "20", *SMALL, "--compare", f"1x1,1x2,{other}@1x1")

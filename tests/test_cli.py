@@ -87,10 +87,10 @@ def test_mistakes_are_named(words: list[str], code: int, part: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_damaged_picture_does_not_stop_the_others(tmp_path: Path, data: Path) -> None:
-    fruit = (data / "fruit.jpg").read_bytes()
-    (tmp_path / "bad.jpg").write_bytes(fruit[: len(fruit) // 3])
-    (tmp_path / "good.jpg").write_bytes(fruit)
+def test_a_damaged_picture_does_not_stop_the_others(tmp_path: Path, picture: Path) -> None:
+    whole = picture.read_bytes()
+    (tmp_path / "bad.jpg").write_bytes(whole[: len(whole) // 3])
+    (tmp_path / "good.jpg").write_bytes(whole)
     result = run("detect", str(tmp_path), "--json")
     assert result.returncode == 65
     assert "bad.jpg: damaged JPEG" in result.stderr

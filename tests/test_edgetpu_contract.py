@@ -26,6 +26,7 @@ from tests.helpers import side_python
 if TYPE_CHECKING:
     from appliance.accelerators import Detector
     from appliance.models import Model
+    from tests.samples import Samples
 
 SOURCE = Path(__file__).parent / "fakes/stub_delegate.c"
 
@@ -46,7 +47,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("edgetpu")
     path = folder / "sample_edgetpu.tflite"
     shutil.copy(data / "models/edgetpu_ssd_sample_edgetpu.tflite", path)
@@ -203,7 +204,7 @@ def test_a_delegate_that_takes_nothing_is_degraded(
 def test_a_delegate_that_takes_an_operator_is_not(
     kind: type[TeflonAccelerator | VxAccelerator],
     library: Path,
-    data: Path,
+    data: Samples,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D
@@ -215,7 +216,7 @@ def test_a_delegate_that_takes_an_operator_is_not(
 
 
 def test_the_last_tflite_runtime_takes_a_delegate_too(
-    library: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    library: Path, data: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the vx delegate needs: tflite-runtime 2.14 under Python 3.10."""
     monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D

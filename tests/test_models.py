@@ -22,6 +22,8 @@ from appliance.postprocess import Quantisation, decode_raw_ssd
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.samples import Samples
+
 MODELS = find_models_folder()[0]
 DEFAULT = (MODELS / "ssdlite_mobilenet_v2_int8.tflite").read_bytes()
 
@@ -95,8 +97,8 @@ def test_something_else_is_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["seed_mobilenet_v1", "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29"]
 )
-def test_postprocessed_models_are_recognised(data: Path, name: str) -> None:
-    model = load_model(str(data / "models" / f"{name}.tflite"))
+def test_postprocessed_models_are_recognised(data: Samples, name: str) -> None:
+    model = load_model(str(data / f"models/{name}.tflite"))
     assert isinstance(model.head, PostProcessedHead)
     assert model.head.label_offset == 1
 
@@ -169,10 +171,11 @@ def test_unknown_labels_are_refused() -> None:
         Labels(("", "person")).ids(("persn",))
 
 
-def test_fetching_from_a_copy_verifies(data: Path, tmp_path: Path) -> None:
+def test_fetching_from_a_copy_verifies(data: Samples, tmp_path: Path) -> None:
     entries = {entry.id: entry for entry in Catalogue((MODELS,)).entries()}
     entry = entries["coco_ssd_mobilenet_v1_1.0_quant"]
-    path = fetch(entry, tmp_path / "to", copy_from=data / "models")
+    copy = data / f"models/{entry.file}"
+    path = fetch(entry, tmp_path / "to", copy_from=copy.parent)
     assert path.stat().st_size == entry.bytes
     wrong = tmp_path / entry.file
     wrong.write_bytes(b"x" * entry.bytes)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.selection import Selection
+    from tests.samples import Samples
 
 
 class Bench:
@@ -151,7 +152,7 @@ def test_alone_another_one_needs_its_proof(tmp_path: Path) -> None:
         bench.auto()
 
 
-def test_labels_of_the_owner_leave_the_cpu(tmp_path: Path, data: Path) -> None:
+def test_labels_of_the_owner_leave_the_cpu(tmp_path: Path, data: Samples) -> None:
     """Nothing can be compared then, and the reference is what remains."""
     bench = Bench(tmp_path)
     model = tmp_path / "own.tflite"
@@ -206,7 +207,7 @@ def test_unknown_names_and_models(bench: Bench) -> None:
         bench.selector().select("auto", "yolo")
 
 
-def test_other_weights_are_held_against_the_truth(data: Path) -> None:
+def test_other_weights_are_held_against_the_truth(data: Samples) -> None:
     """Stand-in models have no twin: what is in the picture decides."""
     catalogue = Catalogue(find_models_folder())
     cpu = Registry().get("cpu")

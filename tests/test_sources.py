@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from appliance.sources.stamps import StampVerifier
 from appliance.sources.synthetic import SPARE_BUFFERS, SyntheticSource
 from appliance.values import ClockOrigin, Frame
 from tests.helpers import source
+
+if TYPE_CHECKING:
+    from tests.samples import Video
 
 JPEG = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8))[
     1
@@ -82,11 +85,11 @@ def test_an_unreadable_video_says_so(tmp_path: Path) -> None:
         source(f"video:{tmp_path / 'x.avi'}").open()
 
 
-def test_a_video_is_read_to_its_end(data: Path) -> None:
-    found = frames_of(f"video:{data / 'video/vtest.avi'}", 1000)
-    assert len(found) == 795
-    assert (found[0].width, found[0].height) == (768, 576)
-    assert [frame.seq for frame in found] == list(range(795))
+def test_a_video_is_read_to_its_end(video: Video) -> None:
+    found = frames_of(f"video:{video.path}", video.frames + 1)
+    assert len(found) == video.frames
+    assert (found[0].width, found[0].height) == (video.width, video.height)
+    assert [frame.seq for frame in found] == list(range(video.frames))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""How well a model sees, judged by pycocotools through the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.cli import main
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    pictures: int
+    map: float
+    """Mean average precision over intersections of 0.50 to 0.95, as COCO counts."""
+    ap50: float
+
+
+def measure(folder: Path, accelerator: str, model: str) -> Accuracy:
+    """Judge the detections in ``folder/val2017`` by the boxes in ``folder/annotations``.
+
+    The label file may tell of more pictures than there are; those are left out.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        truth = COCO(str(folder / "annotations/instances_val2017.json"))
+        ids = {image["file_name"]: image["id"] for image in truth.dataset["images"]}
+    rows: list[dict[str, Any]] = []
+    seen: list[int] = []
+    arguments = ("--threshold", "0.05", "--accelerator", accelerator, "--model", model)
+    for line in detect(str(folder / "val2017"), *arguments):
+        seen.append(ids[Path(line["image"]).name])
+        for one in line["detections"]:
+            box = one["box"]
+            w, h = line["width"], line["height"]
+            rows.append(
+                {
+                    "image_id": seen[-1],
+                    "category_id": one["label_id"],
+                    "score": one["score"],
+                    "bbox": [box["x"] * w, box["y"] * h, box["w"] * w, box["h"] * h],
+                }
+            )
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge = COCOeval(truth, truth.loadRes(rows), "bbox")
+        judge.params.imgIds = sorted(seen)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return Accuracy(len(seen), map=float(judge.stats[0]), ap50=float(judge.stats[1]))
+
+
+def detect(*arguments: str) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert main(["detect", *arguments, "--json"]) == 0
+    return [json.loads(line) for line in out.getvalue().splitlines()]
