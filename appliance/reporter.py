@@ -99,6 +99,11 @@ class Reporter:
         self._lock = threading.Lock()
         self._seqs: defaultdict[str, int] = defaultdict(int)
 
+    @property
+    def boot_id(self) -> str:
+        """Return what every message of this start carries."""
+        return self._identity.boot_id
+
     def detections(self, seen: Observation, written: Callable[[int], None] | None = None) -> int:
         """Publish what was seen in one frame; return the message's number."""
         topic = f"{seen.camera}/detections"

@@ -57,7 +57,7 @@ class MqttSink:
         outbox: keeps must-deliver messages.
         on_change: called, from the sink's thread, when the connection came or went.
         commands: what to subscribe to; None for nothing.
-        clock: of the heartbeat.
+        clock: of the heartbeat and of how long publishing takes.
     """
 
     may_hang = False
@@ -72,7 +72,8 @@ class MqttSink:
         commands: Commands | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.heartbeat = Heartbeat("mqtt", clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self.heartbeat = Heartbeat("mqtt", self._clock)
         self._address = address
         self._commands = commands
         self._status_topic = f"{base}/status"
@@ -253,7 +254,7 @@ class MqttSink:
 
     def _delivered(self, letter: Letter) -> None:
         if letter.written is not None:
-            letter.written(time.monotonic_ns() - letter.handed_ns)
+            letter.written(self._clock.monotonic_ns() - letter.handed_ns)
         self._mailbag.acknowledged(letter)
 
     def _went_down(self, reason: str) -> None:
