@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from appliance.files import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,6 +84,5 @@ def request(folder: Path) -> None:
 
 def _write(path: Path, pairs: Mapping[str, object]) -> None:
     """Write a file of ``/run``: whole or not at all; nothing there survives a power cut."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text("".join(f"{key}={value}\n" for key, value in pairs.items()))
-    fresh.replace(path)
+    content = "".join(f"{key}={value}\n" for key, value in pairs.items())
+    write_whole(path, content, durable=False, make_folder=False)

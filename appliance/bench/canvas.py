@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from appliance.errors import UsageError
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ class SvgCanvas:
 
     def save(self, path: Path) -> None:
         """Write the file."""
-        path.write_text(str(self), "utf-8")
+        write_whole(path, str(self), durable=False)
 
 
 class PngCanvas:
@@ -112,7 +113,7 @@ class PngCanvas:
 
     def save(self, path: Path) -> None:
         """Write the file."""
-        path.write_bytes(cv2.imencode(".png", self._picture)[1].tobytes())
+        write_whole(path, cv2.imencode(".png", self._picture)[1].tobytes(), durable=False)
 
 
 def canvas_for(path: Path, width: int, height: int) -> Canvas:

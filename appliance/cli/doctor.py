@@ -27,6 +27,7 @@ from appliance.clock import SystemClock
 from appliance.config import Settings
 from appliance.environment import Environment
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
+from appliance.files import write_whole
 from appliance.identity import board_name
 from appliance.runtime import without_secrets
 from appliance.telemetry import Telemetry
@@ -189,12 +190,14 @@ def pack(path: Path, rows: list[Row], settings: Settings) -> None:
     """
     secrets = tuple(_secrets(settings))
     files = {name: _scrub(content, secrets) for name, content in _contents(rows, settings)}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"appliance-doctor/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     try:
-        with tarfile.open(path, "w:gz") as archive:
-            for name, content in files.items():
-                info = tarfile.TarInfo(f"appliance-doctor/{name}")
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
+        write_whole(path, packed.getvalue(), 0o600, make_folder=False)
     except OSError as error:
         raise UnavailableError(
             f"bundle {path}: {error.strerror}", hint="is there space? a USB stick will do"

@@ -9,6 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ModelError, UnavailableError
+from appliance.files import write_whole
 from appliance.models.files import record_path, verify
 
 if TYPE_CHECKING:
@@ -53,12 +54,9 @@ def fetch(
 def _keep(content: bytes, path: Path, *, record: bool) -> None:
     """Write a file whole or not at all; record the hash of one that the manifest does not pin."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
         if record:
-            record_path(path).write_text(hashlib.sha256(content).hexdigest() + "\n")
+            write_whole(record_path(path), hashlib.sha256(content).hexdigest() + "\n")
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from appliance.files import write_whole
 from appliance.selection.proof import Proof
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ class KeptFile(Generic[Value]):
         """Keep a value for the next start too, with what another process kept meanwhile."""
         self._values = self._read() | self._values | {key: value}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(".partial")
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(self._values)))
-            partial.replace(self._path)
+            write_whole(self._path, msgspec.json.format(msgspec.json.encode(self._values)))
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error)
 

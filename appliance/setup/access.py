@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.setup.layout import replace_file
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +42,8 @@ def hand_out(layout: Layout, text: str) -> None:
     """
     if not layout.boot_is_there:
         return  # the console has it
-    replace_file(layout.boot / FILE, text.replace("\n", "\r\n"))  # read on any computer
-    replace_file(layout.boot / CA, (layout.broker / "ca.crt").read_bytes())
+    write_whole(layout.boot / FILE, text.replace("\n", "\r\n"))  # read on any computer
+    write_whole(layout.boot / CA, (layout.broker / "ca.crt").read_bytes())
 
 
 def withdraw(layout: Layout) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import tarfile
 import tempfile
 import zlib
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from appliance.config import load
 from appliance.errors import BadInputError, ConfigError, UnavailableError
+from appliance.files import write_whole
 from appliance.identity import device_name
-from appliance.setup.layout import Layout, replace_file
+from appliance.setup.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,15 +47,13 @@ def back_up(layout: Layout, target: Path) -> list[str]:
     files = dict(_files(layout.root))
     files[DEVICE] = (f'device = "{device}"\n'.encode(), 0o644)
     try:
-        with (
-            open(target, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
-            tarfile.open(fileobj=file, mode="w:gz") as archive,
-        ):
-            os.fchmod(file.fileno(), 0o600)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
             for name, (content, mode) in sorted(files.items()):
                 info = tarfile.TarInfo(name)
                 info.size, info.mode = len(content), mode
                 archive.addfile(info, io.BytesIO(content))
+        write_whole(target, packed.getvalue(), 0o600, make_folder=False)
     except OSError as error:
         raise UnavailableError(f"backup {target}: {error.strerror}") from error
     return sorted(files)
@@ -73,7 +71,7 @@ def restore(layout: Layout, source: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         trial = Layout(Path(folder))
         for name, (content, _) in files.items():
-            replace_file(trial.root / name, content)
+            write_whole(trial.root / name, content)
         try:
             load(trial.configuration)
         except ConfigError as error:
@@ -84,7 +82,7 @@ def restore(layout: Layout, source: Path) -> list[str]:
     try:
         for name, (content, mode) in files.items():
             group = "mosquitto" if name.startswith(FOLDERS[1]) else "appliance"
-            replace_file(layout.root / name, content, mode, group=group if mode & 0o040 else "")
+            write_whole(layout.root / name, content, mode, group=group if mode & 0o040 else "")
     except OSError as error:
         raise UnavailableError(
             f"restore: {error}", hint="sudo appliance check --restore"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.errors import UnavailableError
-from appliance.setup.layout import replace_file
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +48,10 @@ def keep_accounts(layout: Layout, accounts: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "passwords")
         lines = [f"{name}:{password}\n" for name, password in accounts.items()]
-        replace_file(plain, "".join(lines), 0o600)
+        write_whole(plain, "".join(lines), 0o600)
         _run("mosquitto_passwd", "-U", str(plain))
         hashed = plain.read_bytes()
-    replace_file(layout.broker / "passwords", hashed, 0o640, group="mosquitto")
+    write_whole(layout.broker / "passwords", hashed, 0o640, group="mosquitto")
 
 
 def rights(prefix: str, discovery: str) -> str:
@@ -84,8 +84,8 @@ def make_certificates(layout: Layout, hostname: str) -> None:
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                 "-keyout", str(key), "-out", str(certificate),
             )  # fmt: skip
-            replace_file(folder / "ca.key", key.read_bytes(), 0o600)
-            replace_file(folder / "ca.crt", certificate.read_bytes())
+            write_whole(folder / "ca.key", key.read_bytes(), 0o600)
+            write_whole(folder / "ca.crt", certificate.read_bytes())
     named = folder / "server.name"
     if named.exists() and named.read_text().strip() == hostname:
         return
@@ -106,9 +106,9 @@ def make_certificates(layout: Layout, hostname: str) -> None:
             "-CAserial", str(Path(scratch, "serial")), "-extfile", str(extensions),
             "-out", str(certificate),
         )  # fmt: skip
-        replace_file(folder / "server.key", key.read_bytes(), 0o640, group="mosquitto")
-        replace_file(folder / "server.crt", certificate.read_bytes())
-    replace_file(named, f"{hostname}\n")
+        write_whole(folder / "server.key", key.read_bytes(), 0o640, group="mosquitto")
+        write_whole(folder / "server.crt", certificate.read_bytes())
+    write_whole(named, f"{hostname}\n")
 
 
 def configuration(folder: Path) -> str:

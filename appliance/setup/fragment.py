@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from appliance.config import load
 from appliance.errors import ConfigError
-from appliance.setup.layout import replace_file
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def take(layout: Layout) -> Iterator[str]:
         kept = "the settings of the last boot go on" if target.exists() else "the rest runs"
         yield f"{FILE} on the boot partition is not used, {kept}: {'; '.join(faults)}"
     elif not target.exists() or target.read_bytes() != content:
-        replace_file(target, content)
+        write_whole(target, content)
         yield f"{FILE} of the boot partition is in force"
 
 
@@ -60,7 +60,7 @@ def lean(layout: Layout) -> Iterator[str]:
         return
     shipped = layout.shipped / "lean.toml"
     if shipped.exists() and not target.exists():
-        replace_file(target, shipped.read_bytes())
+        write_whole(target, shipped.read_bytes())
         yield f"{total / 1e6:.0f} MB of memory: the lean profile is in force"
 
 
@@ -101,12 +101,12 @@ def _take_secrets(layout: Layout) -> Iterator[str]:
     password, ca = layout.secrets / PASSWORD, layout.secrets / CA
     given = layout.boot / PASSWORD
     if given.exists():
-        replace_file(password, given.read_bytes().strip() + b"\n", 0o640, group="appliance")
+        write_whole(password, given.read_bytes().strip() + b"\n", 0o640, group="appliance")
         given.unlink()
         yield f"{PASSWORD} is moved off the boot partition to {password}"
     given = layout.boot / CA
     if given.exists():
-        replace_file(ca, given.read_bytes().strip() + b"\n")
+        write_whole(ca, given.read_bytes().strip() + b"\n")
     else:
         ca.unlink(missing_ok=True)
     lines = [f'password_file = "{password}"'] if password.exists() else []
@@ -114,6 +114,6 @@ def _take_secrets(layout: Layout) -> Iterator[str]:
         lines += ["tls = true", f'tls_ca_file = "{ca}"']
     target = layout.fragments / SECRETS
     if lines:
-        replace_file(target, "\n".join(["[mqtt]", *lines, ""]))
+        write_whole(target, "\n".join(["[mqtt]", *lines, ""]))
     else:
         target.unlink(missing_ok=True)

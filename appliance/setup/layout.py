@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,34 +55,3 @@ class Layout:
     def shipped(self) -> Path:
         """Fragments that come with the package."""
         return self.root / "usr/share/appliance"
-
-
-def replace_file(path: Path, content: str | bytes, mode: int = 0o644, *, group: str = "") -> None:
-    """Write a file so that a power cut leaves the old or the new one, never a half.
-
-    Args:
-        path: the file; its folder is made.
-        content: all of it.
-        mode: its permissions.
-        group: its group, where the machine has one of that name.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        os.fchmod(file.fileno(), mode)
-        if group:
-            with contextlib.suppress(LookupError):
-                shutil.chown(fresh, group=group)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

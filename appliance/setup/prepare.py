@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from appliance.config import Settings, load
 from appliance.errors import ApplianceError
+from appliance.files import write_whole
 from appliance.identity import device_name
 from appliance.setup import access, broker, fragment, reset
-from appliance.setup.layout import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,9 +93,9 @@ def _name(layout: Layout, rename: Callable[[str], None]) -> Iterator[str]:
     if hostname(layout) != IMAGE_HOSTNAME:
         return
     name = _wanted_name(layout) or device_name(layout.root)
-    replace_file(layout.root / "etc/hostname", f"{name}\n")
+    write_whole(layout.root / "etc/hostname", f"{name}\n")
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n"
-    replace_file(layout.root / "etc/hosts", hosts)
+    write_whole(layout.root / "etc/hosts", hosts)
     rename(name)
     yield f"named {name}"
 
@@ -118,7 +118,7 @@ def _ssh(layout: Layout) -> Iterator[str]:
     if given.exists():
         content = _FROM_BOOT + given.read_bytes()
         if not target.exists() or target.read_bytes() != content:
-            replace_file(target, content, 0o600)
+            write_whole(target, content, 0o600)
             target.parent.chmod(0o700)
             yield "SSH: the key of the boot partition may log in as root"
     elif ours:
@@ -151,13 +151,13 @@ def _broker(layout: Layout, report: Report) -> Iterator[str]:
     else:
         access.withdraw(layout)
     wants = settings.homeassistant.prefix
-    replace_file(
+    write_whole(
         layout.broker / "acl", broker.rights(settings.mqtt.prefix, wants), 0o640, group="mosquitto"
     )
     inside = layout.broker.relative_to(layout.root)
     target = layout.root / "etc/mosquitto/conf.d/appliance.conf"
-    replace_file(target, broker.configuration(Path("/") / inside))
-    replace_file(wanted, "")
+    write_whole(target, broker.configuration(Path("/") / inside))
+    write_whole(wanted, "")
     if accounts:
         yield "new accounts for the broker"
 
@@ -165,10 +165,10 @@ def _broker(layout: Layout, report: Report) -> Iterator[str]:
 def _tell(layout: Layout, report: Report) -> None:
     """Leave word for the daemon and for whoever looks at the console."""
     try:
-        replace_file(layout.runtime / "notices", "".join(f"{one}\n" for one in report.notices))
+        write_whole(layout.runtime / "notices", "".join(f"{one}\n" for one in report.notices))
         greeting = f"{hostname(layout)}.local  \\4  \\6\n"
         trouble = "".join(f"! {line}\n".replace("\\", "\\\\") for line in report.notices)
         issue = f"\n{greeting}{trouble}{report.access}\n"
-        replace_file(layout.root / "run/issue.d/appliance.issue", issue, 0o600)
+        write_whole(layout.root / "run/issue.d/appliance.issue", issue, 0o600)
     except OSError as error:
         log.error("setup: cannot leave word: %s", error)  # noqa: TRY400 - no traceback for a full disk

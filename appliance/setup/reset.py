@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from appliance.config.reference import default_toml
-from appliance.setup.layout import replace_file
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def factory_reset(layout: Layout) -> Iterator[str]:
     retained = layout.root / "var/lib/mosquitto"
     for folder in (layout.fragments, layout.secrets, layout.broker, layout.state, retained):
         empty(folder)
-    replace_file(layout.configuration, default_toml())
+    write_whole(layout.configuration, default_toml())
     for name in ("appliance.toml", "mqtt-password.txt", "mqtt-ca.crt", "authorized_keys"):
         (layout.boot / name).unlink(missing_ok=True)
     (layout.root / "root/.ssh/authorized_keys").unlink(missing_ok=True)

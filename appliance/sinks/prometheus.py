@@ -15,11 +15,12 @@ from prometheus_client import (
     Counter,
     Histogram,
     ProcessCollector,
+    generate_latest,
     start_http_server,
-    write_to_textfile,
 )
 
 from appliance.errors import UnavailableError
+from appliance.files import write_whole
 from appliance.messages import (
     AlertMessage,
     DetectionsMessage,
@@ -129,6 +130,11 @@ class PrometheusSink:
         if not self._textfile:
             return
         try:
-            write_to_textfile(self._textfile, self.registry)
+            write_whole(
+                Path(self._textfile),
+                generate_latest(self.registry),
+                durable=False,
+                make_folder=False,
+            )
         except OSError as error:
             log.warning("metrics cannot be written to %s: %s", self._textfile, error)

@@ -1,0 +1,204 @@
+"""Files and folders where somebody else may write too: links planted there lead nowhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.bench.canvas import SvgCanvas
+from appliance.cli.doctor import pack
+from appliance.config import Settings
+from appliance.errors import UnavailableError
+from appliance.files import OTHERS, claim_folder, write_whole
+from appliance.models.fetch import _keep
+from appliance.selection.layouts import Trials
+from appliance.selection.proof import Proof
+from appliance.selection.store import KeptFile, ProofStore
+from appliance.setup import Layout
+from appliance.setup.backup import back_up
+from appliance.sinks.prometheus import PrometheusSink
+from appliance.updates import PROGRESS, REQUEST, request, write_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SECRET = b"what another program needs\n"
+STRANGER = 4242
+PROOF = Proof(accelerator="cpu", model_id="m", right=True, reason="")
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes files of another user: root only")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+def backup(path: Path) -> None:
+    root = path.parent / "root"
+    configuration = Layout(root).configuration
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text('device = "u"\n')
+    back_up(Layout(root), path)
+
+
+def textfile(path: Path) -> None:
+    PrometheusSink("", 0, str(path))._write()
+
+
+WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "accelerators store": ("accelerators.json", lambda path: ProofStore(path).keep("k", PROOF)),
+    "layouts store": (
+        "layouts.json",
+        lambda path: KeptFile(path, Trials).keep(
+            "k", Trials(accelerator="cpu", model_id="m", trials=())
+        ),
+    ),
+    "model": ("m.tflite", lambda path: _keep(b"model", path, record=True)),
+    "record of a model": (
+        "m.tflite.sha256",
+        lambda path: _keep(b"model", path.with_suffix(""), record=True),
+    ),
+    "progress": (PROGRESS, lambda path: write_progress(path.parent, 1, "1.0")),
+    "update request": (REQUEST, lambda path: request(path.parent)),
+    "metrics": ("appliance.prom", textfile),
+    "bundle": ("bundle.tar.gz", lambda path: pack(path, [], Settings())),
+    "backup": ("backup.tar.gz", backup),
+    "picture": ("plot.svg", lambda path: SvgCanvas(9, 9).save(path)),
+    "setup": ("hostname", lambda path: write_whole(path, "name\n")),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_links_under_every_name_that_can_be_guessed_lead_nowhere(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(SECRET)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file, write = WRITERS[name]
+    path = folder / file
+    guesses = {
+        path,
+        path.with_suffix(".partial"),
+        path.with_name(f"{file}.partial"),
+        path.with_name(f".{file}.new"),
+        path.with_name(f"{file}.{os.getpid()}"),
+    }
+    for guess in guesses:
+        guess.symlink_to(victim)
+    write(path)
+    assert victim.read_bytes() == SECRET
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert path.read_bytes() != SECRET
+    assert all(guess.is_symlink() for guess in guesses - {path})
+    assert not [
+        one for one in names(folder) if one.startswith(f".{file}.") and one != f".{file}.new"
+    ]
+
+
+@needs_root
+def test_root_follows_no_link_to_a_folder_that_another_user_made(tmp_path: Path) -> None:
+    victim, state = tmp_path / "victim", tmp_path / "state"
+    victim.mkdir()
+    state.mkdir()
+    os.chown(state, STRANGER, STRANGER)
+    (state / "models").symlink_to(victim)
+    os.chown(state / "models", STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises(UnavailableError, match="another user"):
+        _keep(b"model", state / "models" / "m.tflite", record=True)
+    assert not list(victim.iterdir())
+
+
+def test_a_link_to_a_folder_that_we_made_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to("there")
+    write_whole(tmp_path / "here" / "x", "y")
+    assert (tmp_path / "there" / "x").read_text() == "y"
+
+
+def test_permissions_are_exactly_those_asked_for(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_whole(tmp_path / "a", "x", 0o644)
+        write_whole(tmp_path / "b", "x", 0o600)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / n).stat().st_mode) for n in "ab"] == [0o644, 0o600]
+
+
+def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_whole(tmp_path / "x", "y")
+    assert names(tmp_path) == ["x"]
+
+
+def test_what_a_power_cut_left_is_removed_and_what_is_at_work_is_not(tmp_path: Path) -> None:
+    old, young = tmp_path / ".x.0123.new", tmp_path / ".x.4567.new"
+    old.write_text("half")
+    young.write_text("half")
+    os.utime(old, (1, 1))
+    write_whole(tmp_path / "x", "y")
+    assert names(tmp_path) == [young.name, "x"]
+
+
+def test_a_new_folder_is_for_us_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        claim_folder(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+def link(path: Path) -> None:
+    (path.parent / "real").mkdir(mode=0o700)
+    path.symlink_to("real")
+
+
+def open_to_all(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+def of_a_stranger(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    os.chown(path, STRANGER, STRANGER)
+
+
+def within_a_stranger(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    os.chown(path.parent, STRANGER, STRANGER)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (link, "is a link"),
+        (open_to_all, "open to others"),
+        (lambda path: path.write_text("x"), "is no folder"),
+        pytest.param(of_a_stranger, "belongs to another user", marks=needs_root),
+        pytest.param(within_a_stranger, "in a folder of another user", marks=needs_root),
+    ],
+)
+def test_a_folder_that_is_not_ours_alone_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    path = tmp_path / "between" / "folder"
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(UnavailableError, match=words) as caught:
+        claim_folder(path)
+    assert "RUNTIME_DIRECTORY" in caught.value.hint
+
+
+def test_a_private_folder_is_not_even_read_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    path.chmod(0o755)
+    claim_folder(path)
+    with pytest.raises(UnavailableError, match="0755"):
+        claim_folder(path, OTHERS)
