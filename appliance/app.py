@@ -236,11 +236,4 @@ def _outbox_path(settings: Settings, environment: Environment, device: str) -> P
     if kind == "memory":
         return None
     folder = environment.runtime_folder() if kind == "runtime" else environment.state_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(
-            f"outbox folder {folder}: {error.strerror}",
-            hint='set mqtt.outbox = "memory", or make the folder writable',
-        ) from error
     return folder / f"outbox-{device}.sqlite"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import socket
+import subprocess
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +26,7 @@ from appliance.sources import Source, create_source
 from appliance.values import Detections, Floats, Ints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,3 +110,94 @@ def seen(*rows: tuple[float, float, float, float, float, int]) -> Detections:
     scores: Floats = np.asarray([row[4] for row in rows], np.float32)
     label_ids: Ints = np.asarray([row[5] for row in rows], np.int32)
     return Detections.of(boxes, scores, label_ids)
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system of half a megabyte that can be filled to the last byte."""
+
+    folder: Path
+
+    def fill(self) -> None:
+        with (self.folder / "fill").open("ab", buffering=0) as file:
+            for size in (1 << 16, 4096, 512, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+        os.sync()  # what ext4 gives out late is given out now
+
+    def free(self) -> None:
+        (self.folder / "fill").unlink()
+
+
+@contextlib.contextmanager
+def small_disk(kind: str, tmp_path: Path) -> Iterator[SmallDisk]:
+    """Mount a new file system; skip where that is not permitted."""
+    folder = tmp_path / f"small-{kind}"
+    folder.mkdir()
+    if kind == "tmpfs":
+        command = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=0755", "tmpfs", str(folder)]
+    else:
+        image = tmp_path / f"{kind}.img"
+        image.write_bytes(bytes(4 << 20))
+        if shutil.which(f"mkfs.{kind}") is None:
+            pytest.skip(f"mkfs.{kind} is not here")
+        subprocess.run([f"mkfs.{kind}", "-q", "-F", str(image)], check=True)
+        command = ["mount", "-o", "loop", str(image), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no {kind} can be mounted here: {done.stderr.strip()}")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+class Gate:
+    """A way to a port that can be shut: whoever comes through it finds nobody there, then."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def open(self) -> None:
+        server = socket.create_server(("127.0.0.1", self.port))
+        self._sockets.append(server)
+        self._start(self._serve, server)
+
+    def shut(self) -> None:
+        while self._sockets:
+            for one in self._sockets:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            for thread in list(self._threads):
+                thread.join(10)
+                self._threads.remove(thread)
+            if not self._threads:
+                while self._sockets:
+                    self._sockets.pop().close()
+
+    def _start(self, function: Callable[..., None], *sockets: socket.socket) -> None:
+        thread = threading.Thread(target=function, args=sockets, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                self._start(self._pass_on, near, far)
+                self._start(self._pass_on, far, near)
+
+    @staticmethod
+    def _pass_on(near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(1 << 16):
+                far.sendall(data)
+        with contextlib.suppress(OSError):
+            far.shutdown(socket.SHUT_RDWR)

@@ -111,10 +111,13 @@ class MqttSink:
         return self._mailbag.stream_dropped
 
     def problems(self) -> tuple[SinkProblem, ...]:
-        """Return why messages do not arrive."""
-        if not self.problem or self.problem == "connecting":
-            return ()
-        return (("broker", "", f"broker: {self.problem}"),)
+        """Return why messages do not arrive, or might not."""
+        found: list[SinkProblem] = []
+        if self.problem and self.problem != "connecting":
+            found.append(("broker", "", f"broker: {self.problem}"))
+        if self._outbox.problem:
+            found.append(("outbox", "", f"outbox: {self._outbox.problem}"))
+        return tuple(found)
 
     def outbox_state(self) -> tuple[int, int, int]:
         """Return messages waiting, their bytes, and how many were given up."""
@@ -152,6 +155,7 @@ class MqttSink:
 
     def _hold_connections(self) -> None:
         while not self._closing.is_set() and self.failure is None:
+            self._outbox.catch_up()
             wait_seconds = self._connect_once()
             if wait_seconds and not self._closing.is_set():
                 self.heartbeat.wait("its next attempt", wait_seconds + BUSY_SECONDS)
@@ -223,6 +227,7 @@ class MqttSink:
         self._on_change()
         while not self._closing.is_set():
             self.heartbeat.wait("the connection", _TURN_SECONDS + BUSY_SECONDS)
+            self._outbox.catch_up()
             self._feed(connection)
             if not connection.turn(_TURN_SECONDS):
                 raise BrokerUnavailableError("the connection was closed")

@@ -1,25 +1,31 @@
 """Must-deliver messages that wait for the broker: bounded, oldest dropped first and counted.
 
-Kept in SQLite, which survives being killed at any point. In /run it costs the card nothing.
+They are held in memory, in order, and that is what the broker gets; the file beside it is a copy
+for the next process. A disk that is full, damaged or gone costs the copy, never the message.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from appliance.sinks.outbox_file import OutboxFile
+from appliance.sinks.salvage import Message
 
-from appliance.errors import UnavailableError
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 1 << 20
 """All payloads together; with the message limit, what an unreachable broker can cost."""
+RETRY_SECONDS = 5.0
+"""A disk that failed is left alone for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,113 +39,133 @@ class Waiting:
 
 
 class Outbox:
-    """First in, first out; a message stays until ``remove``. Thread-safe.
+    """First in, first out; a message stays until ``remove``. Thread-safe; raises nothing.
 
     Args:
-        path: the database, or None to keep it in memory. A damaged one is set aside.
+        path: of the copy on disk, or None for memory only.
         limit: messages kept.
+        monotonic: seconds, for the time between two tries to write.
+
+    Attributes:
+        dropped: messages given up: over the limits, or unreadable on disk.
     """
 
-    def __init__(self, path: Path | None, limit: int) -> None:
+    def __init__(
+        self, path: Path | None, limit: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._lock = threading.Lock()
         self._limit = limit
+        self._monotonic = monotonic
+        self._next_try = 0.0
+        self._last = 0
+        self._bytes = 0
+        self._waiting: OrderedDict[int, Waiting] = OrderedDict()  # its first is found at once
+        self._rows: dict[int, int] = {}
+        self._unsaved: dict[int, None] = {}
         self.dropped = 0
-        self._database = _open(path)
-        row = self._database.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM waiting"
-        ).fetchone()
-        self._messages, self._bytes = int(row[0]), int(row[1])
+        self._file = None if path is None else OutboxFile(path)
+        with self._lock:
+            self._catch_up()
+
+    @property
+    def problem(self) -> str:
+        """Say why what waits would not survive this process; empty where all is well."""
+        cause = self._file.problem if self._file is not None else ""
+        return f"{cause}: messages wait in memory only" if cause else ""
 
     def add(self, topic: str, payload: bytes, expiry_seconds: int | None) -> None:
         """Append a message; drop the oldest while the limits are exceeded."""
         with self._lock:
-            try:
-                self._database.execute(
-                    "INSERT INTO waiting (topic, payload, expiry) VALUES (?, ?, ?)",
-                    (topic, payload, expiry_seconds),
-                )
-            except sqlite3.Error as error:  # a full disk, or closed while stopping
-                if not self.dropped:
-                    log.error("outbox: cannot be written: %s", error)  # noqa: TRY400
-                self.dropped += 1
-                return
-            self._messages += 1
-            self._bytes += len(payload)
-            while self._messages > self._limit or (self._bytes > MAX_BYTES and self._messages > 1):
-                self._drop_oldest()
+            self._append(Message(topic, payload, expiry_seconds), 0)
+            self._catch_up()
 
     def after(self, number: int) -> Waiting | None:
-        """Return the oldest message with a number above ``number``."""
+        """Return the oldest message with a number above ``number``; asked for every frame."""
         with self._lock:
-            if not self._messages:
-                return None  # the usual case, asked for every frame: no query for that
-            row = self._database.execute(
-                "SELECT number, topic, payload, expiry FROM waiting WHERE number > ? "
-                "ORDER BY number LIMIT 1",
-                (number,),
-            ).fetchone()
-        return Waiting(*row) if row else None
+            return next((one for key, one in self._waiting.items() if key > number), None)
 
     def remove(self, number: int) -> None:
         """Forget a message: it was acknowledged (or is gone already)."""
         with self._lock:
-            self._delete(number)
+            self._forget(number)
 
     def size(self) -> tuple[int, int]:
         """Return messages and bytes that wait."""
         with self._lock:
-            return self._messages, self._bytes
+            return len(self._waiting), self._bytes
+
+    def catch_up(self) -> None:
+        """Try again to write what could not be written; cheap where nothing is behind."""
+        if self._file is not None and self._file.problem:
+            with self._lock:
+                self._catch_up()
 
     def close(self) -> None:
-        """Close the database."""
+        """Write what can be written, and close the file."""
         with self._lock:
-            self._database.close()
+            if self._file is None:
+                return
+            self._next_try = 0.0
+            self._catch_up()
+            if self._unsaved:
+                log.error("outbox: %d messages could not be written", len(self._unsaved))
+            self._file.close()
+            self._file = None
 
-    def _drop_oldest(self) -> None:
-        row = self._database.execute("SELECT MIN(number) FROM waiting").fetchone()
-        self._delete(row[0])
-        self.dropped += 1
-
-    def _delete(self, number: int) -> None:
-        row = self._database.execute(
-            "DELETE FROM waiting WHERE number = ? RETURNING LENGTH(payload)", (number,)
-        ).fetchone()
-        if row:
-            self._messages -= 1
-            self._bytes -= row[0]
-
-
-def _open(path: Path | None) -> sqlite3.Connection:
-    if path is None:
-        return _prepare(":memory:")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _prepare(str(path))
-    except sqlite3.OperationalError as error:
-        raise UnavailableError(
-            f"outbox {path}: {error}",
-            hint='make its folder writable, or set mqtt.outbox = "memory"',
-        ) from error
-    except sqlite3.DatabaseError as error:
-        aside = path.with_suffix(".damaged")
-        log.warning("outbox %s: damaged (%s), set aside as %s", path, error, aside.name)
-        path.replace(aside)
-        for rest in path.parent.glob(f"{path.name}-*"):  # its write-ahead log belongs to it
-            rest.unlink()
-        return _prepare(str(path))
-
-
-def _prepare(name: str) -> sqlite3.Connection:
-    database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY AUTOINCREMENT, "
-            "topic TEXT NOT NULL, payload BLOB NOT NULL, expiry INTEGER)"
+    def _append(self, message: Message, row: int) -> None:
+        self._last += 1
+        self._waiting[self._last] = Waiting(
+            self._last, message.topic, message.payload, message.expiry_seconds
         )
-        database.execute("SELECT SUM(LENGTH(payload)) FROM waiting").fetchone()
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
+        self._bytes += len(message.payload)
+        if row:
+            self._rows[self._last] = row
+        else:
+            self._unsaved[self._last] = None
+        while len(self._waiting) > self._limit or (
+            self._bytes > MAX_BYTES and len(self._waiting) > 1
+        ):
+            self._forget(next(iter(self._waiting)))
+            self.dropped += 1
+
+    def _forget(self, number: int) -> None:
+        waiting = self._waiting.pop(number, None)
+        if waiting is None:
+            return
+        self._bytes -= len(waiting.payload)
+        self._unsaved.pop(number, None)
+        row = self._rows.pop(number, 0)
+        if row and self._file is not None:
+            self._file.remove(row)
+
+    def _catch_up(self) -> None:
+        """Bring the file up to what is in memory."""
+        file, now = self._file, self._monotonic()
+        if file is None or (file.problem and now < self._next_try):
+            return
+        self._next_try = now + RETRY_SECONDS
+        for _ in range(2):  # twice: one that turns out damaged is replaced
+            if not file.is_open:
+                self._open(file)
+            if not file.is_open:
+                return
+            for number in list(self._unsaved):
+                one = self._waiting[number]
+                row = file.save(Message(one.topic, one.payload, one.expiry_seconds))
+                if not row:
+                    break
+                self._rows[number] = row
+                del self._unsaved[number]
+            else:
+                file.settle()
+            if file.is_open:
+                return
+
+    def _open(self, file: OutboxFile) -> None:
+        """Take what waits in the file; nothing that is in memory is in it."""
+        self._rows.clear()
+        self._unsaved = dict.fromkeys(self._waiting)
+        for message, row in file.open():
+            self._append(message, row)
+        self.dropped += file.lost
+        file.lost = 0
