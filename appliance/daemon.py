@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.environment import Environment
     from appliance.filters import Filter
+    from appliance.lock import DeviceLock
     from appliance.runtime import Runtime, Sinks
     from appliance.service import ServiceManager
     from appliance.sinks import Sink
@@ -40,6 +41,7 @@ class Daemon:
         filters: besides the configured ones.
         max_frames: end after so many results; 0 for never.
         settle_seconds: until layouts are measured.
+        lock: of the device; None beside another daemon, which must not be the same unit.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Daemon:
         filters: tuple[Filter, ...] = (),
         max_frames: int = 0,
         settle_seconds: float = SETTLE_SECONDS,
+        lock: DeviceLock | None = None,
     ) -> None:
+        self._lock = lock
         self._load_settings = load_settings
         self._environment = environment
         self._requests = requests
@@ -74,6 +78,7 @@ class Daemon:
             ApplianceError: it could not start, or failed.
         """
         settings = self._load_settings()
+        self._environment.claim_runtime_folder()
         self.sinks = self._make_sinks(settings)
         try:
             while True:
@@ -150,6 +155,7 @@ class Daemon:
             new = self._load_settings()
             if self.sinks is not None:
                 self._try_out(new, self.sinks)
+            self._move_lock(new)
         except ApplianceError as error:
             return self._keep(old, error)
         self._notice = ""
@@ -160,10 +166,15 @@ class Daemon:
             try:
                 self.sinks = self._make_sinks(new)
             except ApplianceError as error:
+                self._move_lock(old)
                 self.sinks = self._make_sinks(old)
                 return self._keep(old, error)
         log.info("configuration reloaded")
         return new
+
+    def _move_lock(self, settings: Settings) -> None:
+        if self._lock is not None:
+            self._lock.move(device_of(settings, self._environment))
 
     def _keep(self, old: Settings, error: ApplianceError) -> Settings:
         """Say why the new configuration is refused; return the old one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from appliance.accelerators import REGISTRY
 from appliance.clock import SystemClock
+from appliance.files import OTHERS, OTHERS_WRITE, claim_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +44,17 @@ class Environment:
             return Path(given.split(":")[0])
         user = self.variables.get("XDG_RUNTIME_DIR")
         return Path(user, "appliance") if user else Path(f"/tmp/appliance-{os.getuid()}")  # noqa: S108
+
+    def claim_runtime_folder(self) -> None:
+        """Make the runtime folder, or make sure that it is ours alone.
+
+        Raises:
+            UnavailableError: it is not. A full disk is no reason: it costs what would lie there.
+        """
+        variables = self.variables
+        told = variables.get("RUNTIME_DIRECTORY") or variables.get("XDG_RUNTIME_DIR")
+        with contextlib.suppress(OSError):
+            claim_folder(self.runtime_folder(), OTHERS_WRITE if told else OTHERS)
 
     def notices(self) -> tuple[str, ...]:
         """Return what `appliance setup` could not do, or use, at this boot."""

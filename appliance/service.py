@@ -1,17 +1,13 @@
-"""The service manager's side: readiness, watchdog, status text; and one instance at a time."""
+"""The service manager's side: readiness, watchdog, status text."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-from typing import IO, TYPE_CHECKING
-
-from appliance.errors import BusyError, UnavailableError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 class ServiceManager:
@@ -69,43 +65,3 @@ def _send(address: str, state: str) -> None:
             channel.sendto(state.encode(), target)
         except OSError:
             return  # a manager that went away must not end us
-
-
-class InstanceLock:
-    """Makes sure that one daemon at a time serves a device.
-
-    Args:
-        path: the lock file; holds the pid of its owner.
-
-    Raises:
-        BusyError: another process holds it.
-        UnavailableError: it cannot be made.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = path.open("a+")
-        except OSError as error:
-            raise UnavailableError(
-                f"lock {path}: {error.strerror}",
-                hint="is the folder writable, or does the file belong to another user?",
-            ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise BusyError(
-                f"another appliance runs already (pid {holder}, {path})",
-                hint="stop it first: systemctl stop appliance",
-            ) from error
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
-
-    def release(self) -> None:
-        """Let the next one in."""
-        self._file.close()

@@ -352,7 +352,7 @@ def test_a_unit_passes_their_detections_on(
     subscriber = Subscriber(broker.port)
     config = tmp_path / "appliance.toml"
     config.write_text(
-        f'device = "unit-1"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+        f'device = "unit-{os.getpid()}"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
         f'[[camera]]\nname = "front"\nsource = "jevois:{jevois.port}"\nwidth = 640\nheight = 480\n'
     )
     speaking = threading.Event()

@@ -9,7 +9,8 @@ from appliance.app import device_of
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
 from appliance.daemon import Daemon
 from appliance.environment import Environment
-from appliance.service import InstanceLock, ServiceManager
+from appliance.lock import DeviceLock
+from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ def run(options: argparse.Namespace) -> int:
     requests = Requests()
     handle_signals(requests)
     environment = Environment()
-    device = device_of(load_settings(options), environment)
-    lock = InstanceLock(environment.runtime_folder() / f"{device}.lock")
+    lock = DeviceLock(device_of(load_settings(options), environment))
     try:
         Daemon(
             lambda: load_settings(options),
@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
             requests,
             ServiceManager(os.environ),
             max_frames=options.frames,
+            lock=lock,
         ).run()
     finally:
         lock.release()
