@@ -27,8 +27,6 @@ _SUFFIX = ".new"
 def claim_folder(path: Path, forbidden: int = OTHERS_WRITE) -> None:
     """Make a folder for us alone, or make sure that the one which is there is ours.
 
-    Whoever owns a folder, or may write in it or beside it, decides what our files in it are.
-
     Args:
         path: the folder; it is made with mode 0700.
         forbidden: permissions that an existing one must not have.
@@ -41,17 +39,28 @@ def claim_folder(path: Path, forbidden: int = OTHERS_WRITE) -> None:
         for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
             with contextlib.suppress(FileExistsError):
                 missing.mkdir(mode=0o700)
-        found, beside = path.lstat(), path.parent.stat()
+        check_folder(path, forbidden)
     except OSError as error:
         if error.errno in _NO_PLACE:
             raise
         raise UnavailableError(
             f"folder {path}: {error.strerror}", hint="make it, owned by the user who runs this"
         ) from error
-    fault = _fault(found, forbidden) or _fault_beside(beside)
+
+
+def check_folder(path: Path, forbidden: int = OTHERS_WRITE) -> None:
+    """Make sure that a folder is ours alone.
+
+    Whoever owns it, or may write in it or beside it, decides what our files in it are.
+
+    Raises:
+        UnavailableError: it is not.
+        OSError: it is not there.
+    """
+    fault = _fault(path.lstat(), forbidden) or _fault_beside(path.parent.stat())
     if fault:
         raise UnavailableError(
-            f"folder {path} {fault}: another user could have us overwrite any file",
+            f"folder {path} {fault}: another user could have us read or overwrite any file",
             hint="look at what is in it and remove it, or set RUNTIME_DIRECTORY "
             "or STATE_DIRECTORY to a folder of your own",
         )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +28,6 @@ from appliance.updates import PROGRESS, REQUEST, request, write_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SECRET = b"what another program needs\n"
 STRANGER = 4242
@@ -152,6 +155,31 @@ def test_a_new_folder_is_for_us_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+@needs_root
+def test_what_is_kept_in_a_folder_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from tests.test_files import PROOF, ProofStore\n"
+        f"os.setgid({STRANGER}); os.setuid({STRANGER}); store = ProofStore(Path(sys.argv[1]))\n"
+        "print(store.get('k')); store.keep('k2', PROOF); print(os.path.getsize(sys.argv[1]))"
+    )
+    with tempfile.TemporaryDirectory() as above:
+        folder = Path(above) / "state"
+        folder.mkdir()
+        ProofStore(folder / "accelerators.json").keep("k", PROOF)
+        size = (folder / "accelerators.json").stat().st_size
+        for path in (folder.parent, folder, folder / "accelerators.json"):
+            os.chown(path, STRANGER, STRANGER)
+        folder.chmod(0o777)
+        said = subprocess.run(
+            [sys.executable, "-c", code, str(folder / "accelerators.json")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert said.stdout == f"None\n{size}\n"
+    assert "open to others" in said.stderr
 
 
 def link(path: Path) -> None:

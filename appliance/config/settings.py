@@ -61,7 +61,8 @@ class Mqtt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Where must-deliver messages wait for the broker: runtime (RAM, kept "
             "over restarts of "
-            "the service), memory (lost with the process) or disk (survives a power cut)."
+            "the service), memory (lost with the process) or disk (survives a power cut). Where "
+            "that place is full or unusable they wait in memory, and health says so."
         ),
     ] = "runtime"
     outbox_messages: Annotated[

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from appliance.files import write_whole
+from appliance.errors import UnavailableError
+from appliance.files import check_folder, claim_folder, write_whole
 from appliance.selection.proof import Proof
 
 if TYPE_CHECKING:
@@ -42,18 +44,27 @@ class KeptFile(Generic[Value]):
         """Keep a value for the next start too, with what another process kept meanwhile."""
         self._values = self._read() | self._values | {key: value}
         try:
+            if not _is_root():
+                claim_folder(self._path.parent)
             write_whole(self._path, msgspec.json.format(msgspec.json.encode(self._values)))
-        except OSError as error:
+        except (OSError, UnavailableError) as error:
             log.warning("%s cannot be written: %s", self._path, error)
 
     def _read(self) -> dict[str, Value]:
         try:
+            if not _is_root():
+                check_folder(self._path.parent)
             return msgspec.json.decode(self._path.read_bytes(), type=dict[str, self._kind])  # type: ignore[name-defined] # the type is a value here
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, UnavailableError, msgspec.DecodeError) as error:
             log.warning("%s cannot be read, measuring anew: %s", self._path, error)
             return {}
+
+
+def _is_root() -> bool:
+    """Say whether we are root, which measures for the service: in its folder, through no link."""
+    return os.geteuid() == 0
 
 
 class ProofStore:
