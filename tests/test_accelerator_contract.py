@@ -21,6 +21,7 @@ from appliance.errors import (
 )
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import Layout, ProofStore, Selector
+from tests.helpers import skip_if_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def opened(
     try:
         model = Catalogue(find_models_folder()).load("auto", accelerator.target)
     except ModelError as error:
-        pytest.skip(str(error))
+        skip_if_missing(error)
     detector = accelerator.open(model, threads=1)
     yield detector, model
     detector.close()
@@ -140,7 +141,7 @@ def test_the_example_sees_what_the_cpu_sees(
     try:
         proof = selector.prove("opencv", "auto")
     except ModelError as error:
-        pytest.skip(str(error))
+        skip_if_missing(error)
     assert proof.right, proof.reason
 
 

@@ -13,7 +13,7 @@ from appliance.detectors import load_model
 from appliance.errors import ModelError
 from appliance.models import Catalogue, find_models_folder
 from tests.accuracy import detect, measure
-from tests.helpers import ROOT, side_python
+from tests.helpers import ROOT, side_python, skip_if_missing
 
 if TYPE_CHECKING:
     from tests.samples import Samples
@@ -77,7 +77,7 @@ def test_mean_average_precision_on_coco_samples(
     try:
         load_model(model)
     except ModelError as error:
-        pytest.skip(f"not built here: {error}")
+        skip_if_missing(error)
     if accelerator == "tensorflow":
         monkeypatch.setenv(
             "APPLIANCE_ACCELERATOR__INTERPRETERS__TENSORFLOW", side_python(".venv-models")

@@ -166,9 +166,7 @@ title = "own"
 file = "own.param"
 weights = "own.bin"
 weights_sha256 = "{sha256}"
-bytes = 0
-sha256 = ""
-kind = "built"
+kind = "fetched"
 format = "ncnn"
 input = {{ width = {width}, height = 300, dtype = "float32" }}
 output = {{ convention = "raw-ssd", tensors = ["b", "{output}"] }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import Layout, Prover
-from tests.helpers import side_python
+from tests.helpers import side_python, skip_if_missing
 
 if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Detector
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 VENDOR = Path(__file__).parent / "fakes/vendor"
 
 
+def write_rknn(folder: Path, content: bytes) -> None:
+    """Write a converted file with the record of its conversion."""
+    (folder / "ssdlite_mobilenet_v2.rknn").write_bytes(content)
+    record = hashlib.sha256(content).hexdigest() + "\n"
+    (folder / "ssdlite_mobilenet_v2.rknn.sha256").write_text(record)
+
+
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of files that the stand-ins take for models; stand-ins can be imported."""
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"\x01HEF and so on")
-    (folder / "ssdlite_mobilenet_v2.rknn").write_bytes(b"RKNN and so on")
+    write_rknn(folder, b"RKNN and so on")
     monkeypatch.setenv("APPLIANCE_MODELS", str(folder))
     monkeypatch.syspath_prepend(str(VENDOR))
     monkeypatch.setenv("PYTHONPATH", str(VENDOR))
@@ -167,7 +175,7 @@ def test_rknn_failures(
 
 
 def test_rknn_of_another_toolkit(models: Path) -> None:
-    (models / "ssdlite_mobilenet_v2.rknn").write_bytes(b"other")
+    write_rknn(models, b"other")
     accelerator = Registry().get("rknn")
     with pytest.raises(ModelError, match="another chip or toolkit"):
         accelerator.open(load(accelerator), threads=1)
@@ -243,7 +251,7 @@ def test_tensorrt_without_a_gpu_calls_itself_degraded(built_models: None) -> Non
     try:
         model = load(accelerator)
     except ModelError as error:
-        pytest.skip(str(error))
+        skip_if_missing(error)
     detector = accelerator.open(model, threads=1)
     look(detector, 7)
     assert "it runs on CPUExecutionProvider" in detector.degraded
@@ -272,7 +280,7 @@ def test_the_last_openvino_for_the_sticks_is_right(built_models: None) -> None:
     try:
         model = catalogue.load("auto", accelerator.target)
     except ModelError as error:
-        pytest.skip(str(error))
+        skip_if_missing(error)
     twin = catalogue.reference(model, cpu.target)
     proof = Prover(cpu, SystemClock()).prove(accelerator, model, twin, Layout(1, 1))
     assert proof.right, proof.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,7 @@ from appliance.cli.common import print_json
 from appliance.errors import ModelError, UsageError
 from appliance.models import Catalogue, ModelEntry, find_models_folder
 from appliance.models.fetch import fetch
-from appliance.models.files import user_models_folder, verify
-from appliance.models.model import read_model_bytes
+from appliance.models.files import recorded, user_models_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"    {row['title']}")
             for words in _card(row):
                 print(f"    {words}")
-    return ModelError.exit_code if any("damaged" in row["state"] for row in rows) else 0
+    return ModelError.exit_code if any(row["state"].startswith("refused") for row in rows) else 0
 
 
 def _card(row: dict[str, Any]) -> list[str]:
@@ -64,23 +64,26 @@ def _card(row: dict[str, Any]) -> list[str]:
 
 def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[str, Any]:
     path = catalogue.find_file(entry)
+    sha256 = entry.sha256
     if path is None:
         how = "appliance models fetch" if entry.kind == "fetched" else "models/README.md"
         state = f"not here ({entry.kind}: {how})"
     else:
         state = "here"
+        with contextlib.suppress(ModelError):  # a damaged record is for verify to tell
+            sha256 = sha256 or recorded(entry, path)
         if verify_it:
             try:
-                verify(read_model_bytes(path), entry, path)
+                catalogue.verify(entry, path)
                 state = "here, verified"
             except ModelError as error:
-                state = f"damaged: {error.message}"
+                state = f"refused: {error}"
     is_default = entry.id == catalogue.manifest.default
     return {
         "id": entry.id,
         "title": entry.title,
         "state": state + (" (default)" if is_default else ""),
-        "sha256": entry.sha256,
+        "sha256": sha256,
         "license": entry.license,
         "path": str(path or ""),
         "url": entry.source.url,

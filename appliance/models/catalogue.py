@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.errors import ModelError
-from appliance.models.files import verify
+from appliance.models.files import how_to_get, verify
 from appliance.models.manifest import Manifest, ModelEntry
 from appliance.models.model import read_model_bytes
 from appliance.models.reader import ModelReader
@@ -64,6 +64,11 @@ class Catalogue:
         places = (folder / entry.file for folder in self._folders)
         return next((place for place in places if place.is_file()), None)
 
+    def verify(self, entry: ModelEntry, path: Path) -> None:
+        """Raise ModelError unless the entry's file at ``path`` and what goes with it are whole."""
+        verify(read_model_bytes(path), entry, path)
+        self._reader.verify_parts(path, entry)
+
     def load(self, name: str, target: Target | None = None) -> Model:
         """Return the model called ``name``, in a form that ``target`` takes.
 
@@ -114,7 +119,7 @@ class Catalogue:
             raise ModelError(
                 f"model {fitting[0].id}: its file {fitting[0].file} is not here, and "
                 f"{target.accelerator} needs it",
-                hint=_how_to_get(fitting[0]),
+                hint=how_to_get(fitting[0]),
             )
         if runs_on(entry, target):
             return entry
@@ -134,7 +139,7 @@ class Catalogue:
         path = self.find_file(entry)
         if path is None:
             raise ModelError(
-                f"model {entry.id}: its file {entry.file} is not here", hint=_how_to_get(entry)
+                f"model {entry.id}: its file {entry.file} is not here", hint=how_to_get(entry)
             )
         content = read_model_bytes(path)
         verify(content, entry, path)
@@ -155,6 +160,8 @@ class Catalogue:
             raise ModelError(
                 f"model {path}: is {form}; {target.accelerator} takes {_formats(target)}"
             )
+        if known is not None:
+            verify(content, known, path)
         return self._reader.read(content, known.id if known else path.stem, path, form, known)
 
 
@@ -180,15 +187,6 @@ def _read_manifest(path: Path) -> Manifest:
         raise ModelError(
             f"model catalogue {path}: {error}", hint="reinstall the appliance, or mend the file"
         ) from error
-
-
-def _how_to_get(entry: ModelEntry) -> str:
-    return {
-        "bundled": "reinstall the appliance",
-        "built": f"make models, then appliance models fetch {entry.id} --from models/out",
-        "fetched": f"appliance models fetch {entry.id}",
-        "system": f"apt install {entry.package}",
-    }[entry.kind]
 
 
 def _formats(target: Target) -> str:

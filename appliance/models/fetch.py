@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ModelError, UnavailableError
 from appliance.files import write_whole
-from appliance.models.files import record_path, verify
+from appliance.models.files import how_to_get, record_path, verify, verify_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,13 +41,15 @@ def fetch(
         UnavailableError: no network, no such copy, or the folder cannot be written.
         ModelError: what came is not the model.
     """
-    content = _copy(entry, copy_from) if copy_from else _download(entry, progress)
-    path = folder / entry.file
-    verify(content, entry, path)
+    path, weights = folder / entry.file, folder / entry.weights
+    if copy_from is None:
+        content, more = _download(entry, progress), b""
+        verify(content, entry, path)
+    else:
+        content, more = _copy(entry, copy_from, path, weights)
     _keep(content, path, record=not entry.sha256)
     if entry.weights:
-        weights = _copy_file(copy_from, entry.weights, entry.id) if copy_from else b""
-        _keep(weights, folder / entry.weights, record=not entry.weights_sha256)
+        _keep(more, weights, record=not entry.weights_sha256)
     return path
 
 
@@ -61,25 +63,43 @@ def _keep(content: bytes, path: Path, *, record: bool) -> None:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _copy(entry: ModelEntry, place: Path) -> bytes:
-    if place.is_dir():
-        return _copy_file(place, entry.file, entry.id)
-    return _copy_file(place.parent, place.name, entry.id)
+def _copy(entry: ModelEntry, place: Path, path: Path, weights: Path) -> tuple[bytes, bytes]:
+    """Return the entry's file and its weights from a copy, checked.
+
+    What is built is checked against the record at the copy, for it may have been built again;
+    anything else against what was recorded at its first fetch.
+    """
+    main = place / entry.file if place.is_dir() else place
+    beside = main.with_name(entry.weights) if entry.weights else main
+    content, more = _read_copy(main, entry), b""
+    verify(content, entry, main if entry.kind == "built" else path)
+    if entry.weights:
+        more = _read_copy(beside, entry)
+        place = beside if entry.kind == "built" else weights
+        verify_part(more, entry, place, entry.weights_sha256)
+    return content, more
 
 
-def _copy_file(folder: Path, name: str, model: str) -> bytes:
-    path = (folder if folder.is_dir() else folder.parent) / name
+def _read_copy(path: Path, entry: ModelEntry) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise UnavailableError(
-            f"model {model}: no copy at {path}", hint=f"expected a file {name}"
+            f"model {entry.id}: no copy at {path}", hint=f"expected a file {path.name}"
         ) from error
 
 
 def _download(entry: ModelEntry, progress: Callable[[int, int], None]) -> bytes:
+    if entry.kind == "built":
+        raise UnavailableError(
+            f"model {entry.id}: is built, not fetched from the network", hint=how_to_get(entry)
+        )
     url = entry.source.url
-    if not url.startswith("https://") or not url.endswith((".tflite", ".zip", ".hef")):
+    if (
+        entry.weights
+        or not url.startswith("https://")
+        or not url.endswith((".tflite", ".zip", ".hef"))
+    ):
         raise UnavailableError(
             f"model {entry.id}: has no address to fetch from",
             hint=f"take it from a copy: appliance models fetch {entry.id} --from DIR",

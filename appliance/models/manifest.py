@@ -81,13 +81,16 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Entries of one ``family`` are made from the same weights, entries of one ``task`` see the same
     labels, so one may stand in for the other. ``accelerator`` is set where a file runs on that
     one alone. ``weights`` is a second file that some formats have.
+
+    What is bundled is pinned here by size and hash. What is built is not: another processor rounds
+    otherwise and builds other bytes, so the build vouches for them with a record beside each file.
     """
 
     id: str
     title: str
     file: str
-    bytes: int
-    sha256: str
+    bytes: int = 0
+    sha256: str = ""
     kind: Literal["bundled", "built", "fetched", "system"]
     format: Format = "tflite"
     family: str = ""
@@ -103,6 +106,16 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     accuracy: tuple[AccuracySpec, ...] = ()
     speed: tuple[SpeedSpec, ...] = ()
     accelerator: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind == "built" and (self.bytes or self.sha256 or self.weights_sha256):
+            raise ValueError(
+                f"model {self.id}: is built, so its bytes and sha256 cannot be pinned; the record "
+                "that its build leaves beside each file counts"
+            )
+        weights_pinned = bool(self.weights_sha256) == bool(self.weights)
+        if self.kind == "bundled" and not (self.bytes and self.sha256 and weights_pinned):
+            raise ValueError(f"model {self.id}: is bundled, so it must be pinned: bytes, sha256")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,11 +6,9 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from appliance.errors import ModelError
 from appliance.heads import BlindHead, RawSsdHead
-from appliance.models.files import MODELS_VARIABLE, verify
+from appliance.models.files import MODELS_VARIABLE, verify_part
 from appliance.models.graph import GraphInfo, TensorInfo
 from appliance.models.heads import blind_head, build_head
 from appliance.models.manifest import COCO_LABELS
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from appliance.models.manifest import Format, ModelEntry, OutputSpec
+    from appliance.models.manifest import Format, ModelEntry
 
 ANCHORS = "ssd_anchors.npy"
 POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
@@ -73,7 +71,7 @@ class ModelReader:
             head, classes, offset = build_head(
                 graph,
                 name,
-                anchors=self._anchors(path, graph, output),
+                anchors=self._anchors(path, graph, entry),
                 scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
                 label_offset=labels.offset if labels else None,
             )
@@ -114,16 +112,20 @@ class ModelReader:
             custom_operators=graph.custom_operators,
         )
 
+    def verify_parts(self, path: Path, entry: ModelEntry) -> None:
+        """Raise ModelError unless what goes with the entry's model at ``path`` is whole."""
+        self._weights(path, entry.id, entry, entry.format)
+        for file in (entry.labels.file, entry.output.anchors if entry.output else ""):
+            if file:
+                self._beside(path, file, entry)
+
     def _weights(self, path: Path, name: str, entry: ModelEntry | None, form: str) -> Path | None:
         """Return the checked second file of formats that have one."""
         if form != "ncnn":
             return None
         weights = path.with_name(entry.weights) if entry else path.with_suffix(".bin")
         if entry is not None:
-            spec = msgspec.structs.replace(
-                entry, file=weights.name, bytes=0, sha256=entry.weights_sha256
-            )
-            verify(read_model_bytes(weights), spec, weights)
+            verify_part(read_model_bytes(weights), entry, weights, entry.weights_sha256)
         elif not weights.is_file():
             raise ModelError(f"model {name}: its weights {weights} are not here")
         return weights
@@ -135,20 +137,27 @@ class ModelReader:
         if entry is None and beside.is_file():
             return read_labels(beside, classes=classes, offset=offset)
         file = entry.labels.file if entry else COCO_LABELS
-        return read_labels(self._beside(path, file), classes=classes, offset=offset)
+        return read_labels(self._beside(path, file, entry), classes=classes, offset=offset)
 
-    def _anchors(self, path: Path, graph: GraphInfo, output: OutputSpec | None) -> Path:
+    def _anchors(self, path: Path, graph: GraphInfo, entry: ModelEntry | None) -> Path:
         """Return the file of anchors: the entry's, that of the input's size, or the usual one."""
-        if output and output.anchors:
-            return self._beside(path, output.anchors)
+        if entry and entry.output and entry.output.anchors:
+            return self._beside(path, entry.output.anchors, entry)
         side = max(graph.inputs[0].shape[1:3], default=0)
-        sized = self._beside(path, f"ssd_anchors_{side}.npy")
+        sized = self._beside(path, f"ssd_anchors_{side}.npy", entry)
         return sized if sized.is_file() else self._folder / ANCHORS
 
-    def _beside(self, path: Path, file: str) -> Path:
-        """Return where a model's anchors or labels lie: beside it, or with the manifest."""
+    def _beside(self, path: Path, file: str, entry: ModelEntry | None) -> Path:
+        """Return where a model's anchors or labels lie: beside it, or with the manifest.
+
+        Those beside a built model were built too, and are checked as it is.
+        """
         beside = path.with_name(file)
-        return beside if beside.is_file() else self._folder / file
+        if not beside.is_file() or beside.parent.resolve() == self._folder.resolve():
+            return self._folder / file
+        if entry is not None and entry.kind == "built":
+            verify_part(read_model_bytes(beside), entry, beside)
+        return beside
 
 
 def _sha256(content: bytes, weights: Path | None) -> str:

@@ -4,7 +4,8 @@ Run by `make models` (scripts/build_models.sh), which fetches the package and wh
 
 Writes float32, float16 and int8 TFLite, ONNX, ncnn (where pnnx is installed), a frozen graph, the
 anchors, and ``report.json``. Each format is compared with the float32 TensorFlow graph on the
-calibration pictures; a format that strays ends the build with exit code 1.
+calibration pictures; a format that strays ends the build with exit code 1. Every good file's
+sha256 is recorded beside it (records.py).
 
 With ``--size`` or ``--classes`` it writes 8 bit TFLite for each size and each choice of classes
 instead, with the anchors of the size and the labels of the choice (line number, from 0, is the
@@ -14,7 +15,6 @@ COCO category id; the model's columns are the background, then the named lines i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tarfile
@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 import tfjs
 from formats import SIZE, Outputs, load, make_graphdef, make_ncnn, make_onnx, make_tflite
+from records import record, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,11 +126,15 @@ def build_variants(graph: Any, variants: list[Variant], pictures: list[Path], ou
     for number, variant in enumerate(variants, 1):
         print(f"[{number}/{len(variants)}] {variant.stem} ...", flush=True)
         suffix = "" if variant.size == SIZE else f"_{variant.size}"
-        np.save(out / f"ssd_anchors{suffix}.npy", tfjs.anchors_for(graph, variant.size))
+        anchors = out / f"ssd_anchors{suffix}.npy"
+        np.save(anchors, tfjs.anchors_for(graph, variant.size))
+        record(anchors)
         network = tfjs.concrete_function(tfjs.adapt(graph, variant.columns), variant.size)
         path, run = make_tflite(network, pictures, out, "int8", variant.stem)
         if len(variant.columns) < len(variant.names):
-            path.with_suffix(".labels.txt").write_text(variant.labels)
+            labels = path.with_suffix(".labels.txt")
+            labels.write_text(variant.labels)
+            record(labels)
         samples = [load(picture, variant.size) for picture in pictures[:CHECKED]]
         reference = [tuple(np.asarray(v) for v in call(network, x)) for x in samples]
         scores, boxes = compare(run, samples, reference)
@@ -137,6 +142,7 @@ def build_variants(graph: Any, variants: list[Variant], pictures: list[Path], ou
         most = LIMITS["int8"][0] * len(variant.names) / len(variant.columns)
         good = scores <= most and boxes <= LIMITS["int8"][1]
         failed = failed or not good
+        record(path, good=good)
         print(f"    {path.name}: {path.stat().st_size} bytes, sha256 {sha256(path)}")
         judged = "good" if good else "STRAYS"
         print(f"    scores {scores:.2g} (at most {most:.2g}), boxes {boxes:.2g}, {judged}")
@@ -146,6 +152,7 @@ def build_variants(graph: Any, variants: list[Variant], pictures: list[Path], ou
 def build(graph: Any, pictures: list[Path], out: Path) -> int:
     """Make each format, compare it, write the report; return 1 if one strays."""
     np.save(out / "ssd_anchors.npy", tfjs.anchors(graph))
+    record(out / "ssd_anchors.npy")
     network = tfjs.concrete_function(graph, SIZE)
     samples = [load(path) for path in pictures[:CHECKED]]
     reference = [tuple(np.asarray(v) for v in call(network, x)) for x in samples]
@@ -176,9 +183,7 @@ def build(graph: Any, pictures: list[Path], out: Path) -> int:
             "mean_box_difference": boxes,
             "good": good,
         }
-        for written in (path, *path.parent.glob(f"{path.stem}.param")):
-            # Not every converter writes the same bytes twice, so the hash is recorded here.
-            written.with_name(f"{written.name}.sha256").write_text(sha256(written) + "\n")
+        record(path, *path.parent.glob(f"{path.stem}.param"), good=good)
         judged = "good" if good else "STRAYS"
         sizes = f"{path.stat().st_size} bytes, scores {scores:.2g}, boxes {boxes:.2g}"
         print(f"    {path.name}: {sizes}, {judged}")
@@ -207,11 +212,6 @@ def compare(
 def sigmoid(values: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-values))
-
-
-def sha256(path: Path) -> str:
-    """Return a file's hash."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":
