@@ -218,12 +218,11 @@ class Supervisor:
         self._runtime.reporter.problem(change)
 
     def _publish_metrics(self) -> None:
-        now_ns = self._clock.monotonic_ns()
         seconds = self._runtime.settings.metrics.window_seconds * VALID_INTERVALS
         for lane in self._runtime.pipeline.lanes:
             self._metrics[lane.name] = self._runtime.reporter.metrics(
                 lane.name,
-                lane.statistics.roll(now_ns),
+                lane.statistics.roll(),
                 lane.ledger.counts(),
                 live=lane.source.live,
                 gated=lane.gate is not None,

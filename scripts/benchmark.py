@@ -194,12 +194,17 @@ def camera_memory(_runner: Runner) -> list[Figure]:
 
 
 def start(runner: Runner) -> list[Figure]:
-    """Return seconds from exec to the first detection at the broker, and memory."""
-    seconds = []
+    """Return seconds from exec to the first detection and of the end, of a probe, and memory."""
+    seconds, ends, probes = [], [], []
     for _ in range(ROUNDS):
         words = ("camera=[{source='synthetic'}]", "accelerator.name=cpu")
         with daemon(*words, state=runner.state) as one:
             seconds.append(one.wait_for("detections", 60))
+        ends.append(one.end_seconds)
+        began = time.monotonic()
+        command = [sys.executable, "-m", "appliance", "probe"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        probes.append(time.monotonic() - began)
     with daemon(*words) as one:  # a first start: layouts are measured after a minute
         one.wait_for("metrics", 60)
         before = one.memory_mib()
@@ -207,11 +212,14 @@ def start(runner: Runner) -> list[Figure]:
         time.sleep(SETTLE_SECONDS)
         after, highest = one.memory_mib(), one.memory_mib("VmHWM")
     first, worst = statistics.median(seconds), max(before, after)
+    last, probe = max(ends), statistics.median(probes)
     note = f"{before:.0f} before layouts are measured, {after:.0f} after, {highest:.0f} meanwhile"
     return [
         Figure(
             "start to first published detection, s", "≤ 1.5", first, first <= 1.5, "median of 5"
         ),
+        Figure("SIGTERM to the process's end, s", "≤ 2", last, last <= 2, "longest of 5"),
+        Figure("appliance probe, s", "≤ 3", probe, probe <= 3, "median of 5"),
         Figure("resident memory, one synthetic camera, MiB", "≤ 150", worst, worst <= 150, note),
     ]
 

@@ -31,7 +31,7 @@ class Watched:
 
     def __init__(self, port: int) -> None:
         self.process: subprocess.Popen[bytes]
-        self.began = 0.0
+        self.began = self.end_seconds = 0.0
         self.first: dict[str, float] = {}
         self.last: dict[str, Any] = {}
         self.metrics: dict[str, dict[str, Any]] = {}
@@ -100,7 +100,9 @@ def daemon(*settings: str, state: Path | None = None) -> Iterator[Watched]:
         try:
             yield watched
         finally:
+            asked = time.monotonic()
             watched.process.terminate()
             watched.process.wait(20)
+            watched.end_seconds = time.monotonic() - asked
             watched.close()
             broker.stop()

@@ -49,7 +49,7 @@ def skip_if_missing(error: ModelError) -> NoReturn:
     pytest.skip(str(error))
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0, what: str = "") -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():

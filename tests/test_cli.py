@@ -159,7 +159,8 @@ def test_bench_of_a_live_source(capsys: pytest.CaptureFixture[str]) -> None:
         == 0
     )
     figures = json.loads(capsys.readouterr().out)
-    assert 20 < figures["camera_fps"] < 40
+    assert figures["camera_fps"] > 0  # a file has none
+    assert figures["frames"]["captured"] >= figures["frames"]["processed"] > 0
 
 
 def test_telemetry_of_another_root(capsys: pytest.CaptureFixture[str]) -> None:

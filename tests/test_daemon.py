@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +19,6 @@ from tests.helpers import Subscriber, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from appliance.demo_broker import DemoBroker
 
@@ -40,6 +39,8 @@ height = 240
 fps = 20
 {more}
 """
+END_SECONDS = 20
+"""Bounds the wait for the process's end; what it takes is a figure of `make bench`."""
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Systemd:
 
     folder: Path
     said: list[str] = field(default_factory=list)
-    pings: queue.SimpleQueue[float] = field(default_factory=queue.SimpleQueue)
+    pings: int = 0
 
     def __post_init__(self) -> None:
         self.path = self.folder / "notify"
@@ -65,7 +66,7 @@ class Systemd:
                 return
             self.said += text.splitlines()
             if "WATCHDOG=1" in text:
-                self.pings.put(time.monotonic())
+                self.pings += 1
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -80,7 +81,8 @@ class Unit:
     folder: Path
     port: int
     systemd: Systemd
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = Path()
     device: str = f"unit-{os.getpid()}"  # one lock for a device, and others test here too
     runtime: Path | None = None
 
@@ -89,7 +91,7 @@ class Unit:
         path.write_text(CONFIG.format(device=self.device, port=self.port, source=source, more=more))
         return path
 
-    def start(self, watchdog_seconds: float | None = None) -> subprocess.Popen[str]:
+    def start(self, watchdog_seconds: float | None = None) -> subprocess.Popen[bytes]:
         variables = {
             **os.environ,
             "NOTIFY_SOCKET": str(self.systemd.path),
@@ -97,28 +99,24 @@ class Unit:
         }
         if watchdog_seconds:
             variables["WATCHDOG_USEC"] = str(round(watchdog_seconds * 1e6))
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "appliance",
-                "run",
-                "--config",
-                str(self.folder / "appliance.toml"),
-            ],
-            env=variables,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = ["run", "--config", str(self.folder / "appliance.toml")]
+        self.log = Path(tempfile.mkstemp(".log", dir=self.folder)[1])
+        with self.log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "appliance", *words], env=variables, stderr=errors
+            )
         return self.process
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float, str]:
+    def stop(self) -> tuple[int, str]:
         assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=15)
-        code, self.process = self.process.returncode, None
-        return code, time.monotonic() - began, errors
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Its exit code and what it wrote, once it has ended."""
+        assert self.process is not None
+        code, self.process = self.process.wait(timeout=END_SECONDS), None
+        return code, self.log.read_text()
 
 
 @pytest.fixture
@@ -127,7 +125,7 @@ def unit(tmp_path: Path, broker: DemoBroker) -> Iterator[Unit]:
     yield one
     if one.process is not None:
         one.process.kill()
-        one.process.communicate()
+        one.process.wait()
     one.systemd.close()
 
 
@@ -137,11 +135,10 @@ def test_ready_status_watchdog_and_a_clean_end(unit: Unit, broker: DemoBroker) -
     unit.start(watchdog_seconds=1.5)
     wait_for(lambda: "READY=1" in unit.systemd.said)
     wait_for(lambda: any("FPS" in line for line in unit.systemd.said))
-    wait_for(lambda: unit.systemd.pings.qsize() >= 3)
+    wait_for(lambda: unit.systemd.pings >= 3)
     wait_for(lambda: len(subscriber.of("front/detections")) > 20)
-    code, seconds, errors = unit.stop()
+    code, errors = unit.stop()
     assert (code, "Traceback" in errors) == (0, False)
-    assert seconds < 2
     wait_for(lambda: subscriber.of("status")[-1] == "offline")
     assert "STOPPING=1" in unit.systemd.said
     health = subscriber.of("health")
@@ -159,20 +156,19 @@ def test_ready_without_camera_and_without_broker(unit: Unit, broker: DemoBroker)
     unit.start(watchdog_seconds=1.5)
     wait_for(lambda: "READY=1" in unit.systemd.said)
     wait_for(lambda: any("/dev/video99: is not there" in line for line in unit.systemd.said))
-    wait_for(lambda: unit.systemd.pings.qsize() >= 3, what="a declared wait feeds the watchdog")
-    code, seconds, errors = unit.stop()
+    wait_for(lambda: unit.systemd.pings >= 3, what="a declared wait feeds the watchdog")
+    code, errors = unit.stop()
     assert (code, "Traceback" in errors) == (0, False)
-    assert seconds < 2
 
 
 def test_a_hanging_camera_ends_the_process_and_is_not_fed(unit: Unit) -> None:
     unit.configure(
         more='[camera.options]\nscript = [{at_frame = 20, kind = "stall", seconds = 600.0}]'
     )
-    process = unit.start(watchdog_seconds=1.0)
-    wait_for(lambda: unit.systemd.pings.qsize() >= 2)
-    _, errors = process.communicate(timeout=40)
-    assert process.returncode == 75
+    unit.start(watchdog_seconds=1.0)
+    wait_for(lambda: unit.systemd.pings >= 2)
+    code, errors = unit.ended()
+    assert code == 75
     assert "capture front: hangs in a frame" in errors
     assert "Traceback" not in errors
 
@@ -205,22 +201,20 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: Demo
 
 def test_a_slow_camera_does_not_hold_up_the_end(unit: Unit) -> None:
     unit.configure(
-        more='[camera.options]\nscript = [{at_frame = 5, kind = "stall", seconds = 8.0}]'
+        more='[camera.options]\nscript = [{at_frame = 5, kind = "stall", seconds = 600.0}]'
     )
     unit.start()
     wait_for(lambda: any("FPS" in line for line in unit.systemd.said))
-    code, seconds, errors = unit.stop()
+    code, errors = unit.stop()
     assert (code, "Traceback" in errors) == (0, False)
-    assert seconds < 2
 
 
 def test_a_runtime_folder_that_cannot_be_is_named(unit: Unit) -> None:
     unit.configure()
     (unit.folder / "run").write_text("a file, not a folder")
-    process = unit.start()
-    _, errors = process.communicate(timeout=20)
-    unit.process = None
-    assert process.returncode == 69
+    unit.start()
+    code, errors = unit.ended()
+    assert code == 69
     assert "folder" in errors
     assert "Traceback" not in errors
 
@@ -229,9 +223,9 @@ def test_a_second_instance_names_the_first(unit: Unit) -> None:
     unit.configure()
     first = unit.start()
     wait_for(lambda: "READY=1" in unit.systemd.said)
-    second = unit.start()
-    _, errors = second.communicate(timeout=20)
-    assert second.returncode == 75
+    unit.start()
+    code, errors = unit.ended()
+    assert code == 75
     assert f"pid {first.pid}" in errors
     unit.process = first
 
@@ -239,10 +233,9 @@ def test_a_second_instance_names_the_first(unit: Unit) -> None:
 def test_bad_configuration_exits_78_with_every_fault(unit: Unit) -> None:
     path = unit.configure()
     path.write_text('devise = "x"\n[mqtt]\nport = "y"\n')
-    process = unit.start()
-    _, errors = process.communicate(timeout=20)
-    unit.process = None
-    assert process.returncode == 78
+    unit.start()
+    code, errors = unit.ended()
+    assert code == 78
     assert "did you mean device?" in errors
     assert "mqtt.port" in errors
     assert "Traceback" not in errors

@@ -39,6 +39,11 @@ ZONE = "sys/class/thermal/thermal_zone0/temp"
 FLAGS = "sys/bus/platform/drivers/raspberrypi-firmware/soc:firmware/get_throttled"
 
 
+GOVERNED_WINDOWS = 4
+UNDER_WAY = 4
+"""Frames let in before the first window and after a late one, that the rate did not hold back."""
+
+
 @contextmanager
 def unit(
     broker: DemoBroker, tmp_path: Path, mode: str, board: Path = PI4
@@ -69,6 +74,11 @@ def unit(
     assert not thread.is_alive()
 
 
+def rates(subscriber: Subscriber) -> list[float]:
+    """The rates that were told, one a window."""
+    return [one["end_to_end_fps"] for one in subscriber.of("front/metrics")]
+
+
 def alerts(subscriber: Subscriber, kind: str) -> list[dict[str, Any]]:
     return [one for one in subscriber.of("alerts") if one["kind"] == kind]
 
@@ -89,8 +99,9 @@ def test_an_episode_is_told_with_its_cost(broker: DemoBroker, tmp_path: Path) ->
         (ended,) = alerts(subscriber, "throttling_ended")
         assert ended["cause"] == "soft_temperature_limit"
         assert ended["duration_seconds"] > 0
-        assert ended["fps_before"] == pytest.approx(15, rel=0.3)
-        assert ended["fps_during"] is not None
+        told = rates(subscriber)
+        assert min(told) <= ended["fps_before"] <= max(told)
+        assert min(told) <= ended["fps_during"] <= max(told)
         assert "FPS" in ended["reason"]
         wait_for(lambda: subscriber.of("health")[-1]["state"] == "ok")
         throttling = subscriber.of("health")[-1]["throttling"]
@@ -103,20 +114,19 @@ def test_the_governor_eases_and_says_what_it_did(broker: DemoBroker, tmp_path: P
         wait_for(lambda: alerts(subscriber, "governor"))
         (alert,) = alerts(subscriber, "governor")
         assert (alert["mode"], alert["advised"]) == ("eased", False)
-        target = alert["target_fps"]
-        assert 2 < target < 14
+        assert alert["fps_before"] in rates(subscriber)
+        assert alert["target_fps"] == pytest.approx(0.8 * alert["fps_before"], abs=0.01)
         assert "slowed from 80" in alert["reason"]
-        wait_for(
-            lambda: (
-                subscriber.of("front/metrics")[-1]["end_to_end_fps"]
-                == pytest.approx(target, rel=0.15)
-            )
-        )
-        frames = subscriber.of("front/metrics")[-1]["frames"]
-        assert frames["dropped"]["governed"] > 0
+        before = len(subscriber.of("front/metrics")) + 1
+        wait_for(lambda: len(subscriber.of("front/metrics")) >= before + GOVERNED_WINDOWS)
+        governed = subscriber.of("front/metrics")[before:]
+        allowed = alert["target_fps"] * sum(one["window"]["seconds"] for one in governed)
+        assert sum(one["window"]["frames"] for one in governed) <= allowed + UNDER_WAY
+        assert governed[-1]["frames"]["dropped"]["governed"] > 0
         wait_for(lambda: subscriber.of("health")[-1]["governor"]["fps_after"] is not None)
         governor = subscriber.of("health")[-1]["governor"]
-        assert governor["fps_after"] < governor["fps_before"]
+        assert governor["fps_before"] == alert["fps_before"]
+        assert governor["fps_after"] in rates(subscriber)
         assert (governor["state"], governor["mode"]) == ("act", "eased")
 
 

@@ -153,6 +153,9 @@ def test_efficiency_says_nothing_while_frames_are_left_out() -> None:
     assert window(300, 100, 200).gated_fps == 20
 
 
+KEEPALIVE_SECONDS = 3600
+
+
 @pytest.mark.parametrize("gated", [True, False])
 def test_a_unit_tells_gated_frames_from_processed_ones(
     gated: bool, broker: DemoBroker, tmp_path: Path
@@ -160,7 +163,7 @@ def test_a_unit_tells_gated_frames_from_processed_ones(
     still = tmp_path / "still"
     still.mkdir()
     cv2.imwrite(str(still / "one.png"), picture())
-    motion = Motion(gate=gated, keepalive_seconds=0.5)
+    motion = Motion(gate=gated, keepalive_seconds=KEEPALIVE_SECONDS)
     settings = Settings(
         device="unit-1",
         mqtt=Mqtt(host="127.0.0.1", port=broker.port),
@@ -182,10 +185,11 @@ def test_a_unit_tells_gated_frames_from_processed_ones(
             frames["processed"] + sum(frames["dropped"].values()) + frames["in_flight"]
         )
         if gated:
-            assert frames["dropped"]["gated"] > 10 * frames["processed"] > 0
-            assert metrics["gated_fps"] > 10
-            assert metrics["end_to_end_fps"] < 5
+            assert frames["processed"] == 1  # the first; nothing moves, and nobody waits so long
+            assert metrics["window"]["frames"] == 0
+            assert metrics["gated_fps"] > 0
         else:
+            assert frames["processed"] > 1
             assert metrics["gated_fps"] is None
             assert frames["dropped"]["gated"] == 0
     finally:

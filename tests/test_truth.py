@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +24,23 @@ if TYPE_CHECKING:
     from tests.samples import Video
 
 FPS = 20.0
+FRAMES = 80
+ROUNDING_NS = 20_000
+"""Messages carry microseconds; some are summed."""
 
 
-class TimecodeReader:
-    """Reads, from the picture as the model saw it, when the light fell; keeps both claims."""
+class Witness:
+    """Sees each frame just before the product calls it done, with a clock of its own."""
 
     wants_picture = True
 
     def __init__(self) -> None:
-        self.rows: list[tuple[timecode.Timecode | None, int, Observation]] = []
+        self.rows: list[tuple[int, timecode.Timecode | None, Observation]] = []
 
     def apply(self, observation: Observation) -> Observation:
         assert observation.picture is not None
-        now_us = time.monotonic_ns() // 1000
-        self.rows.append((timecode.read(observation.picture), now_us, observation))
+        now_ns = time.monotonic_ns()
+        self.rows.append((now_ns, timecode.read(observation.picture), observation))
         return observation
 
 
@@ -45,7 +48,7 @@ def run(tmp_path: Path, broker: DemoBroker, camera: Camera, **options: Any) -> l
     settings = Settings(
         device="unit-1",
         mqtt=Mqtt(host="127.0.0.1", port=broker.port, outbox="memory"),
-        metrics=Metrics(window_seconds=2.0),
+        metrics=Metrics(window_seconds=1.0),
         camera=(camera,),
     )
     subscriber = Subscriber(broker.port)
@@ -72,55 +75,70 @@ def check_books(detections: list[Any], metrics: list[Any]) -> None:
             assert claimed == pytest.approx(window["window"]["frames"], rel=1e-3)
 
 
-def claimed_and_counted_fps(metrics: list[Any], subscriber: Subscriber) -> tuple[float, float]:
-    """The product's FPS over its full windows, and the subscriber's over the same messages.
-
-    The subscriber uses its own clock and the sequence numbers that the windows name.
-    """
-    full = [one for one in metrics if one["window"]["seconds"] > 1.5 and one["window"]["frames"]]
-    seconds = sum(one["window"]["seconds"] for one in full[1:])
-    claimed = sum(one["window"]["frames"] for one in full[1:]) / seconds
-    arrived = {
-        json.loads(message.payload)["seq"]: moment
+def arrivals_ns(subscriber: Subscriber, kind: str) -> list[int]:
+    """When each message of a kind came, by the subscriber's clock."""
+    return [
+        round(moment * 1e9)
         for message, moment in zip(subscriber.messages, subscriber.arrived, strict=True)
-        if message.topic.endswith("/detections")
-    }
-    first, last = full[0]["window"]["last_seq"], full[-1]["window"]["last_seq"]
-    return claimed, (last - first) / (arrived[last] - arrived[first])
+        if message.topic.endswith(kind)
+    ]
+
+
+def check_latencies(witness: Witness, detections: list[Any], subscriber: Subscriber) -> None:
+    """What is called done was seen before, and had not come to the subscriber yet.
+
+    That holds however fast or busy the machine is; on an idle one it leaves a millisecond or two.
+    """
+    arrived = arrivals_ns(subscriber, "/detections")
+    for (seen_ns, _, observation), message, arrived_ns in zip(
+        witness.rows, detections, arrived, strict=True
+    ):
+        assert message["frame"]["seq"] == observation.frame_seq
+        done_ns = observation.times.captured_ns + round(message["latency_ms"] * 1e6)
+        assert seen_ns - ROUNDING_NS <= done_ns <= arrived_ns + ROUNDING_NS
+
+
+def check_windows(witness: Witness, metrics: list[Any], subscriber: Subscriber) -> None:
+    """A window ends after its last frame was seen and before its message came.
+
+    So the lengths that the product claims lie between two that the test measured; the rates
+    are their frames by these lengths (``check_books``). No load can break that.
+    """
+    seen = [seen_ns for seen_ns, _, _ in witness.rows]
+    arrived = arrivals_ns(subscriber, "front/metrics")
+    claimed = sum(one["window"]["seconds"] for one in metrics) * 1e9
+    assert claimed + ROUNDING_NS >= seen[-1] - seen[0]
+    full = [n for n, one in enumerate(metrics) if one["window"]["frames"]]
+    for first, last in itertools.combinations(full, 2):
+        claimed = sum(one["window"]["seconds"] for one in metrics[first + 1 : last + 1]) * 1e9
+        begin, end = (seen[metrics[n]["window"]["last_seq"]] for n in (first, last))
+        assert end - arrived[first] - ROUNDING_NS <= claimed <= arrived[last] - begin + ROUNDING_NS
 
 
 def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) -> None:
-    reader = TimecodeReader()
+    witness = Witness()
     camera = Camera(name="front", source="synthetic", width=640, height=480, fps=FPS)
     detections, metrics, subscriber = run(
-        tmp_path, broker, camera, filters=(reader,), max_frames=200
+        tmp_path, broker, camera, filters=(witness,), max_frames=FRAMES
     )
     check_books(detections, metrics)
-    claimed, counted = claimed_and_counted_fps(metrics, subscriber)
-    assert claimed == pytest.approx(counted, rel=0.01)
-    allowed_us = max(1e6 / FPS, 2000)
-    for code, now_us, observation in reader.rows:
+    check_latencies(witness, detections, subscriber)
+    check_windows(witness, metrics, subscriber)
+    for _, code, observation in witness.rows:
         assert code is not None
         assert code.seq == observation.frame_seq
-        message = next(m for m in detections if m["frame"]["seq"] == code.seq)
-        claimed_us = message["latency_ms"] * 1000
-        assert abs((now_us - code.captured_us) - claimed_us) < allowed_us
-    offsets = sorted(
-        abs((now_us - code.captured_us) - observation.times.latency_ns / 1000)
-        for code, now_us, observation in reader.rows
-        if code is not None
-    )
-    assert offsets[len(offsets) // 2] < 2000  # the median agrees within 2 ms, not only one frame
+        assert code.captured_us == observation.times.captured_ns // 1000  # when the light fell
 
 
 def test_video_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker, video: Video) -> None:
+    witness = Witness()
     camera = Camera(name="front", source=f"video:{video.path}")
-    detections, metrics, subscriber = run(tmp_path, broker, camera)
+    detections, metrics, subscriber = run(tmp_path, broker, camera, filters=(witness,))
     check_books(detections, metrics)
+    check_latencies(witness, detections, subscriber)
+    check_windows(witness, metrics, subscriber)
     assert len(detections) == video.frames  # back-pressure: not one frame is lost
     assert metrics[-1]["camera_fps"] is None
-    claimed, counted = claimed_and_counted_fps(metrics, subscriber)
-    assert claimed == pytest.approx(counted, rel=0.01)
     people = [m for m in detections if any(d["label"] == "person" for d in m["detections"])]
     assert len(people) >= video.frames_with_people
 

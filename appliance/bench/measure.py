@@ -133,7 +133,7 @@ def _one_round(
     published = [
         window.stages["publish"].p50
         for lane in lanes
-        for window in (lane.statistics.roll(environment.clock.monotonic_ns()),)
+        for window in (lane.statistics.roll(),)
         if "publish" in window.stages
     ]
     if plan.settings.mqtt.enabled and len(published) < len(lanes):

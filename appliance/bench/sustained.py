@@ -81,18 +81,19 @@ def sustain(
         make_source=lambda camera, size: create_source(camera, input_size=size, clock=clock),
     )
     keep_quiet()
-    samples: list[Sample] = []
     never = threading.Event()
     runtime.start()
     began_ns = clock.monotonic_ns()
+
+    def take() -> Sample | None:
+        if runtime.pipeline.finished():
+            return None
+        clock.wait(never, window_seconds)
+        runtime.pipeline.check()
+        return _sample(runtime, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
+
     try:
-        while not steady(samples) and not runtime.pipeline.finished():
-            clock.wait(never, window_seconds)
-            runtime.pipeline.check()
-            samples.append(_sample(runtime, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND))
-            progress(samples[-1])
-            if samples[-1].seconds >= longest_seconds:
-                break
+        samples = until_steady(take, longest_seconds, progress)
     finally:
         runtime.pipeline.stop()
         runtime.close()
@@ -102,6 +103,19 @@ def sustain(
             hint="a looped or live source",
         )
     return summary(samples, runtime)
+
+
+def until_steady(
+    take: Callable[[], Sample | None], longest_seconds: float, progress: Callable[[Sample], None]
+) -> list[Sample]:
+    """Return samples until they are steady, ``take`` has no more, or the time is up."""
+    samples: list[Sample] = []
+    while not steady(samples) and (sample := take()) is not None:
+        samples.append(sample)
+        progress(sample)
+        if sample.seconds >= longest_seconds:
+            break
+    return samples
 
 
 def steady(samples: list[Sample]) -> bool:
@@ -155,8 +169,7 @@ def draw_curve(figures: dict[str, Any], path: Path) -> None:
 
 
 def _sample(runtime: Runtime, seconds: float) -> Sample:
-    now_ns = runtime.environment.clock.monotonic_ns()
-    windows = [lane.statistics.roll(now_ns) for lane in runtime.pipeline.lanes]
+    windows = [lane.statistics.roll() for lane in runtime.pipeline.lanes]
     snapshot = runtime.telemetry.snapshot()
     sweep()
     inference = windows[0].stages.get("inference")

@@ -105,7 +105,7 @@ class Lane:
         self.source = source
         self.view = view
         self.ledger = FrameLedger()
-        self.statistics = WindowStatistics(clock.monotonic_ns())
+        self.statistics = WindowStatistics(clock)
         self.heartbeat = Heartbeat(f"capture {name}", clock)
         self.progress = Progress()
         self.period_seconds = period_seconds

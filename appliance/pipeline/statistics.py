@@ -12,6 +12,7 @@ from appliance.clock import NS_PER_MS, NS_PER_SECOND
 from appliance.values import StageTimes
 
 if TYPE_CHECKING:
+    from appliance.clock import Clock
     from appliance.values import Observation
 
 CAPACITY = 8192
@@ -88,15 +89,19 @@ class Window:
 
 
 class WindowStatistics:
-    """Collects one camera's window. Thread-safe."""
+    """Collects one camera's window. Thread-safe.
 
-    def __init__(self, start_ns: int) -> None:
+    Args:
+        clock: the appliance's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._times = np.zeros((CAPACITY, len(StageTimes.NAMES)), np.int64)
         self._latency = np.zeros(CAPACITY, np.int64)
         self._publish = np.zeros(CAPACITY, np.int64)
-        self._start_ns = start_ns
-        self._reset(start_ns)
+        self._reset(clock.monotonic_ns())
 
     def _reset(self, now_ns: int) -> None:
         self._start_ns = now_ns
@@ -136,9 +141,14 @@ class WindowStatistics:
             self._publish[self._published % CAPACITY] = duration_ns
             self._published += 1
 
-    def roll(self, now_ns: int) -> Window:
-        """Return the window that ends now, and begin the next."""
+    def roll(self) -> Window:
+        """Return the window that ends now, and begin the next.
+
+        The time is taken while nothing can be counted: no frame is in a window that ended before
+        it did.
+        """
         with self._lock:
+            now_ns = self._clock.monotonic_ns()
             kept = min(self._frames, CAPACITY)
             stages = {
                 name: spread(self._times[:kept, column])
