@@ -10,7 +10,7 @@ import pytest
 
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.detectors import load_model
-from tests.helpers import ROOT
+from tests.helpers import ROOT, free_port
 from tests.samples import PEOPLE, Samples, Video, fetched_samples, find_samples, find_video
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def video(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Video:
 
 @pytest.fixture
 def broker() -> Iterator[DemoBroker]:
-    running = start_broker("mosquitto")
+    running = start_broker("mosquitto", free_port())
     yield running
     running.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parent.parent
+FIRST_PORT, PORTS_EACH = 20_000, 1_000
+_given: set[int] = set()
 
 
 def side_python(folder: str) -> str:
@@ -47,6 +50,21 @@ def skip_if_missing(error: ModelError) -> NoReturn:
     if "is not here" not in error.message:
         raise error
     pytest.skip(str(error))
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody else takes.
+
+    Each process of a parallel run has ports of its own, below those that the kernel gives to
+    outgoing connections.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = FIRST_PORT + worker * PORTS_EACH + secrets.randbelow(PORTS_EACH)
+        with socket.socket() as probe:
+            if port not in _given and probe.connect_ex(("127.0.0.1", port)):
+                _given.add(port)
+                return port
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:

@@ -264,5 +264,5 @@ def test_a_cool_room_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_the_product_counts_the_throttled_time_of_the_plant(tmp_path: Path) -> None:
-    alone, _ = both(tmp_path, 40.0)
+    alone = simulate(PI4, tmp_path, None, ambient=40.0, seconds=2 * HOURS)
     assert alone.throttled_seconds == pytest.approx(sum(alone.throttled), rel=0.05)

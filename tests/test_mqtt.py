@@ -17,7 +17,7 @@ from appliance.pipeline import CameraEvent
 from appliance.sinks.connection import BrokerAddress
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import MAX_BYTES, Outbox
-from tests.helpers import Subscriber, wait_for
+from tests.helpers import Subscriber, free_port, wait_for
 from tests.scripted import stage
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def test_a_killed_process_leaves_its_will(broker: DemoBroker, subscriber: Subscr
 
 
 def test_events_wait_for_an_absent_broker_and_arrive_in_order() -> None:
-    spare = start_broker("mosquitto")
-    port = spare.port
-    spare.stop()
+    port = free_port()
     outbox = Outbox(None, 50)
     sink = make_sink(port, outbox)
     scene = stage(sink)
@@ -142,7 +140,7 @@ def test_both_protocols(broker: DemoBroker, subscriber: Subscriber, asked: str) 
 
 
 def test_a_broker_that_knows_only_3_1_1() -> None:
-    broker = start_broker("amqtt")
+    broker = start_broker("amqtt", free_port())
     sink = make_sink(broker.port)
     try:
         wait_for(lambda: sink.connected, 30)
@@ -156,9 +154,7 @@ def test_a_broker_that_knows_only_3_1_1() -> None:
 
 
 def test_a_refusal_is_named_and_retried(tmp_path: Path) -> None:
-    spare = start_broker("mosquitto")
-    port = spare.port
-    spare.stop()
+    port = free_port()
     users = tmp_path / "users"
     users.write_text("")
     users.chmod(0o644)

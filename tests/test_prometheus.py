@@ -21,12 +21,11 @@ from appliance.app import make_sinks
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Prometheus, Telemetry
 from appliance.daemon import Daemon
-from appliance.demo_broker import free_port
 from appliance.service import ServiceManager
 from appliance.sinks.journal import MESSAGE_IDS, JournalSink
 from appliance.sinks.memory import MemorySink
 from appliance.supervisor import Requests
-from tests.helpers import ROOT, environment, wait_for
+from tests.helpers import ROOT, environment, free_port, wait_for
 from tests.scripted import stage
 
 if TYPE_CHECKING:

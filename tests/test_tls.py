@@ -10,11 +10,10 @@ import pytest
 
 from appliance.broker import broker_address
 from appliance.config.settings import Mqtt
-from appliance.demo_broker import start_broker
 from appliance.errors import ConfigError
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
-from tests.helpers import wait_for
+from tests.helpers import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +66,7 @@ def certificate(folder: Path, name: str, host: str) -> None:
 
 @pytest.fixture
 def tls_port(tmp_path: Path) -> Iterator[int]:
-    spare = start_broker("mosquitto")
-    port = spare.port
-    spare.stop()
+    port = free_port()
     authority(tmp_path, "ca")
     authority(tmp_path, "other")
     certificate(tmp_path, "server", "localhost")
