@@ -9,9 +9,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
 
+# All of them at once: they wait more than they compute. Some (ARGS=tests/test_x.py) one by one.
+PARALLEL := $(if $(strip $(ARGS)),,-n 4 --dist worksteal)
+
 test: $(VENV)/dev.stamp mosquitto
 	@$(BIN)/python scripts/fetch_test_data.py || [ $$? = 75 ]
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # Labelled pictures for the accuracy tests, once, from a package (NOTICE); 75: it cannot be had.
 test-data: $(VENV)/dev.stamp
