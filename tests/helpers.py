@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -73,6 +74,17 @@ def wait_for(condition: Callable[[], object], seconds: float = 30.0, what: str =
     while not condition():
         assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
         pause.wait(0.01)
+
+
+def wait_until_blocked(thread: threading.Thread) -> None:
+    """Wait until a thread stands in a wait of ``threading``: a condition's, an event's."""
+
+    def blocked() -> bool:
+        frame = sys._current_frames().get(thread.ident or 0)
+        code = frame.f_code if frame else None
+        return code is not None and (code.co_filename, code.co_name) == (threading.__file__, "wait")
+
+    wait_for(blocked, what="the thread waits")
 
 
 class Subscriber:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +89,65 @@ def test_events_wait_for_an_absent_broker_and_arrive_in_order() -> None:
     sink.close()
     subscriber.close()
     broker.stop()
+
+
+class CuttingProxy:
+    """A link to a broker that breaks when it sees ``marker``, which it swallows; later ones hold.
+
+    Attributes:
+        cut: set once it broke.
+    """
+
+    def __init__(self, broker_port: int, marker: bytes) -> None:
+        self.cut = threading.Event()
+        self._marker = marker
+        self._broker = ("127.0.0.1", broker_port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._server.accept()
+                broker = socket.create_connection(self._broker)
+                for ends in ((client, broker), (broker, client)):
+                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with source, target, contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self._marker in data and not self.cut.is_set():
+                    self.cut.set()
+                    target.shutdown(socket.SHUT_RDWR)  # ends the thread of the other direction
+                    source.shutdown(socket.SHUT_RDWR)
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_alert_in_flight_when_the_connection_breaks_arrives_all_the_same(
+    broker: DemoBroker, subscriber: Subscriber
+) -> None:
+    proxy, outbox = CuttingProxy(broker.port, b"in flight"), Outbox(None, 10)
+    sink = make_sink(proxy.port, outbox)
+    wait_for(lambda: sink.connected)
+    scene = stage(sink)
+    for reason in ("before", "in flight", "after"):
+        scene.reporter.camera_event(CameraEvent("front", "camera_lost", reason=reason))
+    assert proxy.cut.wait(10)  # sent, swallowed, and never acknowledged
+    wait_for(lambda: "in flight" in reasons(subscriber))
+    wait_for(lambda: outbox.size()[0] == 0)
+    assert list(dict.fromkeys(reasons(subscriber))) == ["before", "in flight", "after"]
+    sink.close()
+    proxy.close()
+
+
+def reasons(subscriber: Subscriber) -> list[str]:
+    return [alert["reason"] for alert in subscriber.of("alerts")]
 
 
 def test_state_is_published_again_to_a_broker_that_forgot(broker: DemoBroker) -> None:
