@@ -1,0 +1,618 @@
+"""One camera's way: what is lost and found again, what is left out and why, and the books."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from appliance.clock import NS_PER_MS, ManualClock
+from appliance.errors import (
+    FrameError,
+    MediaError,
+    NotInferredError,
+    SourceLostError,
+    SourceUnavailableError,
+)
+from appliance.motion import MotionGate
+from appliance.pipeline import CameraEvent, Lane
+from appliance.pipeline.pace import Pace
+from appliance.pipeline.slot import Exchange, Pending
+from appliance.preprocess import View
+from appliance.values import (
+    ClockOrigin,
+    Detections,
+    Frame,
+    Observation,
+    PixelFormat,
+    Seen,
+    StageTimes,
+)
+from tests.helpers import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class ScriptedSource:
+    """A source that does what its list says: a frame, an error to raise, or None for its end.
+
+    Attributes:
+        released: numbers of the frames whose buffers were handed back.
+        opened, closed: how often.
+        refusals: errors that ``open`` raises, one each time, while there are some.
+    """
+
+    def __init__(
+        self, clock: ManualClock, script: Iterable[str | Exception], *, live: bool = True
+    ) -> None:
+        self.live = live
+        self.released: list[int] = []
+        self.opened = self.closed = 0
+        self.refusals: list[Exception] = []
+        self._clock = clock
+        self._script = iter(script)
+        self._seq = -1
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+    def read(self) -> Frame | None:
+        self._clock.advance(0.01)
+        step = next(self._script, None)
+        if isinstance(step, Exception):
+            raise step
+        if step is None:
+            return None
+        self._seq += 1
+        return self.picture(step)
+
+    def picture(self, kind: str = "frame") -> Frame:
+        seq = self._seq
+        grey = {"dark": 0, "bright": 200}.get(kind, 100)
+        seen = Seen("chip", "m", np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
+        return Frame(
+            np.full((36, 64, 3), grey, np.uint8),
+            PixelFormat.BGR24,
+            64,
+            36,
+            captured_ns=self._clock.monotonic_ns(),
+            seq=seq,
+            release=lambda: self.released.append(seq),
+            seen=seen if kind == "seen" else None,
+        )
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class Setting:
+    """A lane with all that it touches."""
+
+    clock: ManualClock
+    source: ScriptedSource
+    lane: Lane
+    exchange: Exchange[Lane]
+    pace: Pace
+    events: list[CameraEvent]
+    emitted: list[Observation]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def capture(self) -> bool:
+        return self.lane.capture_one(self.exchange, self.stop)
+
+    def run(self) -> None:
+        self.lane.run(self.exchange, self.stop)
+
+    def take(self) -> Pending[Lane]:
+        taken = self.exchange.take(0)
+        assert taken is not None
+        return taken
+
+    def finish(self, pending: Pending[Lane]) -> None:
+        """Do what a worker does with a frame that went well."""
+        pending.frame.release()
+        now_ns = self.clock.monotonic_ns()
+        times = StageTimes(
+            pending.frame.captured_ns, pending.received_ns, now_ns, now_ns, now_ns, now_ns
+        )
+        observation = Observation(
+            "front", pending.frame.seq, 64, 36, ClockOrigin.READ, Detections.empty(), times
+        )
+        self.lane.submit(pending, observation)
+
+    def dropped(self) -> dict[str, int]:
+        counts = self.lane.ledger.counts()
+        assert counts.conserved
+        return {reason: count for reason, count in counts.dropped.items() if count}
+
+
+def setting(*script: str | Exception, live: bool = True, **options: Any) -> Setting:
+    clock = ManualClock()
+    source = ScriptedSource(clock, script, live=live)
+    pace, events, emitted = Pace(), list[CameraEvent](), list[Observation]()
+    fields = {"filters": (), "on_event": events.append, **options}
+
+    def emit(observation: Observation, _lane: Lane) -> int:
+        emitted.append(observation)
+        return 100 + len(emitted)
+
+    lane = Lane(
+        index=0, name="front", source=source, view=View(), emit=emit,
+        clock=clock, pace=pace.lane(), **fields,
+    )  # fmt: skip
+    return Setting(clock, source, lane, Exchange(1), pace, events, emitted)
+
+
+GONE = SourceLostError("unplugged")
+
+
+# --- lost and found again
+
+
+def test_a_loss_that_is_over_says_nothing_of_how_long_the_next_one_takes() -> None:
+    """Eight losses, each with a frame between: none is waited for longer than the first."""
+    script: list[str | Exception] = ["frame", GONE]
+    scene = setting(*script * 8, "frame")
+    scene.run()
+    back = [event.seconds for event in scene.events if event.kind == "camera_back"]
+    assert len(back) == 8
+    assert max(back) <= 0.5 + 0.02
+    assert min(back) >= 0.25
+
+
+def test_a_camera_that_stays_away_is_tried_less_and_less_often() -> None:
+    waits = []
+    for failures in range(1, 12):
+        scene = setting("frame", GONE, "frame")
+        assert scene.capture()
+        scene.source.refusals = [SourceUnavailableError("not there")] * failures
+        scene.run()
+        (back,) = [event.seconds for event in scene.events if event.kind == "camera_back"]
+        waits.append(back)
+    longest = [min(0.5 * 2**n, 30.0) for n in range(12)]
+    for failures, waited in enumerate(waits, start=1):
+        # as many waits as failures to open, and the one of the loss; half of each is chance
+        most = sum(longest[: failures + 1])
+        assert most / 2 <= waited <= most + 0.05
+
+
+def test_a_loss_is_told_once_and_so_is_the_return() -> None:
+    scene = setting("frame", GONE, "frame", "frame")
+    scene.run()
+    lost, back = scene.events
+    assert lost == CameraEvent("front", "camera_lost", reason="unplugged")
+    assert (back.camera, back.kind, back.reason) == ("front", "camera_back", "")
+    assert 0.25 <= back.seconds <= 0.52
+    assert back.seconds == round(back.seconds, 3)
+    assert scene.lane.lost_reason == ""
+    assert scene.source.opened == 2
+    assert scene.source.closed == 2  # after the loss, and at the end
+
+
+def test_the_first_reason_is_the_one_that_is_told() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def note(event: CameraEvent) -> None:
+        seen.append((event.kind, scene.lane.lost_reason))
+
+    scene = setting("frame", GONE, on_event=note)
+    scene.source.refusals = [SourceUnavailableError("busy"), SourceUnavailableError("not there")]
+    scene.run()
+    assert seen == [("camera_lost", "busy"), ("camera_back", ""), ("camera_lost", "unplugged")]
+
+
+def test_while_it_is_away_the_lane_says_why_and_waits_openly() -> None:
+    scene = setting()
+    scene.source.refusals = [SourceUnavailableError("not there")]
+    said = []
+
+    def wait(event: threading.Event, seconds: float) -> bool:
+        said.append((scene.lane.lost_reason, scene.lane.heartbeat.waiting_for, seconds))
+        scene.clock.advance(seconds - 0.001)  # the declared wait lasts as long as the wait
+        assert scene.lane.heartbeat.waiting_for == "the camera to come back"
+        return event.is_set()
+
+    scene.clock.wait = wait  # type: ignore[method-assign]
+    scene.run()
+    ((reason, waiting_for, seconds),) = said
+    assert (reason, waiting_for) == ("not there", "the camera to come back")
+    assert 0.25 <= seconds <= 0.5
+
+
+def test_what_cannot_be_cured_ends_the_lane_and_closes_the_source() -> None:
+    scene = setting("frame", MediaError("no video"))
+    with pytest.raises(MediaError, match="no video"):
+        scene.run()
+    assert scene.source.closed == 1
+    assert scene.events == []
+    assert not scene.lane.heartbeat.ended
+    assert not scene.lane.ended.is_set()
+
+
+def test_a_file_that_never_gave_a_frame_ends_the_lane() -> None:
+    scene = setting(live=False)
+    scene.source.refusals = [SourceUnavailableError("not there")]
+    with pytest.raises(SourceUnavailableError):
+        scene.run()
+
+
+def test_a_stream_that_gave_frames_is_opened_again() -> None:
+    scene = setting("frame", GONE, live=False)
+    with taking(scene):
+        scene.run()
+    assert [event.kind for event in scene.events] == ["camera_lost"]
+    assert scene.source.opened == 2
+
+
+@contextmanager
+def taking(scene: Setting) -> Iterator[None]:
+    """Take and finish every frame meanwhile, for a lane that waits for workers."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            if pending := scene.exchange.take(0.05):
+                scene.finish(pending)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def test_stopping_ends_the_wait_for_a_camera() -> None:
+    def stop(_: CameraEvent) -> None:
+        scene.stop.set()
+
+    scene = setting(on_event=stop)
+    scene.source.refusals = [SourceUnavailableError("not there")] * 100
+    scene.run()
+    assert scene.source.opened == 1
+    assert not scene.lane.ended.is_set()
+    assert not scene.lane.heartbeat.ended
+
+
+def test_the_end_of_a_source_is_the_end_of_its_lane() -> None:
+    scene = setting("frame", "frame")
+    scene.run()
+    assert scene.lane.ended.is_set()
+    assert scene.lane.heartbeat.ended
+    assert scene.source.opened == 1
+    assert scene.source.closed == 1
+    assert scene.lane.ledger.counts().captured == 2
+
+
+def test_a_lane_that_was_stopped_opens_nothing() -> None:
+    scene = setting("frame")
+    scene.stop.set()
+    scene.run()
+    assert scene.source.opened == 0
+    assert scene.source.closed == 1
+
+
+# --- waits that are declared, so that nobody takes them for a hang
+
+
+@pytest.mark.parametrize(("open_seconds", "declared"), [(None, 12.0), (40.0, 40.0)])
+def test_opening_is_given_the_time_it_needs(open_seconds: float | None, declared: float) -> None:
+    scene = setting()
+    if open_seconds:
+        scene.source.open_seconds = open_seconds  # type: ignore[attr-defined]
+        scene = again(scene)
+    heart, told = scene.lane.heartbeat, []
+
+    def look() -> None:
+        scene.clock.advance(declared - 0.1)
+        told.append(heart.waiting_for)
+        scene.clock.advance(0.2)
+        told.append(heart.waiting_for)
+
+    scene.source.open = look  # type: ignore[method-assign]
+    scene.run()
+    assert told == ["opening the camera", ""]
+
+
+def again(scene: Setting) -> Setting:
+    """The same with a lane made anew, which asks the source how long it needs."""
+    scene.lane = Lane(
+        index=0, name="front", source=scene.source, view=View(), filters=(),
+        emit=lambda *_: 0, on_event=scene.events.append, clock=scene.clock,
+    )  # fmt: skip
+    return scene
+
+
+def test_reading_is_a_declared_wait_of_twelve_seconds() -> None:
+    scene = setting("frame")
+    read, told = scene.source.read, []
+
+    def slow() -> Frame | None:
+        scene.clock.advance(11.9)
+        told.append(scene.lane.heartbeat.waiting_for)
+        scene.clock.advance(0.2)
+        told.append(scene.lane.heartbeat.waiting_for)
+        return read()
+
+    scene.source.read = slow  # type: ignore[method-assign]
+    assert scene.capture()
+    assert told == ["a frame", ""]
+
+
+def test_each_frame_is_a_sign_of_life_whatever_becomes_of_it() -> None:
+    scene = setting("frame", FrameError("broken"), "frame", "frame")
+    beats = []
+    scene.pace.target_fps = None
+    for _ in range(3):
+        scene.capture()
+        beats.append(scene.lane.heartbeat.beats)
+    scene.pace.target_fps = 0
+    scene.capture()
+    scene.capture()
+    assert beats == [1, 2, 3]
+    assert scene.lane.heartbeat.beats == 4
+
+
+# --- what is left out, and why
+
+
+def test_the_newest_live_frame_replaces_the_one_that_waits() -> None:
+    scene = setting("frame", "frame", "frame")
+    assert all(scene.capture() for _ in range(3))
+    assert scene.dropped() == {"superseded": 2}
+    assert scene.source.released == [0, 1]
+    assert scene.take().frame.seq == 2
+
+
+def test_a_frame_that_comes_after_the_end_is_booked_as_such() -> None:
+    scene = setting("frame")
+    scene.exchange.close()
+    assert scene.capture()
+    assert scene.dropped() == {"shutdown": 1}
+    assert scene.source.released == [0]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(FrameError("x"), "corrupt"), (NotInferredError("x"), "not_inferred")],
+)
+def test_a_frame_that_cannot_be_used_is_booked_and_the_next_is_read(
+    error: Exception, reason: str
+) -> None:
+    scene = setting(error, "frame")
+    assert scene.capture()
+    assert scene.dropped() == {reason: 1}
+    assert scene.capture()
+    assert scene.take().number == 1
+    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    assert window.captured == 2
+
+
+def test_frames_beyond_the_pace_are_booked_and_released() -> None:
+    scene = setting(*["frame"] * 100)
+    scene.pace.target_fps = 10.0  # the source gives a hundred
+    for _ in range(100):
+        scene.capture()
+        if (pending := scene.exchange.take(0)) is not None:
+            scene.finish(pending)
+    dropped = scene.dropped()
+    assert set(dropped) == {"governed"}
+    assert dropped["governed"] == pytest.approx(90, abs=2)
+    assert len(scene.source.released) == 100
+
+
+def test_frames_in_which_nothing_moved_are_left_out() -> None:
+    scene = setting(
+        "dark", "dark", "bright", "bright", gate=MotionGate(View(), 0.01, keepalive_seconds=60)
+    )
+    taken = []
+    for _ in range(4):
+        scene.capture()
+        if (pending := scene.exchange.take(0)) is not None:
+            taken.append(pending.frame.seq)
+            scene.finish(pending)
+    assert taken == [0, 2]
+    assert scene.dropped() == {"gated": 2}
+    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    assert (window.captured, window.gated) == (4, 2)
+    assert sorted(scene.source.released) == [0, 1, 2, 3]
+
+
+def test_a_failed_inference_lets_the_next_frame_through_the_gate() -> None:
+    scene = setting("dark", "dark", "dark", gate=MotionGate(View(), 0.01, keepalive_seconds=60))
+    scene.capture()
+    pending = scene.take()
+    pending.frame.release()
+    scene.lane.fail(pending, "detector_error")
+    scene.capture()
+    scene.finish(scene.take())
+    scene.capture()
+    assert scene.dropped() == {"detector_error": 1, "gated": 1}
+
+
+def test_a_frame_that_the_pace_refused_was_not_looked_at() -> None:
+    """What moved in it must still count as new in the next one."""
+    scene = setting("dark", "bright", "bright", gate=MotionGate(View(), 0.01, keepalive_seconds=60))
+    scene.pace.target_fps = 0.1
+    scene.capture()
+    scene.finish(scene.take())
+    scene.capture()
+    scene.pace.target_fps = None
+    scene.capture()
+    assert scene.dropped() == {"governed": 1}
+    assert scene.take().frame.seq == 2
+
+
+def test_what_a_camera_saw_by_itself_passes_the_gate() -> None:
+    scene = setting("seen", "seen", "seen", gate=MotionGate(View(), 0.01, keepalive_seconds=60))
+    for _ in range(3):
+        scene.capture()
+        scene.finish(scene.take())
+    assert scene.dropped() == {}
+
+
+# --- sources that can wait
+
+
+def test_a_file_waits_for_its_turn_and_loses_nothing() -> None:
+    scene = setting("frame", "frame", "frame", live=False)
+    scene.pace.target_fps = 2.0
+    moments = []
+    for _ in range(3):
+        assert scene.capture()
+        moments.append(scene.clock.monotonic_ns() / 1e9)
+        scene.finish(scene.take())
+    gaps = np.diff(moments)
+    assert gaps == pytest.approx([0.5, 0.5], abs=0.02)
+    assert scene.dropped() == {}
+
+
+def test_a_long_turn_is_waited_for_in_steps_of_which_each_is_declared() -> None:
+    """So that a pace that quickens, or the end, is noticed meanwhile."""
+    scene = setting("frame", "frame", live=False)
+    scene.pace.target_fps = 0.1
+    scene.capture()
+    scene.finish(scene.take())
+    steps = []
+
+    def wait(event: threading.Event, seconds: float) -> bool:
+        steps.append((scene.lane.heartbeat.waiting_for, seconds))
+        scene.clock.advance(seconds)
+        if len(steps) == 4:
+            scene.stop.set()
+        return event.is_set()
+
+    scene.clock.wait = wait  # type: ignore[method-assign]
+    scene.capture()
+    assert steps == [("its turn", 0.5)] * 4
+
+
+def test_a_file_whose_slot_is_full_waits_and_ends_when_told() -> None:
+    scene = setting("frame", "frame", live=False)
+    assert scene.capture()
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(scene.capture()))
+    thread.start()
+    wait_for(lambda: scene.lane.heartbeat.waiting_for == "a free worker")
+    assert scene.lane.ledger.counts().in_flight == 2
+    scene.stop.set()
+    scene.exchange.close()
+    thread.join(10)
+    assert results == [False]
+    assert scene.dropped() == {"shutdown": 1}
+    assert scene.source.released == [1]
+
+
+def test_a_file_whose_slot_is_full_goes_on_when_it_is_taken() -> None:
+    scene = setting("frame", "frame", live=False)
+    assert scene.capture()
+    with taking(scene):
+        assert scene.capture()
+    wait_for(lambda: len(scene.emitted) == 2)
+    assert scene.dropped() == {}
+
+
+# --- results
+
+
+class Marking:
+    """A filter that leaves its name in the observation's."""
+
+    wants_picture = False
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def apply(self, observation: Observation) -> Observation:
+        times = observation.times
+        return Observation(
+            observation.camera, observation.frame_seq, observation.width, observation.height,
+            observation.origin, observation.detections, times, observation.name + self._mark,
+        )  # fmt: skip
+
+
+class Looking(Marking):
+    wants_picture = True
+
+
+def test_results_go_through_the_filters_in_their_order() -> None:
+    scene = setting("frame", filters=(Marking("a"), Marking("b")))
+    scene.capture()
+    pending = scene.take()
+    scene.finish(pending)
+    assert [one.name for one in scene.emitted] == ["ab"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [((), False), ((Marking("a"),), False), ((Marking("a"), Looking("b")), True)],
+)
+def test_pictures_are_kept_for_filters_that_want_them(
+    filters: tuple[Marking, ...], *, wanted: bool
+) -> None:
+    assert setting(filters=filters).lane.wants_picture is wanted
+
+
+def test_a_result_is_finished_when_the_filters_are_and_booked_with_its_number() -> None:
+    scene = setting("frame")
+    scene.capture()
+    pending = scene.take()
+    assert pending.received_ns == scene.clock.monotonic_ns()
+    pending.frame.release()
+    stamps = [pending.frame.captured_ns, pending.received_ns] + [pending.received_ns] * 4
+    scene.clock.advance(0.25)
+    observation = Observation(
+        "front", 0, 64, 36, ClockOrigin.READ, Detections.empty(), StageTimes(*stamps)
+    )
+    scene.lane.submit(pending, observation)
+    (emitted,) = scene.emitted
+    assert emitted.times.done_ns == scene.clock.monotonic_ns()
+    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    assert (window.frames, window.first_seq) == (1, 101)
+    assert window.latency is not None
+    assert window.latency.max == 250
+    counts = scene.lane.ledger.counts()
+    assert (counts.processed, counts.in_flight) == (1, 0)
+
+
+def test_results_leave_in_the_order_of_their_frames_and_failures_make_way() -> None:
+    scene = setting("frame", "frame", "frame", "frame")
+    taken = []
+    for _ in range(4):
+        scene.capture()
+        taken.append(scene.take())
+    scene.finish(taken[3])
+    scene.finish(taken[1])
+    assert scene.emitted == []
+    scene.lane.fail(taken[0], "unusable")
+    assert [one.frame_seq for one in scene.emitted] == [1]
+    scene.lane.fail(taken[2], "detector_error")
+    assert [one.frame_seq for one in scene.emitted] == [1, 3]
+    assert scene.dropped() == {"unusable": 1, "detector_error": 1}
+
+
+def test_a_lane_without_a_pace_is_not_held_back() -> None:
+    scene = again(setting(*["frame"] * 5))
+    for _ in range(5):
+        scene.capture()
+    assert scene.dropped() == {"superseded": 4}
+
+
+def test_a_lane_says_what_it_is() -> None:
+    scene = setting()
+    assert scene.lane.index == 0
+    assert scene.lane.name == "front"
+    assert scene.lane.heartbeat.name == "capture front"
+    assert scene.lane.view == View()
+    assert scene.lane.gate is None
+    window = scene.lane.statistics.roll(scene.clock.monotonic_ns() + 500 * NS_PER_MS)
+    assert window.seconds == 0.5
