@@ -16,8 +16,8 @@ from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Metrics, Mqtt, Telemetry
 from appliance.daemon import Daemon
 from appliance.detectors import load_model
-from appliance.errors import AcceleratorUnavailableError, ApplianceError
-from appliance.failover import Supply, Switch
+from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
+from appliance.failover import FailoverDetector, Supply, Switch
 from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 from tests.fakes.scripted_accelerator import PATHS
@@ -210,11 +210,25 @@ def test_auto_stays_on_the_cpu_when_the_other_is_wrong(broker: DemoBroker, tmp_p
     assert {one["accelerator"] for one in running.seen.of("front/detections")} == {"cpu"}
 
 
+class Failing(FakeDetector):
+    """A detector whose inferences fail as a list says, which all detectors share."""
+
+    def __init__(self, failures: list[bool]) -> None:
+        super().__init__(lambda _n: seen())
+        self._failures = failures
+
+    def infer(self) -> None:
+        super().infer()
+        if self._failures and self._failures.pop(0):
+            raise DetectorError("error")
+
+
 class Parts:
     """A switch with detectors that remember being closed."""
 
     def __init__(self) -> None:
         self.made: list[FakeDetector] = []
+        self.failures: list[bool] = []
         self.events: list[str] = []
         model = load_model("auto")
         self.switch = Switch(
@@ -227,7 +241,7 @@ class Parts:
         )
 
     def make(self) -> FakeDetector:
-        self.made.append(FakeDetector(lambda _n: seen()))
+        self.made.append(Failing(self.failures))
         return self.made[-1]
 
 
@@ -250,4 +264,44 @@ def test_late_news_of_an_old_loss_change_nothing() -> None:
     assert parts.switch._try_again()
     parts.switch.lost(0, "gone, says a third, far too late")
     assert parts.switch.running == "primary"
+    parts.switch.close()
+
+
+def infer_all(detector: FailoverDetector, failures: list[bool]) -> int:
+    """Run one inference for each of ``failures``, which all are taken; return how many raised."""
+    raised = 0
+    while failures:
+        try:
+            detector.infer()
+        except DetectorError:
+            raised += 1
+    return raised
+
+
+def test_errors_apart_in_time_are_no_loss() -> None:
+    """Two of three inferences fail, a hundred times: never three in a row."""
+    parts = Parts()
+    detector = FailoverDetector(parts.switch)
+    parts.failures += [True, True, False] * 100
+    assert infer_all(detector, parts.failures) == 200
+    assert parts.events == []
+    assert parts.switch.running == "primary"
+    parts.switch.close()
+
+
+def test_three_errors_in_a_row_are_a_loss_and_the_picture_runs_elsewhere() -> None:
+    parts = Parts()
+    detector = FailoverDetector(parts.switch)
+    with detector.input() as picture:
+        picture[:] = 77
+    parts.failures += [True, True, True, False]
+    assert infer_all(detector, parts.failures) == 2
+    assert parts.events == ["failover"]
+    assert parts.switch.running == "cpu"
+    first, second = parts.made
+    assert first.closed
+    assert (second.picture == 77).all()
+    parts.failures += [True, True, False]  # they are counted anew
+    assert infer_all(detector, parts.failures) == 2
+    assert len(parts.made) == 2
     parts.switch.close()

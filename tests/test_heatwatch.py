@@ -305,3 +305,18 @@ def test_a_reload_forgets_neither_mode_nor_pace() -> None:
     assert fresh.target_fps == pace.target_fps
     heat.carry_over(Governor(mode="off", min_fps=2.0), Pace(), memory)  # type: ignore[arg-type]
     assert heat.governor().mode == "full"
+
+
+def test_the_rate_after_a_change_is_that_of_the_first_whole_window() -> None:
+    """The window in which the change was made is neither before nor after."""
+    heat, _, _ = watch()
+    heat.window([metrics(12.0, 100, 12)], "cpu", "m", 1)
+    heat.poll(0, board(79.0))
+    assert (heat.governor().mode, heat.governor().fps_before) == ("eased", 12.0)
+    told = []
+    for fps in (11.0, 9.5, 9.6, 9.7):
+        heat.window([metrics(fps, 100, 12)], "cpu", "m", 1)
+        told.append(heat.governor().fps_after)
+    assert told == [None, 9.5, 9.5, 9.5]
+    heat.poll(40 * NS_PER_SECOND, board(79.0))
+    assert (heat.governor().fps_before, heat.governor().fps_after) == (9.7, None)

@@ -1,0 +1,266 @@
+"""The pipeline's threads: they start, their ends are noticed, and stopping is bounded."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from appliance.accelerators.fake import FakeDetector
+from appliance.clock import SystemClock
+from appliance.errors import DetectorError, StalledError
+from appliance.models import Labels, Vocabulary
+from appliance.pipeline import Lane, Pipeline
+from appliance.pipeline.heartbeat import Heartbeat
+from appliance.pipeline.slot import Exchange, Pending
+from appliance.pipeline.worker import Worker
+from appliance.preprocess import View
+from appliance.values import Frame, PixelFormat
+from tests.helpers import seen, source, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.values import Observation
+
+CLOCK = SystemClock()
+
+
+class Part:
+    """Stands for a worker or a lane: a thread's work, and its sign of life."""
+
+    def __init__(self, name: str, run: Callable[[Exchange[Lane], threading.Event], None]) -> None:
+        self.heartbeat = Heartbeat(name, CLOCK)
+        self.run = run
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Set at the test's end, so that parts that hang on it end too."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def lane(emitted: list[Observation], exchange_index: int = 0, frames: int = 30) -> Lane:
+    def emit(observation: Observation, _lane: Lane) -> int:
+        emitted.append(observation)
+        return len(emitted)
+
+    options = {"frames": frames, "rate": "file"}
+    return Lane(
+        index=exchange_index, name=f"camera {exchange_index}",
+        source=source("synthetic", CLOCK, width=64, height=48, options=options),
+        view=View(), filters=(), emit=emit, on_event=lambda _: None, clock=CLOCK,
+    )  # fmt: skip
+
+
+def worker(name: str) -> Worker:
+    detector = FakeDetector(lambda _: seen(), size=(32, 32))
+    vocabulary = Vocabulary(Labels(("", "person")))
+    return Worker(
+        name=name, detector=detector, vocabulary=vocabulary, score_threshold=0.5, clock=CLOCK
+    )
+
+
+def pipeline(*workers: Any, lanes: tuple[Any, ...] = (), **options: Any) -> Pipeline:
+    exchange: Exchange[Lane] = options.pop("exchange", None) or Exchange(max(1, len(lanes)))
+    return Pipeline(lanes, workers, exchange, **options)
+
+
+def test_files_are_worked_off_and_every_frame_is_booked() -> None:
+    emitted: list[Observation] = []
+    changes: list[str] = []
+    lanes = (lane(emitted), lane(emitted, 1, frames=20))
+    running = pipeline(
+        worker("w0"), worker("w1"), lanes=lanes,
+        on_change=lambda: changes.append(threading.current_thread().name),
+    )  # fmt: skip
+    assert not running.finished()
+    running.start()
+    wait_for(running.finished)
+    running.check()
+    running.stop()
+    assert [one.ledger.counts().processed for one in lanes] == [30, 20]
+    for number, count in ((0, 30), (1, 20)):
+        mine = [one.frame_seq for one in emitted if one.camera == f"camera {number}"]
+        assert mine == list(range(count))
+    assert sorted(changes) == ["capture camera 0", "capture camera 1", "w0", "w1"]
+
+
+def test_not_finished_while_a_frame_is_on_its_way() -> None:
+    one = lane([])
+    running = pipeline(lanes=(one,))
+    one.ended.set()
+    assert running.finished()
+    number = one.ledger.capture()
+    assert not running.finished()
+    one.ledger.drop(number, "corrupt")
+    assert running.finished()
+
+
+def test_one_camera_that_goes_on_is_not_the_end() -> None:
+    one, other = lane([]), lane([], 1)
+    running = pipeline(lanes=(one, other))
+    one.ended.set()
+    assert not running.finished()
+
+
+def test_what_ended_a_thread_is_raised_and_told() -> None:
+    changed = threading.Event()
+
+    def fail(*_: object) -> None:
+        raise DetectorError("ten errors in a row")
+
+    running = pipeline(Part("w0", fail), on_change=changed.set)
+    running.check()
+    running.start()
+    assert changed.wait(10)
+    with pytest.raises(DetectorError, match="ten errors in a row"):
+        running.check()
+    running.stop()
+
+
+def test_the_first_of_several_failures_is_raised(gate: threading.Event) -> None:
+    ended: list[int] = []
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("first")
+
+    def fail_later(*_: object) -> None:
+        gate.wait(10)
+        raise ValueError("second")
+
+    running = pipeline(Part("w0", fail), Part("w1", fail_later), on_change=lambda: ended.append(1))
+    running.start()
+    wait_for(lambda: len(ended) == 1)
+    gate.set()
+    wait_for(lambda: len(ended) == 2)
+    with pytest.raises(ZeroDivisionError, match="first"):
+        running.check()
+    running.stop()
+
+
+def test_a_thread_that_exits_the_interpreter_counts_as_a_failure_too() -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    changed = threading.Event()
+    running = pipeline(Part("w0", leave), on_change=changed.set)
+    running.start()
+    assert changed.wait(10)
+    with pytest.raises(SystemExit):
+        running.check()
+    running.stop()
+
+
+def test_stopping_ends_threads_that_listen() -> None:
+    ended: list[str] = []
+
+    def listen(_: object, stop: threading.Event) -> None:
+        stop.wait(30)
+        ended.append(threading.current_thread().name)
+
+    running = pipeline(Part("w0", listen), lanes=())
+    running.start()
+    running.stop()
+    assert ended == ["w0"]
+
+
+def test_a_pipeline_that_never_started_can_be_stopped() -> None:
+    pipeline(Part("w0", lambda *_: None)).stop()
+
+
+def test_frames_that_nobody_took_are_released_and_booked() -> None:
+    one, released = lane([]), list[int]()
+    exchange: Exchange[Lane] = Exchange(1)
+    running = pipeline(lanes=(one,), exchange=exchange)
+    number = one.ledger.capture()
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    frame = Frame(pixels, PixelFormat.BGR24, 2, 2, 0, 0, release=lambda: released.append(1))
+    exchange.replace(0, Pending(one, frame, number, 0))
+    one.ledger.capture()  # and one that hangs in a worker
+    running.stop()
+    counts = one.ledger.counts()
+    assert counts.dropped["shutdown"] == 2
+    assert counts.in_flight == 0
+    assert released == [1]
+    assert exchange.take(0) is None
+
+
+def test_a_thread_that_hangs_is_named(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.05)
+
+    def hang(*_: object) -> None:
+        gate.wait(30)
+
+    one = lane([])
+    one.ledger.capture()
+    running = pipeline(
+        Part("w1", hang), Part("w0", hang), Part("good", lambda *_: None), lanes=(one,)
+    )
+    one.source.read = lambda: None  # type: ignore[method-assign]
+    running.start()
+    with pytest.raises(StalledError, match=r"^w0, w1: hangs and cannot be ended$"):
+        running.stop()
+    assert one.ledger.counts().dropped["shutdown"] == 1  # the books are closed all the same
+
+
+def test_a_thread_in_a_declared_wait_is_left_to_end_with_the_process(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.05)
+
+    def read(*_: object) -> None:
+        part.heartbeat.wait("a frame", 60)
+        gate.wait(30)
+
+    part = Part("camera", read)
+    running = pipeline(part)
+    running.start()
+    wait_for(lambda: part.heartbeat.waiting_for)
+    running.stop()
+
+
+def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.0)
+    monkeypatch.setattr("appliance.pipeline.runner.PATIENT_SECONDS", 10.0)
+
+    ended: list[bool] = []
+
+    def listen(_: object, stop: threading.Event) -> None:
+        stop.wait(30)
+        ended.append(True)
+
+    slow = Part("slow", listen)
+    slow.heartbeat.wait("a frame", 60)
+    patient = pipeline(slow)
+    patient.start()
+    patient.stop(patient=True)
+    assert ended
+    monkeypatch.setattr("appliance.pipeline.runner.PATIENT_SECONDS", 0.05)
+
+    def hang(*_: object) -> None:
+        gate.wait(30)
+
+    hung = Part("hung", hang)
+    hung.heartbeat.wait("a frame", 60)
+    stalled = pipeline(hung)
+    stalled.start()
+    with pytest.raises(StalledError, match="hung"):
+        stalled.stop(patient=True)
+
+
+def test_the_signs_of_life_are_those_of_all_threads() -> None:
+    def work(*_: object) -> None:
+        return
+
+    running = pipeline(Part("w0", work), Part("w1", work), lanes=(lane([]),))
+    assert running.life.silent() == ()
+    assert running.life.silent() == ("w0", "w1", "capture camera 0")
