@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -143,6 +144,113 @@ def test_a_damaged_file_costs_a_new_measurement_only(tmp_path: Path, default_mod
     path = tmp_path / "layouts.json"
     path.write_text("{")
     assert str(layouts(path).of(FOUND, CPU, default_model)) == "4x1"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"),
+    [
+        (1, ["1x1", "2x1"]),
+        (3, ["3x1", "1x3", "2x1", "4x1"]),
+        (6, ["4x1", "6x1", "3x2", "2x3", "1x6", "5x1", "7x1"]),
+        (8, ["4x1", "8x1", "4x2", "2x4", "1x8", "7x1", "9x1"]),
+    ],
+)
+def test_layouts_that_use_every_cpu_one_less_and_one_more(cpus: int, expected: list[str]) -> None:
+    assert [str(one) for one in candidates(cpus)] == expected
+
+
+@pytest.mark.parametrize(
+    ("cpus", "most", "workers", "threads", "expected", "why"),
+    [
+        (4, None, "auto", "auto", "4x1", "a worker a CPU, at most 4; not measured"),
+        (8, None, "auto", "auto", "4x1", "a worker a CPU, at most 4; not measured"),
+        (2, 3, "auto", "auto", "2x1", "a worker a CPU, at most 3; not measured"),
+        (8, 6, "auto", "auto", "6x1", "a worker a CPU, at most 6; not measured"),
+        (8, None, "auto", 3, "2x3", "configured"),
+        (2, None, "auto", 5, "1x5", "configured"),
+        (4, None, 2, "auto", "2x2", "configured"),
+        (4, None, 8, "auto", "8x1", "configured"),
+        (4, 1, 3, "auto", "1x4", "configured"),
+        (4, 1, 3, 2, "1x2", "configured"),
+        (4, None, 3, 2, "3x2", "configured"),
+    ],
+)
+def test_what_is_not_configured_is_filled_in_and_said(
+    cpus: int, most: int | None, workers: Wanted, threads: Wanted, expected: str, why: str
+) -> None:
+    one = unmeasured(cpus, most, workers, threads)
+    assert (str(one), one.why) == (expected, why)
+
+
+def test_why_a_layout_was_taken_is_no_part_of_it() -> None:
+    assert Layout(2, 1, "measured") == Layout(2, 1)
+    assert Layout(2, 1).why == ""
+    assert trial(2, 3, 10).layout == Layout(2, 3)
+
+
+@pytest.mark.parametrize(("fps", "taken"), [(97.0, "1x2"), (96.9, "2x1")])
+def test_three_in_a_hundred_are_as_good(fps: float, taken: str) -> None:
+    found = best([trial(2, 1, 100, 20), trial(1, 2, fps, 10)], "throughput")
+    assert found is not None
+    assert str(found.layout) == taken
+
+
+@pytest.mark.parametrize(("frame_ms", "taken"), [(10.3, "2x1"), (10.4, "1x2")])
+def test_for_latency_the_rate_decides_among_equals(frame_ms: float, taken: str) -> None:
+    found = best([trial(1, 2, 50, 10), trial(2, 1, 90, frame_ms)], "latency")
+    assert found is not None
+    assert str(found.layout) == taken
+
+
+def test_a_layout_that_did_nothing_is_not_taken() -> None:
+    assert best([trial(1, 1, 0, 0)], "throughput") is None
+    assert best([], "latency") is None
+    found = best([trial(1, 1, 0.5, 2000)], "latency")
+    assert found is not None
+
+
+def test_the_reason_names_what_was_compared_fastest_first() -> None:
+    some = [trial(1, 1, 30, 33.3), trial(2, 1, 50.04, 40), trial(4, 1, 90, 1, "wrong")]
+    assert reason(some, some[1], "latency") == (
+        "measured for latency: 2x1 50.0 FPS, 40.0 ms; 4x1 wrong, 1x1 30.0 FPS, 33.3 ms"
+    )
+    alone = reason(some[:1], some[0], "throughput")
+    assert alone == "measured for throughput: 1x1 30.0 FPS, 33.3 ms; nothing to compare"
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(2, "auto"), ("auto", 2), (2, 2)])
+def test_where_something_is_configured_nothing_is_measured(
+    workers: Wanted, threads: Wanted, tmp_path: Path, default_model: Model
+) -> None:
+    path = tmp_path / "layouts.json"
+    layouts(path).keep(FOUND, CPU, default_model, (trial(1, 1, 90),))
+    one = Layouts(path, "a board", 4, workers=workers, threads=threads, aim="throughput")
+    assert one.to_measure(FOUND, CPU, default_model) == ()
+    assert one.of(FOUND, CPU, default_model) == unmeasured(4, None, workers, threads)
+
+
+def test_a_kept_measurement_says_why(tmp_path: Path, default_model: Model) -> None:
+    path = tmp_path / "layouts.json"
+    one = layouts(path)
+    one.keep(FOUND, CPU, default_model, (trial(1, 1, 30, 33), trial(2, 1, 50, 40)))
+    assert one.of(FOUND, CPU, default_model).why == (
+        "measured for throughput: 2x1 50.0 FPS, 40.0 ms; 1x1 30.0 FPS, 33.0 ms"
+    )
+    (kept,) = json.loads(path.read_text()).values()
+    assert (kept["accelerator"], kept["model_id"]) == ("cpu", default_model.id)
+    assert one.cpus == 4
+
+
+def test_kept_trials_of_which_none_is_right_are_as_good_as_none(
+    tmp_path: Path, default_model: Model
+) -> None:
+    """Earlier versions may have kept them."""
+    path = tmp_path / "layouts.json"
+    one = layouts(path)
+    one.keep(FOUND, CPU, default_model, (trial(1, 1, 30, 33),))
+    path.write_text(path.read_text().replace('"wrong": ""', '"wrong": "blind"'))
+    again = layouts(path)
+    assert again.of(FOUND, CPU, default_model) == unmeasured(4, None, "auto", "auto")
 
 
 def test_the_real_runtime_is_measured_in_every_layout(default_model: Model) -> None:
