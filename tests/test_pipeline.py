@@ -11,9 +11,9 @@ import pytest
 from appliance.accelerators.fake import FakeDetector
 from appliance.clock import SystemClock
 from appliance.errors import DetectorError, StalledError
+from appliance.heartbeat import Heartbeat
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane, Pipeline
-from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.slot import Exchange, Pending
 from appliance.pipeline.worker import Worker
 from appliance.preprocess import View
@@ -262,5 +262,4 @@ def test_the_signs_of_life_are_those_of_all_threads() -> None:
         return
 
     running = pipeline(Part("w0", work), Part("w1", work), lanes=(lane([]),))
-    assert running.life.silent() == ()
-    assert running.life.silent() == ("w0", "w1", "capture camera 0")
+    assert [one.name for one in running.heartbeats] == ["w0", "w1", "capture camera 0"]

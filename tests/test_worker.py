@@ -218,7 +218,7 @@ def test_filters_get_a_picture_of_their_own() -> None:
 def test_no_frame_no_work() -> None:
     bench = Bench()
     assert not bench.worker.work_one(bench.exchange, 0)
-    assert bench.worker.heartbeat.beats == 0
+    assert bench.worker.heartbeat.waiting_for == ""
     assert bench.detector.inferences == 0
 
 
@@ -251,10 +251,10 @@ def test_a_failed_inference_costs_its_frame_only() -> None:
     bench = Bench(failing({1}))
     for _ in range(3):
         assert bench.work()
+        assert bench.worker.heartbeat.waiting_for == ""  # a sign of life, failed or not
     assert [one.frame_seq for one in bench.results] == [100, 102]
     assert bench.dropped() == {"detector_error": 1}
     assert bench.released == [0, 1, 2]
-    assert bench.worker.heartbeat.beats == 3
 
 
 def test_a_frame_that_cannot_be_resized_costs_itself_only() -> None:
@@ -325,6 +325,27 @@ def test_an_inference_is_a_declared_wait_and_the_worker_is_busy_meanwhile() -> N
     assert told == [(True, "the inference"), (True, "the inference"), (False, "")]
     assert not bench.worker.busy
     assert bench.worker.heartbeat.name == "worker 0"
+
+
+@pytest.mark.parametrize(("took", "bound"), [(0.03, 10.0), (0.99, 10.0), (2.0, 20.0), (5.0, 30.0)])
+def test_how_long_a_frame_may_take_is_learnt_from_the_longest(took: float, bound: float) -> None:
+    """Ten seconds at least, on slow boards ten times what a frame took, half a minute at most."""
+    bench = Bench()
+    bench.detector._seconds = took
+    bench.work()
+    bench.detector._seconds = 0.0
+    bench.work()  # a quick one is no reason to expect all to be quick
+    told = []
+
+    def look() -> None:
+        bench.clock.advance(bound - 0.1)
+        told.append(bench.worker.heartbeat.waiting_for)
+        bench.clock.advance(0.2)
+        told.append(bench.worker.heartbeat.waiting_for)
+
+    bench.detector.infer = look  # type: ignore[method-assign]
+    bench.work()
+    assert told == ["the inference", ""]
 
 
 def test_a_worker_that_may_not_work_takes_nothing_and_looks_again_every_half_second() -> None:
