@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: test-data growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: test-data mutants mutation growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -60,6 +60,10 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@ $(VENV)/demo.stamp
+
+# Faults of one line that the tests must notice: tests/mutants.toml. One alone: make mutants ARGS="'slot: the turn is forgotten'"
+mutants: $(VENV)/dev.stamp mosquitto
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 # Locks carry hashes and no index addresses. Needs uv (pip install uv).
 lock:
