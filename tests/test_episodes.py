@@ -281,6 +281,10 @@ def test_slower_inferences_are_inferred_as_throttling() -> None:
     assert not drift.window("cpu", 80.0)  # another accelerator begins anew
 
 
+def test_nothing_is_inferred_before_anything_ran() -> None:
+    assert DriftDetector().inferred is False
+
+
 def settled(baseline_ms: float = 10.0) -> DriftDetector:
     """A detector that knows its baseline."""
     drift = DriftDetector()

@@ -104,6 +104,7 @@ class Setting:
     pace: Pace
     events: list[CameraEvent]
     emitted: list[Observation]
+    emitters: list[Lane]
     stop: threading.Event = field(default_factory=threading.Event)
 
     def capture(self) -> bool:
@@ -139,17 +140,19 @@ def setting(*script: str | Exception, live: bool = True, **options: Any) -> Sett
     clock = ManualClock()
     source = ScriptedSource(clock, script, live=live)
     pace, events, emitted = Pace(), list[CameraEvent](), list[Observation]()
+    emitters: list[Lane] = []
     fields = {"filters": (), "on_event": events.append, **options}
 
-    def emit(observation: Observation, _lane: Lane) -> int:
+    def emit(observation: Observation, lane: Lane) -> int:
         emitted.append(observation)
+        emitters.append(lane)
         return 100 + len(emitted)
 
     lane = Lane(
         index=0, name="front", source=source, view=View(), emit=emit,
         clock=clock, pace=pace.lane(), **fields,
     )  # fmt: skip
-    return Setting(clock, source, lane, Exchange(1), pace, events, emitted)
+    return Setting(clock, source, lane, Exchange(1), pace, events, emitted, emitters)
 
 
 GONE = SourceLostError("unplugged")
@@ -573,6 +576,7 @@ def test_a_result_is_finished_when_the_filters_are_and_booked_with_its_number() 
     )
     scene.lane.submit(pending, observation)
     (emitted,) = scene.emitted
+    assert scene.emitters == [scene.lane]
     assert emitted.times.done_ns == scene.clock.monotonic_ns()
     window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
     assert (window.frames, window.first_seq) == (1, 101)

@@ -384,6 +384,8 @@ def test_boxes_that_are_not_finite_overlap_nothing_and_come_last() -> None:
     scores = np.asarray([0.99, 0.5, 0.6, 0.98, 0.9], np.float32)
     kept = suppress(boxes, scores, np.zeros(5, np.int64), 0.6)
     assert kept.tolist() == [4, 2, 0, 3]
+    kept = suppress(boxes, scores, np.zeros(5, np.int64), 0.95)  # 0.9 is allowed then
+    assert kept.tolist() == [4, 2, 1, 0, 3]
     assert suppress(boxes[:0], scores[:0], np.zeros(0, np.int64)).tolist() == []
 
 

@@ -47,9 +47,10 @@ class Bench:
         view: View = View(),  # noqa: B008 - frozen
         filters: tuple[Any, ...] = (),
         size: tuple[int, int] = (32, 32),
+        clock: ManualClock | None = None,
         **options: Any,
     ) -> None:
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.exchange: Exchange[Lane] = Exchange(1)
         self.results: list[Observation] = []
         self.released: list[int] = []
@@ -164,6 +165,25 @@ def test_bars_of_a_letterbox_are_no_part_of_the_frame() -> None:
     bench = Bench(view=View(fit="letterbox"), size=(64, 64))
     bench.work()  # 64x48 in 64x64: bars of 8 rows above and below
     assert bench.results[0].detections.boxes[0] == pytest.approx([0.25, 1 / 6, 0.5, 5 / 6])
+
+
+def test_inputs_need_not_be_square() -> None:
+    bench = Bench(view=View(fit="letterbox"), size=(96, 48))
+    bench.work()  # 64x48 in 96x48: bars of 16 columns left and right
+    assert bench.results[0].detections.boxes[0] == pytest.approx([0.125, 0.25, 0.5, 0.75])
+    bench.detector._picture = np.zeros((64, 64, 3), np.uint8)
+    bench.work()  # bars of 8 rows above and below
+    assert bench.results[1].detections.boxes[0] == pytest.approx([0.25, 1 / 6, 0.5, 5 / 6])
+
+
+def test_each_camera_is_looked_at_in_its_own_way() -> None:
+    plain = Bench()
+    cropped = Bench(view=View(crop=(0.5, 0.0, 0.5, 1.0)), clock=plain.clock)
+    cropped.lane.name, cropped.worker = "back", plain.worker
+    plain.work()
+    cropped.work()
+    assert plain.results[0].detections.boxes[0] == pytest.approx([0.25, 0.25, 0.5, 0.75])
+    assert cropped.results[0].detections.boxes[0] == pytest.approx([0.625, 0.25, 0.75, 0.75])
 
 
 def test_a_turned_camera_gives_upright_sizes() -> None:
