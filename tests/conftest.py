@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.detectors import load_model
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def data() -> Samples:
     return find_samples(os.environ, ROOT)
+
+# How long an example takes says something of the machine only.
+settings.register_profile("appliance", deadline=None)
+settings.load_profile("appliance")
 
 
 @pytest.fixture(scope="session")

@@ -461,6 +461,67 @@ def test_what_a_camera_saw_by_itself_passes_the_gate() -> None:
     assert scene.dropped() == {}
 
 
+# --- what is left behind for whoever asks whether results are coming
+
+
+def test_results_and_what_is_as_good_are_noted() -> None:
+    scene = setting("dark", "dark", "dark", gate=MotionGate(View(), 0.01, keepalive_seconds=60))
+    progress = scene.lane.progress
+    scene.capture()
+    scene.capture()  # nothing moved, but the first one is not answered yet
+    moments = [progress.result_ns]
+    scene.finish(scene.take())
+    moments.append(progress.result_ns)
+    scene.clock.advance(1)
+    scene.capture()
+    moments.append(progress.result_ns)
+    assert moments == [None, scene.emitted[0].times.done_ns, scene.clock.monotonic_ns()]
+
+
+def test_a_camera_that_is_away_can_give_no_results() -> None:
+    opened: list[int | None] = []
+
+    def note(_: CameraEvent) -> None:
+        opened.append(scene.lane.progress.opened_ns)
+
+    scene = setting("frame", GONE, "frame", on_event=note)
+    scene.run()
+    lost, back = opened
+    assert lost is None
+    assert back is not None
+    assert back == scene.lane.progress.opened_ns
+
+
+@pytest.mark.parametrize(("live", "told"), [(True, 1), (False, 0)])
+def test_the_same_picture_for_too_long_is_told_of_live_cameras(live: bool, told: int) -> None:
+    changes: list[bool] = []
+
+    def note() -> None:
+        changes.append(scene.lane.picture.frozen)
+
+    scene = setting(*["frame"] * 200, live=live, frozen_seconds=1.0, on_change=note)
+    for _ in range(150):
+        scene.capture()
+        if (pending := scene.exchange.take(0)) is not None:
+            scene.finish(pending)
+    assert changes == [True] * told
+    assert scene.lane.picture.frozen is bool(told)
+
+
+def test_a_camera_that_was_opened_again_is_not_frozen() -> None:
+    scene = setting(*["frame"] * 150, GONE, "frame", frozen_seconds=1.0)
+    scene.run()
+    assert not scene.lane.picture.frozen
+
+
+def test_pictures_are_not_compared_unless_asked() -> None:
+    scene = setting(*["frame"] * 1000)
+    assert scene.lane.period_seconds == 0
+    for _ in range(1000):
+        scene.capture()
+    assert not scene.lane.picture.frozen
+
+
 # --- sources that can wait
 
 

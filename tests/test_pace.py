@@ -202,6 +202,24 @@ def test_a_single_worker_is_the_first() -> None:
     assert not pace.may_work(0, 5)
 
 
+@pytest.mark.parametrize(
+    ("target", "paused", "period"),
+    [(None, False, 0.0), (4.0, False, 0.25), (0.0, True, 3600.0)],
+)
+def test_a_pace_of_nothing_is_a_pause(target: float | None, *, paused: bool, period: float) -> None:
+    pace = Pace()
+    pace.target_fps = target
+    assert pace.paused is paused
+    assert pace.lane().period_seconds(0) == period
+
+
+def test_whether_workers_rest_now() -> None:
+    pace = Pace()
+    assert not pace.resting(0)
+    pace.rest(100)
+    assert [pace.resting(now_ns) for now_ns in (0, 99, 100)] == [True, True, False]
+
+
 def test_what_the_governor_drops_is_booked() -> None:
     scene = stage(frames=40)
     scene.pace.target_fps = 5.0  # the camera gives 20

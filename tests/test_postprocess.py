@@ -128,7 +128,7 @@ def random_head(seed: int, n: int, classes: int, kind: str) -> Head:
     return Head(stored(encodings, eq), stored(logits, lq), anchors, eq, lq, scales)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10_000),
     st.integers(1, 60),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from appliance.clock import NS_PER_SECOND
-from appliance.pipeline.progress import StillPicture
+from appliance.pipeline.progress import REMEMBERED, Progress, StillPicture
 from appliance.values import Frame, PixelFormat, Pixels
 from tests.helpers import source
 
@@ -97,3 +97,83 @@ def test_the_synthetic_camera_lives() -> None:
     camera.close()
     frames = [one for one in pictures if one is not None]
     assert frozen_after(StillPicture(1), frames, fps=4) is None
+
+
+def at(seconds: float) -> int:
+    return round(seconds * NS_PER_SECOND)
+
+
+def test_the_usual_time_between_results_is_the_median() -> None:
+    progress = Progress()
+    assert (progress.opened_ns, progress.result_ns, progress.interval_seconds) == (None, None, None)
+    progress.result(at(10))
+    assert (progress.result_ns, progress.interval_seconds) == (at(10), None)
+    progress.result(at(11))
+    assert progress.interval_seconds == 1
+    for moment in (13, 15, 100):  # gaps of 1, 2, 2, 85
+        progress.result(at(moment))
+    assert progress.interval_seconds == 2
+    assert progress.result_ns == at(100)
+
+
+def test_only_the_last_results_say_what_is_usual() -> None:
+    progress = Progress()
+    for number in range(10):
+        progress.result(at(number))
+    for number in range(REMEMBERED):
+        progress.result(at(1000 + 5 * number))
+    assert progress.interval_seconds == 5
+
+
+def test_opening_begins_anew_and_closing_ends_it() -> None:
+    progress = Progress()
+    for number in range(5):
+        progress.result(at(number))
+    progress.opened(at(50))
+    assert (progress.opened_ns, progress.result_ns, progress.interval_seconds) == (
+        at(50), None, None,
+    )  # fmt: skip
+    progress.result(at(60))
+    progress.result(at(67))
+    assert progress.interval_seconds == 7
+    progress.closed()
+    assert progress.opened_ns is None
+
+
+def test_nothing_new_is_as_good_as_a_result_unless_one_is_owed() -> None:
+    progress = Progress()
+    progress.still(at(1))
+    assert progress.result_ns == at(1)
+    progress.admitted(at(2))
+    progress.still(at(3))
+    assert progress.result_ns == at(1)
+    progress.result(at(4))
+    progress.still(at(5))
+    assert progress.result_ns == at(5)
+    progress.admitted(at(5))  # at the same moment: it was answered
+    progress.still(at(6))
+    assert progress.result_ns == at(6)
+    progress.admitted(at(7))
+    progress.opened(at(8))  # what was owed before is owed no more
+    progress.still(at(9))
+    assert progress.result_ns == at(9)
+
+
+def test_four_pictures_a_second_are_looked_at() -> None:
+    rng = np.random.default_rng(6)
+    still, one, other = StillPicture(1), frame(noise(rng)), frame(noise(rng))
+    still.look(one, at(10))
+    for number in range(1, 40):  # what differs comes between two looks, and is not seen
+        still.look(other if number % 2 else one, at(10) + number * NS_PER_SECOND // 8)
+    assert still.frozen
+    still.look(other, at(15.25))
+    assert not still.frozen
+
+
+def test_a_picture_that_a_camera_looked_at_itself_is_none_to_judge() -> None:
+    from appliance.values import Seen
+
+    seen = Seen("chip", "m", np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    one = Frame(pixels, PixelFormat.BGR24, 4, 4, captured_ns=0, seq=0, seen=seen)
+    assert frozen_after(StillPicture(1), [one] * 100) is None
