@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def data() -> Samples:
     return find_samples(os.environ, ROOT)
 
+
 # How long an example takes says something of the machine only.
 settings.register_profile("appliance", deadline=None)
 settings.load_profile("appliance")

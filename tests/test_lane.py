@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from appliance.clock import NS_PER_MS, ManualClock
+from appliance.clock import ManualClock
 from appliance.errors import (
     FrameError,
     MediaError,
@@ -394,7 +394,7 @@ def test_a_frame_that_cannot_be_used_is_booked_and_the_next_is_read(
     assert scene.dropped() == {reason: 1}
     assert scene.capture()
     assert scene.take().number == 1
-    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    window = scene.lane.statistics.roll()
     assert window.captured == 2
 
 
@@ -423,7 +423,7 @@ def test_frames_in_which_nothing_moved_are_left_out() -> None:
             scene.finish(pending)
     assert taken == [0, 2]
     assert scene.dropped() == {"gated": 2}
-    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    window = scene.lane.statistics.roll()
     assert (window.captured, window.gated) == (4, 2)
     assert sorted(scene.source.released) == [0, 1, 2, 3]
 
@@ -639,7 +639,7 @@ def test_a_result_is_finished_when_the_filters_are_and_booked_with_its_number() 
     (emitted,) = scene.emitted
     assert scene.emitters == [scene.lane]
     assert emitted.times.done_ns == scene.clock.monotonic_ns()
-    window = scene.lane.statistics.roll(scene.clock.monotonic_ns())
+    window = scene.lane.statistics.roll()
     assert (window.frames, window.first_seq) == (1, 101)
     assert window.latency is not None
     assert window.latency.max == 250
@@ -677,5 +677,6 @@ def test_a_lane_says_what_it_is() -> None:
     assert scene.lane.heartbeat.name == "capture front"
     assert scene.lane.view == View()
     assert scene.lane.gate is None
-    window = scene.lane.statistics.roll(scene.clock.monotonic_ns() + 500 * NS_PER_MS)
+    scene.clock.advance(0.5)
+    window = scene.lane.statistics.roll()
     assert window.seconds == 0.5

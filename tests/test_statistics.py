@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.clock import NS_PER_MS, NS_PER_SECOND
+from appliance.clock import NS_PER_MS, NS_PER_SECOND, ManualClock
 from appliance.pipeline.statistics import CAPACITY, Window, WindowStatistics, spread
 from appliance.values import ClockOrigin, Detections, Observation, StageTimes
 
@@ -32,15 +32,27 @@ def observation(stages_ms: Sequence[float] = STAGES, start_ns: int = 7) -> Obser
     )  # fmt: skip
 
 
+class Books(WindowStatistics):
+    """A window with a clock of its own."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._at = ManualClock(start_ns)
+        super().__init__(self._at)
+
+    def roll_at(self, now_ns: int) -> Window:
+        self._at.advance((now_ns - self._at.monotonic_ns()) / NS_PER_SECOND)
+        return self.roll()
+
+
 def test_a_window_is_counts_over_time() -> None:
-    books = WindowStatistics(2 * NS_PER_SECOND)
+    books = Books(2 * NS_PER_SECOND)
     for _ in range(7):
         books.captured()
     for _ in range(2):
         books.gated()
     for seq in (11, 12, 14):
         books.processed(observation(), seq)
-    window = books.roll(4 * NS_PER_SECOND)
+    window = books.roll_at(4 * NS_PER_SECOND)
     assert window.seconds == 2
     assert (window.captured, window.gated, window.frames) == (7, 2, 3)
     assert (window.first_seq, window.last_seq) == (11, 14)
@@ -51,10 +63,10 @@ def test_a_window_is_counts_over_time() -> None:
 
 
 def test_each_stage_has_its_own_distribution() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     for factor in (1, 2, 3):
         books.processed(observation([factor * stage for stage in STAGES]), factor)
-    window = books.roll(NS_PER_SECOND)
+    window = books.roll_at(NS_PER_SECOND)
     means = {name: one.mean for name, one in window.stages.items()}
     assert means == {
         "capture": 2, "queue": 4, "preprocess": 6, "inference": 8, "postprocess": 10,
@@ -67,7 +79,7 @@ def test_each_stage_has_its_own_distribution() -> None:
 
 
 def test_a_window_without_anything_claims_nothing() -> None:
-    window = WindowStatistics(0).roll(NS_PER_SECOND)
+    window = Books(0).roll_at(NS_PER_SECOND)
     assert window == Window(
         seconds=1.0, frames=0, first_seq=None, last_seq=None, captured=0, gated=0,
         inference_seconds=0.0, stages={}, latency=None,
@@ -80,37 +92,37 @@ def test_a_window_without_anything_claims_nothing() -> None:
 
 
 def test_a_window_takes_nothing_into_the_next() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     books.captured()
     books.gated()
     books.processed(observation(), 0)
     books.published(NS_PER_MS)
-    books.roll(NS_PER_SECOND)
-    later = books.roll(5 * NS_PER_SECOND)
-    assert later == WindowStatistics(NS_PER_SECOND).roll(5 * NS_PER_SECOND)
+    books.roll_at(NS_PER_SECOND)
+    later = books.roll_at(5 * NS_PER_SECOND)
+    assert later == Books(NS_PER_SECOND).roll_at(5 * NS_PER_SECOND)
     assert later.seconds == 4
 
 
 def test_the_first_number_of_a_window_may_be_zero() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     books.processed(observation(), 0)
     books.processed(observation(), 1)
-    window = books.roll(NS_PER_SECOND)
+    window = books.roll_at(NS_PER_SECOND)
     assert (window.first_seq, window.last_seq) == (0, 1)
 
 
 def test_what_was_written_is_a_stage_of_its_own() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     for milliseconds in (1, 2, 6):
         books.published(milliseconds * NS_PER_MS)
-    window = books.roll(NS_PER_SECOND)
+    window = books.roll_at(NS_PER_SECOND)
     assert set(window.stages) == {"publish"}
     assert (window.stages["publish"].mean, window.stages["publish"].p50) == (3, 2)
     assert window.frames == 0
 
 
 def test_of_very_many_the_newest_times_are_kept_and_all_are_counted() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     old, new = observation((9, 9, 9, 9, 9)), observation()
     for seq in range(10):
         books.processed(old, seq)
@@ -118,7 +130,7 @@ def test_of_very_many_the_newest_times_are_kept_and_all_are_counted() -> None:
     for seq in range(10, 10 + CAPACITY):
         books.processed(new, seq)
         books.published(NS_PER_MS)
-    window = books.roll(NS_PER_SECOND)
+    window = books.roll_at(NS_PER_SECOND)
     assert window.frames == CAPACITY + 10
     assert (window.first_seq, window.last_seq) == (0, CAPACITY + 9)
     assert window.latency is not None
@@ -129,17 +141,17 @@ def test_of_very_many_the_newest_times_are_kept_and_all_are_counted() -> None:
 
 
 def test_one_more_than_there_is_room_for_replaces_the_oldest() -> None:
-    books = WindowStatistics(0)
+    books = Books(0)
     books.processed(observation((9, 9, 9, 9, 9)), 0)
     books.published(9 * NS_PER_MS)
     for seq in range(1, CAPACITY):
         books.processed(observation(), seq)
         books.published(NS_PER_MS)
-    assert books.roll(1).stages["publish"].max == 9
+    assert books.roll_at(1).stages["publish"].max == 9
     books.processed(observation((9, 9, 9, 9, 9)), 0)
     for seq in range(1, CAPACITY + 1):
         books.processed(observation(), seq)
-    assert books.roll(2).stages["capture"].max == 1
+    assert books.roll_at(2).stages["capture"].max == 1
 
 
 @given(st.lists(st.integers(0, 10**10), min_size=1, max_size=200))
