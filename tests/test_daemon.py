@@ -118,15 +118,18 @@ class Unit:
         code, self.process = self.process.wait(timeout=END_SECONDS), None
         return code, self.log.read_text()
 
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.systemd.close()
+
 
 @pytest.fixture
 def unit(tmp_path: Path, broker: DemoBroker) -> Iterator[Unit]:
     one = Unit(tmp_path, broker.port, Systemd(tmp_path))
     yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.wait()
-    one.systemd.close()
+    one.close()
 
 
 def test_ready_status_watchdog_and_a_clean_end(unit: Unit, broker: DemoBroker) -> None:

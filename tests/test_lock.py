@@ -50,10 +50,7 @@ def device() -> str:
 def unit(tmp_path: Path, broker: DemoBroker) -> Iterator[Unit]:
     one = Unit(tmp_path, broker.port, Systemd(tmp_path))
     yield one
-    if one.process is not None:
-        one.process.kill()
-        one.process.communicate()
-    one.systemd.close()
+    one.close()
 
 
 def by_hand(unit: Unit, user: int, **variables: str) -> subprocess.CompletedProcess[str]:

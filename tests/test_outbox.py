@@ -21,6 +21,7 @@ from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import RETRY_SECONDS, Outbox
 from tests.helpers import Gate, SmallDisk, Subscriber, small_disk, wait_for
 from tests.scripted import stage
+from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -451,3 +452,36 @@ def test_answers_out_of_order_are_remembered_on_a_full_disk(disk: SmallDisk) -> 
     outbox = Outbox(path, 100)
     assert waiting_in(outbox) == left[1:]
     outbox.close()
+
+
+def test_a_daemon_that_is_killed_on_a_full_disk_sends_what_waits_once(
+    disk: SmallDisk, broker: DemoBroker, tmp_path: Path
+) -> None:
+    """Twelve alerts wait, the disk is full, the broker is there; four lives of the real process."""
+    subscriber = Subscriber(broker.port)
+    unit = Unit(tmp_path, broker.port, Systemd(tmp_path), runtime=disk.folder / "run")
+    outbox = Outbox(disk.folder / "run" / f"outbox-{unit.device}.sqlite", 100)
+    for number in range(12):
+        outbox.add(f"appliance/{unit.device}/alerts", b'{"id": "a-%d"}' % number, None)
+    outbox.close()
+    disk.fill()
+    unit.configure()
+    wanted: list[int] = []
+    with contextlib.closing(unit):
+        for life in range(4):
+            process = unit.start()
+            wanted.append(len(subscriber.of("front/detections")) + 10)
+            wait_for(lambda: len(subscriber.of("front/detections")) > wanted[-1], 30)
+            wait_for(lambda: len(subscriber.of("alerts")) >= 12)
+            wait_for(
+                lambda: (subscriber.of("health") or [{}])[-1].get("outbox", {})["messages"] == 0
+            )
+            if life % 2:
+                assert unit.stop()[0] == 0
+            else:
+                process.kill()
+                process.communicate()
+                unit.process = None
+    arrived = [one["id"] for one in subscriber.of("alerts")]
+    assert arrived == [f"a-{number}" for number in range(12)]
+    subscriber.close()
