@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.detectors import load_model
@@ -26,9 +26,9 @@ def data() -> Samples:
     return find_samples(os.environ, ROOT)
 
 
-# How long an example takes says something of the machine only.
-settings.register_profile("appliance", deadline=None)
-settings.load_profile("appliance")
+# How long an example takes says something of the machine, nothing of the product.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 
 
 @pytest.fixture(scope="session")

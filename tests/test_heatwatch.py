@@ -54,7 +54,7 @@ def unit(
         device="unit-1",
         mqtt=Mqtt(host="127.0.0.1", port=broker.port),
         accelerator=Accelerator(name="cpu", workers=1),
-        governor=Governor(mode=mode, min_fps=2.0),  # type: ignore[arg-type]
+        governor=Governor(mode=mode, min_fps=0.5),  # type: ignore[arg-type]
         metrics=Metrics(window_seconds=1),
         telemetry=Telemetry(interval_seconds=1),
         camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),

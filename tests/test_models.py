@@ -59,14 +59,14 @@ def test_a_flipped_bit_is_refused_by_its_hash(tmp_path: Path) -> None:
         Catalogue((folder,)).load("ssdlite-mobilenet-v2-int8")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(DEFAULT) - 1))
 def test_an_unknown_truncated_file_never_reaches_the_loader(keep: int) -> None:
     with pytest.raises(ModelError):
         inspect_tflite(DEFAULT[:keep], "cut")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(8, 60_000), st.integers(0, 255)), min_size=1, max_size=20))
 def test_damaged_structure_raises_a_model_error_or_reads(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(DEFAULT)

@@ -57,7 +57,7 @@ def unit(
         device="unit-1",
         mqtt=Mqtt(host="127.0.0.1", port=broker.port) if broker else Mqtt(enabled=False),
         accelerator=Accelerator(name="cpu", workers=1),
-        governor=Governor(min_fps=2.0),
+        governor=Governor(min_fps=0.5),
         metrics=Metrics(window_seconds=1),
         telemetry=Telemetry(interval_seconds=1),
         prometheus=Prometheus(port=port, **prometheus),

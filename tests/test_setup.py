@@ -195,7 +195,7 @@ def test_a_bad_one_is_set_aside_and_said(card: Layout) -> None:
     assert "window_second" in (card.root / "run/issue.d/appliance.issue").read_text()
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_whatever_lies_there_the_machine_is_prepared(content: bytes) -> None:
     import tempfile

@@ -66,7 +66,7 @@ def test_a_truncated_picture_costs_one_frame(tmp_path: Path) -> None:
     assert one.read() is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(2, len(JPEG) - 1))
 def test_no_truncated_jpeg_becomes_a_frame(keep: int) -> None:
     with pytest.raises(FrameError):
