@@ -145,8 +145,8 @@ def test_the_broker_it_configures_keeps_strangers_out(card: Layout) -> None:
     network, local = free_port(), free_port()
     text = (card.root / "etc/mosquitto/conf.d/appliance.conf").read_text()
     text = text.replace("/etc/mosquitto", str(card.root / "etc/mosquitto"))
-    ports = {"8883": str(network), "1883": str(local)}
-    text = re.sub(r"\b(?:8883|1883)\b", lambda found: ports[found[0]], text)
+    ports = {"listener 8883": f"listener {network}", "listener 1883": f"listener {local}"}
+    text = re.sub("|".join(ports), lambda found: ports[found[0]], text)  # also a folder has numbers
     conf = card.root / "mosquitto.conf"
     conf.write_text(f"user root\n{text}")
     broker = subprocess.Popen(["mosquitto", "-c", conf], stderr=subprocess.DEVNULL)
