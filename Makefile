@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
+MUTATION := .venv-mutation
 BIN := $(VENV)/bin
 
 .PHONY: test-data mutants mutation growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
@@ -65,11 +66,21 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 mutants: $(VENV)/dev.stamp mosquitto
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
+# Faults made by a tool, thousands of them; hours for all, minutes for a module: make mutation ARGS=appliance.heat.governor
+mutation: $(MUTATION)/stamp
+	$(MUTATION)/bin/python scripts/mutation.py $(ARGS)
+
+$(MUTATION)/stamp: requirements/mutation.txt
+	$(PYTHON) -m venv --clear $(MUTATION)
+	$(MUTATION)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutation.txt
+	touch $@
+
 # Locks carry hashes and no index addresses. Needs uv (pip install uv).
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group build -o requirements/demo.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --group dev -o requirements/dev.txt
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group mutation -o requirements/mutation.txt
 
 # Every format of the default model, for the other runtimes; and old Pythons for theirs.
 models:
@@ -114,4 +125,4 @@ lintian: $(VENV)/dev.stamp
 	sh scripts/lintian.sh dist/e2e/*.deb
 
 clean:
-	rm -rf $(VENV) .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MUTATION) mutants .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
