@@ -66,7 +66,7 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 mutants: $(VENV)/dev.stamp mosquitto
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
-# Faults made by a tool, thousands of them; hours for all, minutes for a module: make mutation ARGS=appliance.heat.governor
+# Faults made by a tool, thousands of them: an hour for all, minutes for a module: make mutation ARGS=appliance.heat.governor
 mutation: $(MUTATION)/stamp
 	$(MUTATION)/bin/python scripts/mutation.py $(ARGS)
 

@@ -395,6 +395,22 @@ def test_a_worker_that_may_not_work_takes_nothing_and_looks_again_every_half_sec
     assert bench.detector.inferences == 0
 
 
+def test_waiting_for_a_frame_is_a_declared_wait_of_a_second_and_a_half() -> None:
+    stop, told = threading.Event(), list[str]()
+
+    def look() -> bool:
+        bench.clock.advance(1.4)
+        told.append(bench.worker.heartbeat.waiting_for)
+        bench.clock.advance(0.2)
+        told.append(bench.worker.heartbeat.waiting_for)
+        stop.set()
+        return False
+
+    bench = Bench(may_work=look)
+    bench.worker.run(bench.exchange, stop)
+    assert told == ["a frame", ""]
+
+
 def test_a_worker_works_until_it_is_stopped_and_closes_its_detector() -> None:
     bench, stop = Bench(), threading.Event()
     told = []
