@@ -55,6 +55,35 @@ kill -9 "$pid"
 wait_for 20 restarted "$pid"
 wait_for 20 detects
 
+step "a run by hand beside it is refused, whoever tries; the service has no gap and stays online"
+by_hand() { # words that start it as somebody
+    code=0
+    "$@" appliance run --config /etc/appliance/appliance.toml --set prometheus.port=0 --frames 3 || code=$?
+    [ "$code" = 75 ] || fail "exit code $code instead of 75"
+}
+mosquitto_sub -W 8 -t 'appliance/+/camera/detections' >/root/meanwhile &
+listener=$!
+mosquitto_sub -W 8 -t 'appliance/+/status' >/root/status &
+wait_for 5 test -s /root/meanwhile
+by_hand env
+by_hand runuser -u nobody --
+by_hand env RUNTIME_DIRECTORY=/run/elsewhere
+wait "$listener" || true # it ends by its time limit
+python3 -c '
+import json
+seqs = [json.loads(line)["seq"] for line in open("/root/meanwhile")]
+assert len(seqs) > 20 and seqs == list(range(seqs[0], seqs[0] + len(seqs))), seqs' || fail "the service has a gap"
+[ "$(sort -u /root/status)" = online ] || fail "status: $(cat /root/status)"
+
+step "a folder that somebody else laid out is not used, what it links to is not touched"
+echo mine >/root/precious
+runuser -u nobody -- sh -c 'mkdir /tmp/appliance-0 && ln -s /root/precious /tmp/appliance-0/progress && ln -s /root/precious /tmp/appliance-0/outbox-other.sqlite'
+code=0
+env -u XDG_RUNTIME_DIR -u RUNTIME_DIRECTORY appliance run --config /etc/appliance/appliance.toml --set device=other --set prometheus.port=0 --frames 3 || code=$?
+[ "$code" = 69 ] || fail "exit code $code instead of 69"
+[ "$(cat /root/precious)" = mine ] || fail "it was written through the link"
+rm -r /tmp/appliance-0
+
 step "it reloads on SIGHUP"
 pid=$(state MainPID)
 systemctl reload appliance.service
@@ -75,14 +104,14 @@ wait_for 40 restarted "$pid"
 wait_for 20 detects
 journalctl -u appliance.service --no-pager | grep -q "Watchdog timeout" || fail "it was not the watchdog"
 
-step "the watchdog ends a pipeline that hangs in its camera"
+step "a daemon that hangs in its camera says so, ends itself and comes back"
 cp /etc/appliance/conf.d/test.toml /root/test.toml
 printf '[camera.options]\nscript = [{at_frame = 40, kind = "stall", seconds = 600.0}]\n' >>/etc/appliance/conf.d/test.toml
 systemctl restart appliance.service
 wait_for 20 detects
 pid=$(state MainPID)
 wait_for 60 restarted "$pid"
-journalctl -u appliance.service --no-pager | grep -q "no progress in" || fail "nobody said why"
+journalctl -u appliance.service --no-pager | grep -q "hangs in a frame" || fail "nobody said why"
 mv /root/test.toml /etc/appliance/conf.d/test.toml
 systemctl restart appliance.service
 wait_for 20 detects
