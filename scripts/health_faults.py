@@ -26,7 +26,7 @@ from tests.faulty_unit import AT_FRAME, FAULTS, Fault, FaultyUnit, stuck_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SETTLE_RESULTS = AT_FRAME
+SETTLE_RESULTS = AT_FRAME // 4
 WATCH_SECONDS = 25.0
 
 
@@ -45,11 +45,23 @@ def scripted(fault: Fault) -> bool:
     """Let the camera or the detector fail."""
     with tempfile.TemporaryDirectory() as folder:
         unit = FaultyUnit(Path(folder), cameras=(fault.camera,))
-        wait(lambda: unit.results() >= SETTLE_RESULTS)
-        began = time.monotonic()
         if fault.control:
+            wait(lambda: unit.results() >= SETTLE_RESULTS)
             (unit.control / fault.control).touch()
-        return judge(fault.name, unit, began, unit.stop)
+            began = time.monotonic()
+        else:
+            wait(lambda: last_sound(unit) is not None)
+            began = time.monotonic()
+        return judge(fault.name, unit, began, unit.stop, scripted=not fault.control)
+
+
+def last_sound(unit: FaultyUnit) -> float | None:
+    """Return when the last result of a sound frame came; None while more may come."""
+    heard = [(at, what) for at, kind, what in list(unit.listener.heard) if kind == "detections"]
+    sound = [at for at, seq in heard if seq < AT_FRAME]
+    if len(sound) < SETTLE_RESULTS or time.monotonic() - sound[-1] < 1:
+        return None
+    return sound[-1]
 
 
 def mqtt_hung() -> bool:
@@ -108,8 +120,16 @@ def jsonl_stopped() -> bool:
         return judge("JSONL reader stopped", unit, began, cure)
 
 
-def judge(name: str, unit: FaultyUnit, began: float, cure: Callable[[], None]) -> bool:
-    """Watch what is said, print the line."""
+def judge(
+    name: str,
+    unit: FaultyUnit,
+    began: float,
+    cure: Callable[[], None],
+    *,
+    scripted: bool = False,
+) -> bool:
+    """Watch what is said, print the line; a scripted fault began with the last sound result."""
+    began = (last_sound(unit) or began) if scripted else began
     pause = threading.Event()
     ended = None
     while time.monotonic() - began < WATCH_SECONDS:

@@ -31,7 +31,10 @@ AT_FRAME = 60
 
 @dataclass
 class Listener:
-    """A sink in the process: it hears of everything, also while the broker does not."""
+    """A sink in the process: it hears of everything, also while the broker does not.
+
+    Of detections it keeps the number of the frame.
+    """
 
     heard: list[tuple[float, str, Any]] = field(default_factory=list)
 
@@ -40,7 +43,8 @@ class Listener:
             message = msgspec.json.decode(outgoing.payload)
             self.heard.append((time.monotonic(), outgoing.kind, message))
         elif outgoing.kind == "detections":
-            self.heard.append((time.monotonic(), "detections", None))
+            seq = msgspec.json.decode(outgoing.payload)["frame"]["seq"]
+            self.heard.append((time.monotonic(), "detections", seq))
 
     def close(self) -> None:
         pass
