@@ -7,8 +7,8 @@ missing() {
 }
 [ "$(id -u)" = 0 ] || missing "not root"
 needed() { for tool in "$@"; do command -v "$tool" >/dev/null || return 0; done; return 1; }
-if needed mmdebstrap genimage mcopy mkfs.vfat mke2fs qemu-aarch64-static zstd; then
-    apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends mmdebstrap genimage mtools \
+if needed mmdebstrap arch-test genimage mcopy mkfs.vfat mke2fs qemu-aarch64-static zstd; then
+    apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends mmdebstrap arch-test genimage mtools \
         dosfstools e2fsprogs qemu-user-static zstd >/dev/null || missing "its tools cannot be installed"
 fi
 # The kernel calls the emulator for arm64 programs, also inside a root of theirs.
