@@ -282,6 +282,14 @@ def test_a_pause_needs_the_hard_limit_at_the_floor() -> None:
     assert back.fps_before == 4.8
 
 
+def test_a_pause_without_a_thermometer_ends_at_the_floor_with_what_led_to_it() -> None:
+    bench = eased(times=7)
+    assert bench.hold(86.0, 30)[0].mode == "paused"
+    bench.fps = 0.5
+    actions = [bench.read(None) for _ in range(6)]
+    assert [(one.mode, one.fps_before) for one in actions if one] == [("minimum", 0.5)]
+
+
 def test_eased_alone_is_never_paused() -> None:
     bench = eased()
     assert bench.hold(90.0, 30)[0].mode == "eased"

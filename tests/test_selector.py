@@ -349,8 +349,10 @@ def test_models_and_twins(bench: Bench) -> None:
     twin = selector.twin(model)
     assert twin is not None
     assert twin.format == "tflite"
-    bench.made["cpu"].target = HOMELESS
+    bench.made["cpu"].target = bench.fast.target = HOMELESS
     assert selector.twin(model) is None
+    with pytest.raises(ModelError, match="homeless takes"):
+        selector.load("fast", "auto")
 
 
 def test_the_meter_is_the_selectors_own(bench: Bench) -> None:
