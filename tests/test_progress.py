@@ -170,6 +170,16 @@ def test_four_pictures_a_second_are_looked_at() -> None:
     assert not still.frozen
 
 
+def test_of_a_low_picture_every_row_is_looked_at() -> None:
+    rng = np.random.default_rng(7)
+    still, pixels = StillPicture(1), noise(rng, (90, 1920, 3))
+    for number in range(40):
+        changed = pixels.copy()
+        changed[5] = rng.integers(0, 255, (1920, 3))
+        still.look(frame(changed), at(1 + number / 4))
+    assert not still.frozen
+
+
 def test_a_picture_that_a_camera_looked_at_itself_is_none_to_judge() -> None:
     from appliance.values import Seen
 

@@ -171,7 +171,22 @@ def test_one_that_opens_no_detectors_is_no_candidate(tmp_path: Path) -> None:
     assert [one.accelerator.name for one in bench.selector().usable("auto")] == ["cpu"]
 
 
+@pytest.mark.parametrize("unfit", [{"found": False}, {"max_detectors": 0}, {"target": HOMELESS}])
+def test_one_that_cannot_be_taken_is_no_end_of_the_search(
+    unfit: dict[str, Any], tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, {"name": "third"}, **unfit)
+    assert [one.accelerator.name for one in bench.selector().usable("auto")] == ["cpu", "third"]
+
+
 # --- by name
+
+
+def test_one_by_name_without_a_model_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, target=HOMELESS)
+    for ask in (bench.selector().select, bench.selector().unproved):
+        with pytest.raises(ModelError, match="homeless takes"):
+            ask("fast", "auto")
 
 
 def test_the_reference_by_name_is_not_proved(bench: Bench) -> None:
