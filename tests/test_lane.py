@@ -188,6 +188,18 @@ def test_a_camera_that_stays_away_is_tried_less_and_less_often() -> None:
         assert most / 2 <= waited <= most + 0.05
 
 
+def test_a_long_loss_is_told_to_the_millisecond() -> None:
+    scene = setting("frame", GONE, "frame")
+
+    def wait(event: threading.Event, seconds: float) -> bool:
+        scene.clock.advance(2_000_000)  # three weeks
+        return event.is_set()
+
+    scene.clock.wait = wait  # type: ignore[method-assign]
+    scene.run()
+    assert scene.events[1].seconds == 2_000_000.01  # and a frame's time
+
+
 def test_a_loss_is_told_once_and_so_is_the_return() -> None:
     scene = setting("frame", GONE, "frame", "frame")
     scene.run()

@@ -396,6 +396,25 @@ def test_classes_are_told_apart_wherever_the_boxes_lie(far: float) -> None:
     assert suppress(boxes, scores, np.asarray([0, 1, 5])).tolist() == [1, 2, 0]
 
 
+@given(st.integers(-24, 24), st.integers(-24, 24), st.integers(0, 3), st.integers(0, 3))
+def test_boxes_apart_are_both_kept_wherever_and_whatever_they_are(
+    x: int, y: int, first: int, second: int
+) -> None:
+    assume(abs(x) >= 4 or abs(y) >= 4)  # in quarters of a side
+    other = [x / 4, y / 4, x / 4 + 1, y / 4 + 1]
+    boxes = np.asarray([[0, 0, 1, 1], other], np.float32)
+    scores = np.asarray([0.5, 0.7], np.float32)
+    assert suppress(boxes, scores, np.asarray([first, second])).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("place", [-1.0, -2.0])
+def test_classes_are_told_apart_left_of_the_picture_too(place: float) -> None:
+    """OpenCV moves each class by its number times the largest coordinate and one more."""
+    boxes = np.asarray([[0, 0, 1, 1], [place, place, place + 1, place + 1]], np.float32)
+    scores = np.asarray([0.5, 0.7], np.float32)
+    assert suppress(boxes, scores, np.asarray([0, 1])).tolist() == [1, 0]
+
+
 def test_quantisation_there_and_back() -> None:
     quantisation = Quantisation(0.5, -3)
     stored = np.asarray([-3, -1, 5], np.int8)
