@@ -205,6 +205,8 @@ def test_a_thread_that_hangs_is_named(
     )
     one.source.read = lambda: None  # type: ignore[method-assign]
     running.start()
+    hanging = [one for one in threading.enumerate() if one.name in {"w0", "w1"}]
+    assert [one.daemon for one in hanging] == [True, True]  # the process can end all the same
     with pytest.raises(StalledError, match=r"^w0, w1: hangs and cannot be ended$"):
         running.stop()
     assert one.ledger.counts().dropped["shutdown"] == 1  # the books are closed all the same

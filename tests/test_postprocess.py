@@ -415,6 +415,13 @@ def test_classes_are_told_apart_left_of_the_picture_too(place: float) -> None:
     assert suppress(boxes, scores, np.asarray([0, 1])).tolist() == [1, 0]
 
 
+def test_a_score_of_nothing_does_not_survive() -> None:
+    boxes = np.asarray([[0, 0, 1, 1]] * 2, np.float32)
+    kept = suppress(boxes, np.zeros(2, np.float32), np.asarray([0, 1]))
+    assert kept.tolist() == []
+    assert boxes[kept].shape == (0, 4)  # what is empty can be looked up too
+
+
 def test_quantisation_there_and_back() -> None:
     quantisation = Quantisation(0.5, -3)
     stored = np.asarray([-3, -1, 5], np.int8)
