@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from appliance.sinks import Outgoing
+    from appliance.filters import Filter
+    from appliance.sinks import Outgoing, Sink
+    from appliance.values import Observation
 
 FPS = 20
 AT_FRAME = 60
@@ -53,6 +55,30 @@ class Listener:
         return [message for _, one, message in list(self.heard) if one == kind]
 
 
+@dataclass
+class Gate:
+    """A filter, and a sink, through which no frame passes once it is shut."""
+
+    shut: bool = False
+    wants_picture: bool = False
+
+    def apply(self, observation: Observation) -> Observation:
+        self._pass()
+        return observation
+
+    def put(self, outgoing: Outgoing) -> None:
+        if outgoing.kind == "detections":
+            self._pass()
+
+    def close(self) -> None:
+        pass
+
+    def _pass(self) -> None:
+        pause = threading.Event()
+        while self.shut:
+            pause.wait(0.05)
+
+
 class FaultyUnit:
     """See the module's description.
 
@@ -60,7 +86,9 @@ class FaultyUnit:
         folder: for everything; its ``sys`` holds the board's files.
         port: of the broker; None for no MQTT.
         jsonl: where lines go, if anywhere.
-        camera: settings of the cameras, besides the usual ones; one camera without any.
+        cameras: settings of each, besides the usual ones; one camera without any.
+        filters: applied to every camera.
+        sinks: besides the one that listens.
     """
 
     def __init__(
@@ -70,6 +98,8 @@ class FaultyUnit:
         *,
         jsonl: str = "",
         cameras: tuple[dict[str, Any], ...] = ({},),
+        filters: tuple[Filter, ...] = (),
+        sinks: tuple[Sink, ...] = (),
     ) -> None:
         self.folder = folder
         self.control = folder / "control"
@@ -102,7 +132,8 @@ class FaultyUnit:
             replace(surroundings, variables=variables),
             self.requests,
             ServiceManager({}),
-            extra_sinks=(self.listener,),
+            extra_sinks=(self.listener, *sinks),
+            filters=filters,
         )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

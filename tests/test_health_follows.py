@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import StalledError
 from appliance.sinks.connection import Connection
-from tests.faulty_unit import FAULTS, Fault, FaultyUnit, mishap, stuck_file
+from tests.faulty_unit import FAULTS, Fault, FaultyUnit, Gate, mishap, stuck_file
 from tests.helpers import Subscriber, wait_for
 
 if TYPE_CHECKING:
@@ -39,6 +39,26 @@ def test_each_fault_is_told_once_and_a_hang_ends_the_process(fault: Fault, tmp_p
             assert isinstance(unit.failure, StalledError)
             assert unit.problems() == [("problem_began", fault.problem)]
     finally:
+        unit.stop()
+
+
+@pytest.mark.parametrize("place", ["filter", "sink"])
+def test_what_hangs_behind_the_inference_is_told_and_ends_the_process(
+    place: str, tmp_path: Path
+) -> None:
+    gate = Gate()
+    filters, sinks = ((gate,), ()) if place == "filter" else ((), (gate,))
+    unit = FaultyUnit(tmp_path, filters=filters, sinks=sinks)
+    try:
+        wait_for(lambda: unit.health["state"] == "ok")
+        gate.shut = True
+        wait_for(lambda: degraded(unit, "no results"), 20)
+        wait_for(lambda: unit.ended, 30)
+        assert isinstance(unit.failure, StalledError)
+        assert "worker 0: hangs" in str(unit.failure)
+        assert unit.problems() == [("problem_began", "no_results")]
+    finally:
+        gate.shut = False
         unit.stop()
 
 
