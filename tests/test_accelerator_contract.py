@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from appliance.accelerators import REGISTRY, Detector, Machine, Registry
-from appliance.accelerators.isolated import IsolatedDetector
-from appliance.accelerators.ncnn import SPIN_COUNT
 from appliance.cli import main
 from appliance.clock import SystemClock
 from appliance.errors import (
@@ -51,22 +49,6 @@ def opened(
     detector = accelerator.open(model, threads=1)
     yield detector, model
     detector.close()
-
-
-def test_ncnn_waits_asleep(monkeypatch: pytest.MonkeyPatch, built_models: None) -> None:
-    """Threads that look for each other awake bring each other to a halt on a busy board."""
-    accelerator = Registry().get("ncnn")
-    if not (finding := accelerator.probe(Machine())).found:
-        pytest.skip(finding.detail)
-    try:
-        model = Catalogue(find_models_folder()).load("auto", accelerator.target)
-    except ModelError as error:
-        skip_if_missing(error)
-    detector = accelerator.open(model, threads=2)
-    assert isinstance(detector, IsolatedDetector)
-    variables = Path(f"/proc/{detector.pid}/environ").read_bytes().split(b"\0")
-    detector.close()
-    assert f"GOMP_SPINCOUNT={SPIN_COUNT}".encode() in variables
 
 
 def look(detector: Detector, value: int) -> None:

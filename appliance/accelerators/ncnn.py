@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from appliance.values import Pixels
 
 
-SPIN_COUNT = 300
-"""How often a thread that is done looks whether the others are, before it sleeps. They wait for
-each other at every layer; by default they look for milliseconds, which on a board with other work
-takes the processor from the thread that is waited for: seconds a frame."""
-
-
 class NcnnAccelerator:
     """See the module's description; ``device = "vulkan"`` asks for the GPU."""
 
@@ -63,7 +57,6 @@ class NcnnAccelerator:
             engine="NcnnEngine",
             options={"vulkan": self._vulkan},
             promises="Vulkan" if self._vulkan else "CPU",
-            environment={"GOMP_SPINCOUNT": str(SPIN_COUNT)},
         )
         return IsolatedDetector(spec, model, threads=threads)
 
