@@ -170,6 +170,15 @@ def test_four_pictures_a_second_are_looked_at() -> None:
     assert not still.frozen
 
 
+def test_after_a_gap_a_picture_is_half_a_second_old_at_most() -> None:
+    rng = np.random.default_rng(8)
+    still, one = StillPicture(1), frame(noise(rng))
+    still.look(frame(noise(rng)), at(1))
+    assert not any(still.look(one, at(moment)) for moment in (10, 10.1, 10.45, 10.5))
+    assert not still.frozen  # the second look came at 10.45, and a third too soon
+    assert still.look(one, at(10.7))
+
+
 def test_of_a_low_picture_every_row_is_looked_at() -> None:
     rng = np.random.default_rng(7)
     still, pixels = StillPicture(1), noise(rng, (90, 1920, 3))

@@ -159,6 +159,8 @@ def test_figures_are_rounded(default_model: Model) -> None:
     proof = Bench(seconds=0.0123456).prove(default_model, default_model)
     assert proof.inference_ms == 12.346
     assert proof.fps == 81.0  # 57 inferences in 0.7037 s
+    proof = Bench(seconds=0.03).prove(default_model, default_model)
+    assert (proof.inference_ms, proof.fps) == (30.0, 33.33)
 
 
 @pytest.mark.parametrize(
