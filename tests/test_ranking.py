@@ -173,6 +173,11 @@ def test_overlap_is_what_both_share_of_what_both_cover(
     assert iou(boxes, other).tolist() == pytest.approx([overlap])
 
 
+def test_each_box_is_measured_by_itself() -> None:
+    some = seen((0, 0, 1, 1, 0.9, 1), (0, 0, 0.5, 1, 0.8, 1), (0, 0, 0.25, 0.5, 0.7, 1)).boxes
+    assert iou(some, some[0]).tolist() == pytest.approx([1.0, 0.5, 0.125])
+
+
 def test_nothing_overlaps_nothing() -> None:
     import numpy as np
 
