@@ -61,6 +61,9 @@ def test_figures_are_rounded(default_model: Model) -> None:
     bench.accelerator.seconds = 0.0123456
     (trial,) = bench.measure(default_model, ONE, budget=0)
     assert (trial.fps, trial.frame_ms) == (81.0, 12.346)
+    bench.accelerator.seconds = 0.03
+    (trial,) = bench.measure(default_model, ONE, budget=0)
+    assert (trial.fps, trial.frame_ms) == (33.33, 30.0)
 
 
 def test_a_frame_is_resized_inferred_and_decoded(default_model: Model) -> None:
@@ -211,6 +214,9 @@ def test_a_worker_that_hangs_is_refused(
         return seen()
 
     bench.accelerator.sees = hang
+    before = set(threading.enumerate())
     (trial,) = bench.measure(default_model, ONE)
+    hanging = set(threading.enumerate()) - before
     gate.set()
+    assert [one.daemon for one in hanging] == [True]  # the process can end all the same
     assert trial.wrong == "no frame within 0.1 s"
