@@ -19,8 +19,9 @@ SHORTEST_SECONDS = 2.0
 PERIODS = 10
 USUAL_INTERVALS = 5
 """No result for longer than 2 s, ten frame periods and five of its usual intervals is too long."""
-FIRST_SECONDS = 10.0
-"""For the first result after opening: network cameras send a key frame every few seconds."""
+FIRST_SECONDS, LONGEST_FIRST_SECONDS = 10.0, 60.0
+"""For the first result after opening: network cameras send a key frame every few seconds. One whose
+frames come further apart than configured may take ten of its own periods, up to a minute."""
 WINDOW_SECONDS = 10.0
 FAILING_SHARE, SOUND_SHARE = 0.10, 0.05
 FEWEST_FAILED = 3
@@ -81,6 +82,7 @@ class CameraWatch:
         self._processed_at_fault: int | None = None
         self._failing = False
         self._silent = False
+        self._opened: tuple[int, int] | None = None
 
     def look(self, state: CameraState, now_ns: int) -> tuple[Problem, ...]:
         """Return what is wrong with the camera at ``now_ns``."""
@@ -118,7 +120,8 @@ class CameraWatch:
         marks = (state.result_ns, state.opened_ns, self._since_ns)
         since_ns = max(mark for mark in marks if mark is not None)
         if state.interval_seconds is None:
-            limit = max(FIRST_SECONDS, PERIODS * state.period_seconds)
+            own = min(PERIODS * self._frame_seconds(state, now_ns), LONGEST_FIRST_SECONDS)
+            limit = max(FIRST_SECONDS, PERIODS * state.period_seconds, own)
         else:
             usual = USUAL_INTERVALS * state.interval_seconds
             limit = max(SHORTEST_SECONDS, PERIODS * state.period_seconds, usual)
@@ -127,6 +130,14 @@ class CameraWatch:
             return None
         text = f"camera {self._name}: no results for {silent:.0f} s ({self._why(since_ns)})"
         return Problem("no_results", self._name, text)
+
+    def _frame_seconds(self, state: CameraState, now_ns: int) -> float:
+        """Return the time between two frames since the camera was opened; 0 without any."""
+        if self._opened is None or self._opened[0] != state.opened_ns:
+            self._opened = (state.opened_ns or now_ns, state.counts.captured)
+        opened_ns, before = self._opened
+        frames = state.counts.captured - before
+        return (now_ns - opened_ns) / NS_PER_SECOND / frames if frames else 0.0
 
     def _why(self, since_ns: int) -> str:
         """Return what became of the frames since the last result."""

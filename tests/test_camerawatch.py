@@ -140,6 +140,16 @@ def test_the_first_result_may_take_longer() -> None:
     assert camera.kinds() == ["no_results"]
 
 
+def test_a_camera_slower_than_configured_may_take_ten_of_its_own_periods_at_first() -> None:
+    camera = Camera(fps=0.25, configured_fps=1)
+    camera.run(60, "superseded", "superseded", "")
+    assert camera.kinds() == []
+    never = Camera(fps=0.25, configured_fps=1)
+    began = never.now
+    never.run(90, "superseded")
+    assert 38 <= first_said(never, began) - began <= 62
+
+
 def test_a_pause_is_no_silence_and_the_time_after_it_counts_from_its_end() -> None:
     camera = Camera()
     camera.run(10)

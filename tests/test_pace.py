@@ -57,7 +57,7 @@ def test_no_limit_admits_all_and_zero_none() -> None:
     assert all(lane.admits(t) for t in range(100))
     assert lane.seconds_until_due(0) == 0
     pace.target_fps = 0
-    assert sum(lane.admits(t * NS_PER_SECOND) for t in range(1, 600)) <= 1
+    assert not any(lane.admits(t * NS_PER_SECOND) for t in range(1, 7200))
 
 
 def test_a_quicker_pace_counts_at_once() -> None:
@@ -167,9 +167,7 @@ def test_a_source_that_can_wait_is_told_for_how_long() -> None:
     pace.target_fps = 8.0
     assert lane.seconds_until_due(8 * NS_PER_SECOND) == pytest.approx(0.125)
     pace.target_fps = 0.0
-    assert lane.seconds_until_due(9 * NS_PER_SECOND) == 0  # it was due before
-    lane.admits(9 * NS_PER_SECOND)
-    assert lane.seconds_until_due(9 * NS_PER_SECOND) == pytest.approx(3600, abs=1)
+    assert lane.seconds_until_due(9 * NS_PER_SECOND) == 3600  # also one that was due before
     pace.target_fps = None
     assert lane.seconds_until_due(9 * NS_PER_SECOND) == 0
 

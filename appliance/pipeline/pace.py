@@ -7,6 +7,8 @@ from appliance.clock import NS_PER_SECOND
 _SILENT_NS = 2 * NS_PER_SECOND
 """A camera without a frame for this long leaves its share to the others."""
 _SMOOTHING = 0.2
+_PAUSED_NS = 3600 * NS_PER_SECOND
+"""Stands for never: a pause is looked at again long before."""
 
 
 class Pace:
@@ -78,7 +80,7 @@ class LanePace:
         self._interval_ns: float | None = None
         self._arrived_ns: int | None = None
         self._due_ns = 0
-        self._last_ns = -3600 * NS_PER_SECOND
+        self._last_ns = -_PAUSED_NS
 
     def rate(self, now_ns: int) -> float:
         """Return the frames a second that arrive; 0 from a silent camera, infinite if unknown."""
@@ -94,6 +96,8 @@ class LanePace:
         interval_ns = self._allowed_interval_ns(now_ns)
         if interval_ns is None:
             return True
+        if self._pace.paused:
+            return False
         due_ns = min(self._due_ns, self._last_ns + interval_ns)  # the pace may have quickened
         if now_ns < due_ns:
             return False
@@ -109,6 +113,8 @@ class LanePace:
         interval_ns = self._allowed_interval_ns(now_ns)
         if interval_ns is None:
             return 0.0
+        if self._pace.paused:
+            return interval_ns / NS_PER_SECOND
         due_ns = min(self._due_ns, self._last_ns + interval_ns)
         return max(0.0, (due_ns - now_ns) / NS_PER_SECOND)
 
@@ -120,7 +126,7 @@ class LanePace:
         if self._pace.target_fps is None:
             return None
         if self._pace.paused:
-            return 3600 * NS_PER_SECOND
+            return _PAUSED_NS
         return round(NS_PER_SECOND / max(self._pace.share(self, now_ns), 1e-3))
 
     def _note_arrival(self, now_ns: int) -> None:
