@@ -36,8 +36,11 @@ def test_a_file_waits_for_its_turn() -> None:
     assert exchange.offer(0, pending(1), 0)
     assert not exchange.offer(0, pending(2), 0.01)
     results: list[bool] = []
-    thread = threading.Thread(target=lambda: results.append(exchange.offer(0, pending(2), 10)))
+    thread = threading.Thread(
+        target=lambda: results.append(exchange.offer(0, pending(2), 60)), daemon=True
+    )
     thread.start()
+    wait_until_blocked(thread)
     assert exchange.take(1) is not None
     thread.join(10)
     assert results == [True]
