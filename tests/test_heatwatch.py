@@ -238,6 +238,14 @@ def test_contention_is_what_others_take_of_the_time_between_two_looks(
     assert not contention.look(CpuTimes(total, idle, own))
 
 
+def test_just_the_share_that_is_allowed_is_no_contention() -> None:
+    contention = Contention()
+    contention.look(CpuTimes(0, 0, 0))
+    assert not contention.look(CpuTimes(100, 85, 0))
+    assert contention.look(CpuTimes(200, 169, 0))
+    assert not contention.look(CpuTimes(200, 169, 0))  # no time has passed
+
+
 def test_the_processors_time_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     assert cpu_times(tmp_path) is None

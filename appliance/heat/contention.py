@@ -24,7 +24,7 @@ class Contention:
             now: None where it cannot be told; then nobody is blamed.
         """
         before, self._before = self._before, now
-        if before is None or now is None or now.total <= before.total:
+        if before is None or now is None:
             return False
         busy = (now.total - before.total) - (now.idle - before.idle)
         others = busy - (now.own - before.own)
