@@ -1,0 +1,130 @@
+"""The outbox against a list: whatever is added, delivered and reopened, both hold the same."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.sinks.outbox import MAX_BYTES, RETRY_SECONDS, Outbox
+
+LIMIT = 5
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(0, 400)),
+        st.tuples(st.just("deliver"), st.integers(0, 7)),
+        st.tuples(st.just("reopen"), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@dataclass
+class Listed:
+    """What an outbox should do, in a list of topics and payloads."""
+
+    waiting: list[tuple[str, bytes]] = field(default_factory=list)
+    dropped: int = 0
+
+    def add(self, topic: str, payload: bytes) -> None:
+        self.waiting.append((topic, payload))
+        while len(self.waiting) > LIMIT or (self.size > MAX_BYTES and len(self.waiting) > 1):
+            self.waiting.pop(0)
+            self.dropped += 1
+
+    @property
+    def size(self) -> int:
+        return sum(len(payload) for _, payload in self.waiting)
+
+
+def everything(outbox: Outbox) -> list[tuple[int, str, bytes, int | None]]:
+    """Walk it as the mailbag does: always the oldest above the last number."""
+    found, number = [], 0
+    while (one := outbox.after(number)) is not None:
+        assert one.number > number
+        number = one.number
+        found.append((one.number, one.topic, one.payload, one.expiry_seconds))
+    return found
+
+
+@given(ACTIONS, st.booleans())
+def test_any_history_leaves_what_a_list_would_hold(
+    actions: list[tuple[str, int]], on_disk: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "outbox.sqlite") if on_disk else None
+        outbox, listed, dropped_before = Outbox(path, LIMIT), Listed(), 0
+        for step, (action, value) in enumerate(actions):
+            if action == "add":
+                payload = b"x" * (value * MAX_BYTES // 600)  # three of the largest are too many
+                outbox.add(f"t/{step}", payload, step or None)
+                listed.add(f"t/{step}", payload)
+            elif action == "deliver":
+                there = everything(outbox)
+                if value < len(there):
+                    outbox.remove(there[value][0])
+                    outbox.remove(there[value][0])  # an answer that comes twice changes nothing
+                    del listed.waiting[value]
+            elif path is not None:
+                outbox.close()
+                dropped_before += outbox.dropped
+                outbox = Outbox(path, LIMIT)
+            assert outbox.size() == (len(listed.waiting), listed.size)
+        there = everything(outbox)
+        assert [(topic, payload) for _, topic, payload, _ in there] == listed.waiting
+        assert [expiry for *_, expiry in there] == [
+            int(topic[2:]) or None for topic, _ in listed.waiting
+        ]
+        assert outbox.dropped + dropped_before == listed.dropped
+        assert outbox.problem == ""
+        outbox.close()
+
+
+def test_one_message_larger_than_everything_is_kept() -> None:
+    outbox = Outbox(None, LIMIT)
+    outbox.add("small", b"x", None)
+    outbox.add("large", b"x" * (MAX_BYTES + 1), None)
+    assert [topic for _, topic, _, _ in everything(outbox)] == ["large"]
+    outbox.add("next", b"x", None)
+    assert [topic for _, topic, _, _ in everything(outbox)] == ["next"]
+    assert outbox.dropped == 2
+
+
+def test_exactly_as_much_as_may_be_stays() -> None:
+    outbox = Outbox(None, LIMIT)
+    outbox.add("half", b"x" * (MAX_BYTES // 2), None)
+    outbox.add("other half", b"x" * (MAX_BYTES // 2), None)
+    assert outbox.size() == (2, MAX_BYTES)
+    for number in range(LIMIT - 2):
+        outbox.add(str(number), b"", None)
+    assert outbox.size() == (LIMIT, MAX_BYTES)
+    assert outbox.dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tried"), [(RETRY_SECONDS - 0.1, False), (RETRY_SECONDS, True)]
+)
+def test_a_disk_that_failed_is_left_alone_for_a_while(
+    seconds: float, *, tried: bool, tmp_path: Path
+) -> None:
+    now = 100.0
+    folder = tmp_path / "state"
+    folder.write_text("a file, where a folder should be")
+    outbox = Outbox(folder / "outbox.sqlite", LIMIT, lambda: now)
+    assert outbox.problem.endswith(": messages wait in memory only")
+    outbox.add("kept", b"x", None)
+    folder.unlink()
+    folder.mkdir(mode=0o700)
+    now += seconds
+    outbox.catch_up()
+    assert (outbox.problem == "") is tried
+    assert (folder / "outbox.sqlite").exists() is tried
+    outbox.close()  # tries once more, whatever the time
+    assert outbox.problem == ""
+    again = Outbox(folder / "outbox.sqlite", LIMIT)
+    assert [topic for _, topic, _, _ in everything(again)] == ["kept"]
+    again.close()
