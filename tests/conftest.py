@@ -67,6 +67,8 @@ def isolated_folders(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("HOME", str(folder))
+    # One lock for a device on a machine, and other processes test on it too.
+    monkeypatch.setenv("APPLIANCE_DEVICE", f"test-{os.getpid()}")
 
 
 @pytest.fixture(autouse=True)

@@ -99,6 +99,9 @@ class Unit:
         }
         if watchdog_seconds:
             variables["WATCHDOG_USEC"] = str(round(watchdog_seconds * 1e6))
+        variables.pop(
+            "APPLIANCE_DEVICE", None
+        )  # the file names the device, and a reload may rename it
         words = ["run", "--config", str(self.folder / "appliance.toml")]
         self.log = Path(tempfile.mkstemp(".log", dir=self.folder)[1])
         with self.log.open("w") as errors:
