@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,4 +129,25 @@ def test_a_disk_that_failed_is_left_alone_for_a_while(
     assert outbox.problem == ""
     again = Outbox(folder / "outbox.sqlite", LIMIT)
     assert [topic for _, topic, _, _ in everything(again)] == ["kept"]
+    again.close()
+
+
+def test_what_is_damaged_is_counted_once_and_the_rest_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    outbox = Outbox(path, LIMIT)
+    for name in ("one", "two", "three"):
+        outbox.add(name, name.encode(), None)
+    outbox.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE waiting SET payload = x'00' WHERE topic = 'two'")
+    outbox = Outbox(path, LIMIT)
+    assert [topic for _, topic, _, _ in everything(outbox)] == ["one", "three"]
+    assert outbox.dropped == 1
+    for number in range(LIMIT):
+        outbox.add(str(number), b"x", None)
+    assert outbox.dropped == 3
+    outbox.close()
+    again = Outbox(path, LIMIT)
+    assert again.size() == (LIMIT, LIMIT)
+    assert again.dropped == 0
     again.close()
