@@ -238,14 +238,17 @@ def test_no_statement_is_run_for_a_frame(tmp_path: Path) -> None:
 
 def test_a_table_that_vanishes_under_it_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite"
-    outbox = Outbox(path, 10)
-    fill_with(outbox, b"0", b"1")
-    assert outbox._file is not None
-    assert outbox._file._database is not None
-    outbox._file._database.execute("DROP TABLE waiting")
-    fill_with(outbox, b"2")
-    assert outbox.problem == ""
-    outbox.remove(2)
+    outbox = Outbox(path, 3)
+    fill_with(outbox, b"given up", b"0", b"1", b"2")
+    for lost in range(2):
+        outbox.remove(4 + lost)
+        assert outbox._file is not None
+        assert outbox._file._database is not None
+        outbox._file._database.execute("DROP TABLE waiting")
+        fill_with(outbox, b"2")
+        assert outbox.problem == ""
+        assert outbox.dropped == 1  # nothing more is given up for it
+    outbox.remove(3)
     outbox.close()
     assert path.with_suffix(".damaged").exists()
     outbox = Outbox(path, 10)
