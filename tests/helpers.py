@@ -76,6 +76,11 @@ def wait_for(condition: Callable[[], object], seconds: float = 30.0, what: str =
         pause.wait(0.01)
 
 
+def open_descriptors() -> int:
+    """Return how many file descriptors this process has, give or take the one that looks."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def wait_until_blocked(thread: threading.Thread) -> None:
     """Wait until a thread stands in a wait of ``threading``: a condition's, an event's."""
 

@@ -3,32 +3,33 @@
 One viewfinder stream in a format whose rows we can read; buffers are mapped once and re-queued
 when the pipeline releases the frame. Needs the system's ``python3-libcamera``.
 
-Follows libcamera's Python examples (0.4); contract-tested with a fake, not run on hardware in
-this repository's tests.
+Read in libcamera's Python binding (src/py, 0.4 and Raspberry Pi's 0.7); what is real in its tests:
+docs/sources.md.
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import selectors
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import numpy as np
 
-from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
+from appliance.errors import ApplianceError, FrameError, SourceLostError, SourceUnavailableError
+from appliance.sources import colours
+from appliance.sources.camera_manager import QUEUE_READERS
+from appliance.sources.libcamera_session import FORMATS, CameraSession
 from appliance.sources.stamps import StampVerifier
-from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
+from appliance.values import ClockOrigin, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from appliance.sources import SourceRequest
 
-_FORMATS = {"RGB888": PixelFormat.BGR24, "BGR888": PixelFormat.RGB24, "NV12": PixelFormat.NV12}
-"""libcamera names little-endian words: RGB888 lies in memory as B, G, R."""
+log = logging.getLogger(__name__)
+
+_MICROSECONDS = 1_000_000
+_MANUAL = 1
+"""Of ExposureTimeMode and AnalogueGainMode, which libcamera 0.5 brought."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,13 +50,7 @@ class LibcameraSource:
         self._options: Options = request.options
         self._clock = request.clock
         self._stamps = StampVerifier(request.clock, ClockOrigin.SENSOR)
-        self._library: Any = None
-        self._manager: Any = None
-        self._camera: Any = None
-        self._config: Any = None
-        self._allocator: Any = None
-        self._maps: dict[int, mmap.mmap] = {}
-        self._ready: list[Any] = []
+        self._session: CameraSession | None = None
         self._seq = 0
 
     def open(self) -> None:
@@ -65,62 +60,74 @@ class LibcameraSource:
             SourceUnavailableError: no binding, no such camera, or it refuses to start.
         """
         try:
-            self._library = import_module("libcamera")
+            library = import_module("libcamera")
         except (ImportError, OSError) as error:
             raise SourceUnavailableError(
                 f"camera libcamera: the binding is not usable: {error}",
                 hint="apt install python3-libcamera, in an environment with system packages",
             ) from error
-        self._manager = self._library.CameraManager.singleton()
-        camera = self._find(self._manager.cameras)
+        QUEUE_READERS.enter(self, "libcamera")
+        name = f"libcamera:{self._request.target or '0'}"
         try:
-            camera.acquire()
-            self._camera = camera
-            self._start(camera)
-        except (RuntimeError, OSError) as error:
+            manager = library.CameraManager.singleton()
+            camera = self._find(manager.cameras)
+            name = camera.id
+            self._session = CameraSession(library, manager, camera)
+            self._session.acquire()
+            configuration, config = self._configuration(library, camera)
+            self._session.start(configuration, config, self._controls(library, camera))
+        except BaseException as error:
             self.close()
+            # Anything else that the binding raises here: it has no errors of its own.
+            if isinstance(error, ApplianceError) or not isinstance(error, Exception):
+                raise
             raise SourceUnavailableError(
-                f"camera {camera.id}: cannot be started: {error}", hint="another program uses it?"
+                f"camera {name}: cannot be started: {str(error) or repr(error)}",
+                hint="another program uses it?",
             ) from error
 
     def read(self) -> Frame | None:
         """Return the oldest completed frame, waiting for one up to the time-out."""
-        if self._camera is None:
+        session = self._session
+        if session is None:
             raise SourceLostError("camera libcamera: is closed")
         read_ns = self._clock.monotonic_ns()
-        if not self._ready:
-            self._wait()
-        request = self._ready.pop(0)
+        try:
+            request = session.next(self._options.frame_timeout_seconds, self._clock)
+        except (RuntimeError, OSError) as error:
+            raise SourceLostError(f"camera libcamera: cannot be read: {error}") from error
+        if request is None:
+            raise SourceLostError(
+                "camera libcamera: stopped delivering", hint="loose cable, or the sensor hangs"
+            )
         seq, self._seq = self._seq, self._seq + 1
         if str(request.status).rpartition(".")[2] != "Complete":
-            self._requeue(request)()
-            raise FrameError(f"frame {seq} of libcamera: {request.status}")
-        buffer = request.buffers[self._config.stream]
-        captured_ns, origin = self._stamps.stamp(buffer.metadata.timestamp, read_ns)
-        width, height = self._config.size.width, self._config.size.height
-        return Frame(
-            pixels=self._pixels(buffer),
-            format=_FORMATS[str(self._config.pixel_format)],
-            width=width,
-            height=height,
-            captured_ns=captured_ns,
-            seq=seq,
-            origin=origin,
-            release=self._requeue(request),
-        )
+            status = request.status  # before it is reset
+            session.reuse(request)
+            raise FrameError(f"frame {seq} of libcamera: {status}")
+        try:
+            pixels, stamp = session.picture(request)
+            captured_ns, origin = self._stamps.stamp(stamp, read_ns)
+            return Frame(
+                pixels=pixels,
+                format=session.format,
+                width=session.width,
+                height=session.height,
+                captured_ns=captured_ns,
+                seq=seq,
+                origin=origin,
+                release=lambda: session.reuse(request),
+            )
+        except BaseException:
+            session.reuse(request)
+            raise
 
     def close(self) -> None:
         """Stop and release the camera and its buffers."""
-        camera, self._camera = self._camera, None
-        if camera is not None:
-            camera.stop()
-            camera.release()
-        for mapped in self._maps.values():
-            with contextlib.suppress(BufferError):  # a frame still on its way frees it later
-                mapped.close()
-        self._maps.clear()
-        self._ready.clear()
-        self._allocator = None
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        QUEUE_READERS.leave(self)
 
     def _find(self, cameras: list[Any]) -> Any:
         target = self._request.target or "0"
@@ -135,83 +142,66 @@ class LibcameraSource:
             hint="check the cable; `cam --list` lists cameras",
         )
 
-    def _start(self, camera: Any) -> None:
-        library, settings = self._library, self._request.camera
+    def _configuration(self, library: Any, camera: Any) -> tuple[Any, Any]:
+        """Return a configuration the camera accepts, and its one stream's."""
+        settings = self._request.camera
         configuration = camera.generate_configuration([library.StreamRole.Viewfinder])
+        if configuration is None:
+            raise SourceUnavailableError(f"camera {camera.id}: has no stream of pictures")
         config = configuration.at(0)
         config.size = library.Size(settings.width, settings.height)
         config.pixel_format = library.PixelFormat("RGB888")
-        configuration.validate()
-        if str(config.pixel_format) not in _FORMATS:
-            raise RuntimeError(f"offers only {config.pixel_format}")
-        camera.configure(configuration)
-        self._config = config
-        self._allocator = library.FrameBufferAllocator(camera)
-        self._allocator.allocate(config.stream)
-        requests = []
-        for buffer in self._allocator.buffers(config.stream):
-            request = camera.create_request()
-            request.add_buffer(config.stream, buffer)
-            self._map(buffer)
-            requests.append(request)
-        camera.start()
-        for request in requests:
-            camera.queue_request(request)
+        _validate(library, configuration, camera)
+        if str(config.pixel_format) not in FORMATS:
+            raise SourceUnavailableError(
+                f"camera {camera.id}: offers only {config.pixel_format}, expected one of "
+                f"{', '.join(FORMATS)}",
+                hint='for a USB camera set source = "v4l2:/dev/video0" (its own device)',
+            )
+        if str(config.pixel_format) == "NV12":
+            config.color_space = colours.wanted(library)
+            _validate(library, configuration, camera)
+            colours.tell_others(f"camera {camera.id}", config.color_space)
+        return configuration, config
 
-    def _wait(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._manager.event_fd, selectors.EVENT_READ)
-            if not selector.select(self._options.frame_timeout_seconds):
-                raise SourceLostError("camera libcamera: stopped delivering")
-        self._ready = list(self._manager.get_ready_requests())
-        if not self._ready:
-            raise FrameError("camera libcamera: woke without a frame")
+    def _controls(self, library: Any, camera: Any) -> dict[Any, Any]:
+        """Return what to start the camera with.
 
-    def _map(self, buffer: Any) -> None:
-        """Map each file descriptor of a buffer once, as far as its planes reach."""
-        ends: dict[int, int] = {}
-        for plane in buffer.planes:
-            ends[plane.fd] = max(ends.get(plane.fd, 0), plane.offset + plane.length)
-        for fd, end in ends.items():
-            if end:
-                self._maps[fd] = mmap.mmap(fd, end, mmap.MAP_SHARED, mmap.PROT_READ)
+        Raises:
+            SourceUnavailableError: something is set that the camera cannot do.
+        """
+        settings, given = self._request.camera, self._request.camera.controls
+        offered = {control.name for control in camera.controls}
+        wanted: dict[str, Any] = {}
+        if given.exposure_microseconds is not None:
+            wanted["ExposureTime"] = given.exposure_microseconds
+        if given.gain is not None:
+            wanted["AnalogueGain"] = given.gain
+        if given.focus is not None:
+            wanted |= {"AfMode": 0, "LensPosition": given.focus}
+        missing = [name for name in wanted if name not in offered]
+        if missing:
+            raise SourceUnavailableError(
+                f"camera {camera.id}: cannot set {', '.join(missing)}",
+                hint="take exposure_microseconds, gain or focus out of the camera's controls",
+            )
+        frame_microseconds = round(_MICROSECONDS / settings.fps)
+        if "FrameDurationLimits" in offered:
+            wanted["FrameDurationLimits"] = (frame_microseconds, frame_microseconds)
+        else:  # fps has a default, so it may not even have been asked for
+            log.warning("camera %s: chooses its frame rate itself, fps is not heeded", camera.id)
+        for name, mode in (
+            ("ExposureTime", "ExposureTimeMode"),
+            ("AnalogueGain", "AnalogueGainMode"),
+        ):
+            if name in wanted and mode in offered:
+                wanted[mode] = _MANUAL
+        return {getattr(library.controls, name): value for name, value in wanted.items()}
 
-    def _pixels(self, buffer: Any) -> Pixels:
-        if str(self._config.pixel_format) == "NV12":
-            return self._planar_pixels(buffer)
-        plane = buffer.planes[0]
-        height, stride = self._config.size.height, self._config.stride
-        content = np.frombuffer(self._maps[plane.fd], np.uint8, height * stride, plane.offset)
-        rows = content.reshape(height, stride)[:, : self._config.size.width * 3]
-        return np.lib.stride_tricks.as_strided(
-            rows, (height, self._config.size.width, 3), (stride, 3, 1), writeable=False
-        )
 
-    def _planar_pixels(self, buffer: Any) -> Pixels:
-        """Return NV12 as (height * 3 / 2, width): a view where its planes follow each other."""
-        luma, chroma = buffer.planes[0], buffer.planes[1]
-        width, height, stride = (
-            self._config.size.width,
-            self._config.size.height,
-            self._config.stride,
-        )
-        follows = chroma.fd == luma.fd and chroma.offset == luma.offset + height * stride
-        rows = height * 3 // 2 if follows else height
-        whole = np.frombuffer(self._maps[luma.fd], np.uint8, rows * stride, luma.offset)
-        picture = whole.reshape(rows, stride)[:, :width]
-        if follows:
-            return picture
-        half = height // 2
-        colour = np.frombuffer(self._maps[chroma.fd], np.uint8, half * stride, chroma.offset)
-        return np.vstack([picture, colour.reshape(half, stride)[:, :width]])
-
-    def _requeue(self, request: Any) -> Callable[[], None]:
-        def release() -> None:
-            if self._camera is not None:
-                request.reuse()
-                self._camera.queue_request(request)
-
-        return release
+def _validate(library: Any, configuration: Any, camera: Any) -> None:
+    if configuration.validate() == library.CameraConfiguration.Status.Invalid:
+        raise SourceUnavailableError(f"camera {camera.id}: has no such picture, nor a near one")
 
 
 def create(request: SourceRequest) -> LibcameraSource:
