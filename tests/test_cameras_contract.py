@@ -1,100 +1,74 @@
-"""Camera drivers against fakes that follow their documented APIs. Contract only: no hardware."""
+"""Camera drivers against stand-ins that follow their vendors' sources. No hardware."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from appliance.accelerators import Options
+from appliance.accelerators.cpu import CpuAccelerator
 from appliance.clock import ManualClock
-from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
-from appliance.values import ClockOrigin, PixelFormat
-from tests.helpers import source
+from appliance.config import Camera
+from appliance.config.load import load
+from appliance.config.settings import Controls
+from appliance.errors import ConfigError, FrameError, SourceLostError, SourceUnavailableError
+from appliance.selection.proof import load_frame
+from appliance.sources import create_source
+from appliance.sources.images import read_image
+from appliance.values import ClockOrigin, Frame, PixelFormat
+from tests.fakes import picamera2_like
+from tests.fakes.libcamera_like import ColorSpace, Layout, Manager, Module
+from tests.helpers import open_descriptors, source
+from tests.packing import tight
+from tests.samples import FREE_PICTURES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from appliance.accelerators import Detector
+    from appliance.models import Model
+    from appliance.values import Pixels
+    from tests.samples import Samples
 
-class FakeRequest:
-    def __init__(self, camera: FakePicamera2, size: tuple[int, int], stamp: int) -> None:
-        self.camera, self.size, self.stamp, self.released = camera, size, stamp, 0
-
-    def get_metadata(self) -> dict[str, int]:
-        return {"SensorTimestamp": self.stamp}
-
-    def make_array(self, stream: str) -> Any:
-        width, height = self.camera.configuration[stream]["size"]
-        if stream == "lores" or self.camera.instead == "NV12":
-            return np.zeros((height * 3 // 2, width + 64 - width % 64), np.uint8)  # padded rows
-        return np.zeros((height, width, 3), np.uint8)
-
-    def release(self) -> None:
-        self.released += 1
+CLOCK = ManualClock(start_ns=10**12)
+CONTROLS = Controls(exposure_microseconds=8000, gain=2.0, focus=1.5)
 
 
-class FakePicamera2:
-    """Follows picamera2 0.3.38: create_video_configuration, configure, start, capture_request."""
-
-    instances: list[FakePicamera2] = []  # noqa: RUF012 - emptied by the fixture
-    clock = ManualClock(start_ns=10**12)
-    silent = False
-    instead = ""
-
-    def __init__(self, number: int) -> None:
-        self.number, self.started, self.closed = number, False, False
-        self.configuration: dict[str, Any] = {}
-        FakePicamera2.instances.append(self)
-
-    @staticmethod
-    def global_camera_info() -> list[dict[str, Any]]:
-        return [{"Model": "imx708", "Num": 0}]
-
-    def create_video_configuration(self, **parts: Any) -> dict[str, Any]:
-        return parts
-
-    def configure(self, configuration: dict[str, Any]) -> None:
-        self.configuration = configuration
-        if self.instead:  # a camera without the format asked for
-            self.configuration["main"]["format"] = self.instead
-
-    def camera_configuration(self) -> dict[str, Any]:
-        return self.configuration
-
-    def start(self) -> None:
-        self.started = True
-
-    def capture_request(self, wait: float) -> FakeRequest:
-        if FakePicamera2.silent:
-            raise TimeoutError
-        return FakeRequest(self, (0, 0), self.clock.monotonic_ns() - 20_000_000)
-
-    def stop(self) -> None:
-        self.started = False
-
-    def close(self) -> None:
-        self.closed = True
+def install(patch: pytest.MonkeyPatch) -> type[picamera2_like.Picamera2]:
+    kind = picamera2_like.fresh()
+    module = types.ModuleType("picamera2")
+    module.Picamera2 = kind  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "picamera2", module)
+    library = types.ModuleType("libcamera")
+    library.ColorSpace = ColorSpace  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "libcamera", library)
+    return kind
 
 
 @pytest.fixture
-def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
-    module = types.ModuleType("picamera2")
-    module.Picamera2 = FakePicamera2  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "picamera2", module)
-    FakePicamera2.instances.clear()
-    FakePicamera2.silent, FakePicamera2.instead = False, ""
-    return FakePicamera2
+def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[picamera2_like.Picamera2]:
+    return install(monkeypatch)
 
 
-def test_picamera2_delivers_the_isps_small_picture(picamera2: type[FakePicamera2]) -> None:
-    one = source("picamera2:0", FakePicamera2.clock, controls=_controls())
+def test_picamera2_delivers_the_isps_small_picture(
+    picamera2: type[picamera2_like.Picamera2],
+) -> None:
+    picamera2.stamp_ns = 10**12 - 20_000_000
+    one = source("picamera2:0", CLOCK, controls=CONTROLS)
     one.open()
-    (camera,) = picamera2.instances
-    assert camera.configuration["lores"] == {"size": (300, 300), "format": "YUV420"}
-    assert camera.configuration["main"] == {"size": (1280, 720), "format": "RGB888"}
+    (camera,) = picamera2.made
+    lores, main = camera.configuration["lores"], camera.configuration["main"]
+    assert (lores["size"], lores["format"]) == ((300, 300), "YUV420")
+    assert (main["size"], main["format"]) == ((1280, 720), "RGB888")
     assert camera.configuration["controls"] == {
         "FrameRate": 30.0,
         "ExposureTime": 8000,
@@ -107,52 +81,228 @@ def test_picamera2_delivers_the_isps_small_picture(picamera2: type[FakePicamera2
     assert (frame.format, frame.width, frame.height) == (PixelFormat.I420, 300, 300)
     assert frame.pixels.shape == (450, 300)
     assert (frame.origin, frame.captured_ns) == (ClockOrigin.SENSOR, 10**12 - 20_000_000)
+    frame.release()
+    assert [request.released for request in camera.requests] == [1]
     one.close()
-    assert (camera.started, camera.closed) == (False, True)
+    one.close()
+    assert camera.calls == ["stop", "close"]
 
 
-def _controls() -> Any:
-    from appliance.config.settings import Controls
-
-    return Controls(exposure_microseconds=8000, gain=2.0, focus=1.5)
-
-
-def test_picamera2_uses_the_main_stream_for_a_crop(picamera2: type[FakePicamera2]) -> None:
-    one = source("picamera2", FakePicamera2.clock, crop=(0.0, 0.0, 0.5, 1.0))
+def test_picamera2_uses_the_main_stream_for_a_crop(
+    picamera2: type[picamera2_like.Picamera2],
+) -> None:
+    one = source("picamera2", CLOCK, crop=(0.0, 0.0, 0.5, 1.0))
     one.open()
     frame = one.read()
     assert frame is not None
     assert (frame.format, frame.width) == (PixelFormat.BGR24, 1280)
+    one.close()
 
 
-def test_picamera2_that_has_not_what_was_asked_for(picamera2: type[FakePicamera2]) -> None:
-    picamera2.instead = "NV12"
-    one = source("picamera2", FakePicamera2.clock, width=640, height=480, options={"lores": False})
-    one.open()
-    frame = one.read()
-    assert frame is not None
-    assert (frame.format, frame.pixels.shape) == (PixelFormat.NV12, (720, 640))
+@settings(max_examples=80, deadline=None)
+@given(
+    pixel_format=st.sampled_from(["YUV420", "NV12", "RGB888", "BGR888", "XRGB8888", "XBGR8888"]),
+    width=st.integers(1, 170).map(lambda n: n * 2),
+    height=st.integers(1, 40).map(lambda n: n * 2),
+    chip=st.sampled_from(["unpadded", "vc4", "pisp"]),
+)
+def test_picamera2_every_picture_comes_out_to_the_pixel(
+    pixel_format: str, width: int, height: int, chip: str
+) -> None:
+    noise = np.random.default_rng(width * height)
+    content = noise.integers(0, 256, (height, width, 3), np.uint8)
+    frame_pixels = through_picamera2(content, pixel_format, chip)
+    assert np.array_equal(frame_pixels, tight(pixel_format, content))
 
 
-def test_picamera2_with_a_format_we_cannot_read(picamera2: type[FakePicamera2]) -> None:
-    picamera2.instead = "MJPEG"
-    one = source("picamera2", FakePicamera2.clock, options={"lores": False})
-    with pytest.raises(SourceUnavailableError, match="gives MJPEG"):
+@pytest.mark.parametrize("side", [192, 224, 256, 300, 320, 416, 640])
+@pytest.mark.parametrize("chip", ["vc4", "pisp"])
+def test_picamera2_colours_of_every_models_size_are_those_of_the_picture(
+    side: int, chip: str
+) -> None:
+    content = np.zeros((side, side, 3), np.uint8)
+    content[:, : side // 2] = (30, 30, 200)  # red, as blue comes first
+    content[side // 2 :, side // 2 :] = (200, 60, 30)
+    pixels = through_picamera2(content, "YUV420", chip)
+    decoded = cv2.cvtColor(pixels, cv2.COLOR_YUV2BGR_I420)
+    off = np.abs(decoded.astype(int) - content.astype(int))
+    assert off.mean() < 2
+    assert (off > 30).mean() < 0.001
+
+
+def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> Pixels:
+    """Return the pixels of a frame whose stream shows ``content``."""
+    height, width = content.shape[:2]
+    with pytest.MonkeyPatch.context() as patch:
+        kind = install(patch)
+        kind.chip = chip
+        patch.setattr(kind, "picture", lambda *_: content)
+        small = pixel_format == "YUV420"
+        kind.instead = {} if small else {"main": pixel_format}
+        camera = Camera(source="picamera2", width=width, height=height, options={"lores": small})
+        one = create_source(camera, input_size=(width, height), clock=CLOCK)
         one.open()
-    assert picamera2.instances[0].closed
+        frame = one.read()
+        assert frame is not None
+        frame.release()
+        one.close()
+    return frame.pixels
 
 
-def test_picamera2_that_falls_silent_is_lost(picamera2: type[FakePicamera2]) -> None:
-    one = source("picamera2", FakePicamera2.clock)
+def test_picamera2_padding_changes_no_detection(data: Samples, default_model: Model) -> None:
+    paths = sorted(data.first("coco-tiny/val2017", FREE_PICTURES).glob("*.jpg"))[:40]
+    assert paths
+    detector = CpuAccelerator(Options()).open(default_model, threads=1)
+    same = total = 0
+    try:
+        for path in paths:
+            content = cv2.resize(read_image(path, CLOCK, 0).pixels, detector.input_size).astype(
+                np.uint8
+            )
+            wanted = detections(detector, tight("YUV420", content))
+            total += 2 * len(wanted)
+            for chip in ("vc4", "pisp"):
+                found = detections(detector, through_picamera2(content, "YUV420", chip))
+                same += len(wanted & found) - len(found - wanted)
+    finally:
+        detector.close()
+    assert total > 80  # else there is nothing to lose
+    assert same >= 0.99 * total
+
+
+def detections(detector: Detector, pixels: Pixels) -> set[tuple[float, ...]]:
+    width, height = detector.input_size
+    load_frame(detector, Frame(pixels, PixelFormat.I420, width, height, captured_ns=0, seq=0))
+    detector.infer()
+    found = detector.detections(0.3)
+    rows = zip(found.label_ids, found.scores, found.boxes, strict=True)
+    return {(int(label), float(score), *map(float, box)) for label, score, box in rows}
+
+
+def test_picamera2_asks_for_the_colours_that_are_read(
+    picamera2: type[picamera2_like.Picamera2], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = source("picamera2", CLOCK)
+    one.open()
+    one.close()
+    assert picamera2.made[0].configuration["colour_space"] == ColorSpace.Smpte170m()
+    assert "somewhat off" not in caplog.text
+    picamera2.colours_instead = ColorSpace.Rec709()
+    one.open()
+    one.close()
+    assert "colours come as Rec709, range Limited" in caplog.text
+
+
+def test_picamera2_with_a_format_we_cannot_read(picamera2: type[picamera2_like.Picamera2]) -> None:
+    picamera2.instead = {"main": "MJPEG"}
+    one = source("picamera2", CLOCK, options={"lores": False})
+    with pytest.raises(SourceUnavailableError, match=r"gives MJPEG.*v4l2"):
+        one.open()
+    assert picamera2.made[0].calls == ["close"]
+
+
+def test_picamera2_that_falls_silent_is_lost_closed_and_opened_again(
+    picamera2: type[picamera2_like.Picamera2],
+) -> None:
+    one = source("picamera2", CLOCK)
     one.open()
     picamera2.silent = True
     with pytest.raises(SourceLostError, match="stopped delivering"):
         one.read()
+    ends(one.close)
+    picamera2.silent = False
+    one.open()
+    assert one.read() is not None
+    one.close()
+    assert [camera.acquired for camera in picamera2.made] == [False, False]
 
 
-def test_picamera2_without_such_a_camera(picamera2: type[FakePicamera2]) -> None:
+def ends(action: Callable[[], None]) -> None:
+    """Do it in a thread of its own: what hangs must not hang the tests."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "hangs"
+
+
+@pytest.mark.parametrize("place", ["acquire", "setup", "configure", "start"])
+@pytest.mark.parametrize("enters_table_first", [True, False])
+def test_picamera2_a_thousand_failed_openings_leave_nothing(
+    picamera2: type[picamera2_like.Picamera2], place: str, *, enters_table_first: bool
+) -> None:
+    picamera2.fails, picamera2.enters_table_first = place, enters_table_first
+    one = source("picamera2", CLOCK)
+    before = open_descriptors()
+    for _ in range(1000):
+        with pytest.raises(SourceUnavailableError, match="cannot be started"):
+            one.open()
+    assert open_descriptors() == before
+    assert not picamera2._cm.cameras
+    assert not any(camera.acquired for camera in picamera2.made)
+
+
+def test_picamera2_with_a_usb_camera_says_what_reads_those(
+    picamera2: type[picamera2_like.Picamera2],
+) -> None:
+    picamera2.fails = "configure"  # AttributeError, as the real one raises there
+    with pytest.raises(SourceUnavailableError, match=r"NoneType.*USB camera.*v4l2:/dev/video0"):
+        source("picamera2", CLOCK).open()
+
+
+def test_picamera2_close_returns_where_the_camera_complains(
+    picamera2: type[picamera2_like.Picamera2], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = source("picamera2", CLOCK)
+    before = open_descriptors()
+    one.open()
+    picamera2.fails = "release"
+    one.close()
+    assert "Failed to release camera" in caplog.text
+    assert open_descriptors() == before
+
+
+def test_picamera2_without_such_a_camera(picamera2: type[picamera2_like.Picamera2]) -> None:
     with pytest.raises(SourceUnavailableError, match="1 found"):
         source("picamera2:3").open()
+
+
+# --- picamera2 and libcamera read one queue
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    install(monkeypatch)
+    manager = Manager(("imx219@10", Layout()))
+    monkeypatch.setitem(sys.modules, "libcamera", Module(manager))
+    yield manager
+    manager.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("picamera2", "libcamera"), ("libcamera", "picamera2")]
+)
+def test_a_camera_of_the_other_kind_is_refused_while_one_runs(
+    both: Manager, first: str, second: str
+) -> None:
+    one, other = source(first, CLOCK), source(second, CLOCK)
+    one.open()
+    with pytest.raises(SourceUnavailableError, match=f"{second}: another camera .* {first}"):
+        other.open()
+    one.close()
+    other.open()
+    other.close()
+    assert not both.cameras[0].acquired
+
+
+@pytest.mark.parametrize("kind", ["picamera2", "imx500"])
+def test_a_configuration_that_mixes_them_is_refused(tmp_path: Path, kind: str) -> None:
+    config = tmp_path / "appliance.toml"
+    text = f'[[camera]]\nname = "a"\nsource = "{kind}"\n[[camera]]\nname = "b"\nsource = '
+    config.write_text(text + '"libcamera:1"\n')
+    with pytest.raises(ConfigError, match=f"{kind} beside libcamera"):
+        load(config, environment={})
+    config.write_text(text + '"picamera2:1"\n')
+    assert len(load(config, environment={}).camera) == 2
 
 
 class FakeCapture:
@@ -187,7 +337,7 @@ def test_v4l2_decodes_mjpeg_strictly_and_uses_the_drivers_stamp(
     content = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].ravel()
     capture = FakeCapture([content[None], content[None, : len(content) // 2]], 999_980.0)
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
-    one = source(f"v4l2:{device}", ManualClock(start_ns=10**12), controls=_controls())
+    one = source(f"v4l2:{device}", ManualClock(start_ns=10**12), controls=CONTROLS)
     one.open()
     assert capture.properties[cv2.CAP_PROP_CONVERT_RGB] == 0
     assert capture.properties[cv2.CAP_PROP_EXPOSURE] == 80

@@ -27,13 +27,15 @@ from appliance.errors import (
 )
 from appliance.sources.jevois_lines import parse_line
 from appliance.values import ClockOrigin
-from tests.helpers import Subscriber, source, wait_for
+from tests.fakes import picamera2_like
+from tests.helpers import Subscriber, open_descriptors, source, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.demo_broker import DemoBroker
+    from appliance.sources import Source
 
 # --- JeVois: lines
 
@@ -221,65 +223,40 @@ class FakeImx500:
         return types.SimpleNamespace(**dict(zip(("x", "y", "width", "height"), box, strict=True)))
 
 
-class FakeRequest:
-    def __init__(self, metadata: dict[str, Any], size: tuple[int, int]) -> None:
-        self.metadata, self.size, self.released = metadata, size, 0
-
-    def get_metadata(self) -> dict[str, Any]:
-        return self.metadata
-
-    def make_array(self, stream: str) -> Any:
-        return np.zeros((self.size[1], self.size[0], 3), np.uint8)
-
-    def release(self) -> None:
-        self.released += 1
-
-
-class FakeCamera:
-    tensors: tuple[list[float] | None, ...] = ()
-    requests: list[FakeRequest] = []  # noqa: RUF012 - emptied by the fixture
-
-    def __init__(self, number: int) -> None:
-        assert FakeImx500.made, "the network must be loaded before the camera is made"
-        self._left = [None, *type(self).tensors]
-
-    def create_video_configuration(self, **parts: Any) -> dict[str, Any]:
-        return parts
-
-    def configure(self, configuration: dict[str, Any]) -> None:
-        self._configuration = configuration
-
-    def camera_configuration(self) -> dict[str, Any]:
-        return self._configuration
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def close(self) -> None: ...
-
-    def capture_request(self, wait: float) -> FakeRequest:
-        if not self._left:
-            raise TimeoutError
-        tensor = self._left.pop(0)
-        metadata = {"CnnOutputTensor": tensor} if tensor else {}
-        request = FakeRequest(metadata, self._configuration["main"]["size"])
-        FakeCamera.requests.append(request)
-        return request
-
-
 # Two boxes, x0 first and in pixels of 320: x0, x0, y0, y0, x1, x1, y1, y1, scores, classes, count.
 TENSOR = [32.0, 0, 64, 0, 160, 320, 192, 320, 0.9, 0.4, 2, 0, 2]
 
 
+def frames_with(*tensors: list[float] | None) -> list[dict[str, Any]]:
+    return [{"CnnOutputTensor": tensor} if tensor else {} for tensor in tensors]
+
+
 @pytest.fixture
-def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ai_camera(monkeypatch: pytest.MonkeyPatch) -> type[picamera2_like.Picamera2]:
+    """The camera with the sensor, as picamera2 opens it."""
+    kind = picamera2_like.fresh()
+    monkeypatch.setattr(FakeImx500, "made", ())
+    made = kind.__init__
+
+    def after_the_network(self: Any, number: int) -> None:
+        assert FakeImx500.made, "the network must be loaded before the camera is made"
+        made(self, number)
+
+    monkeypatch.setattr(kind, "__init__", after_the_network)
+    return kind
+
+
+@pytest.fixture
+def network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ai_camera: type[picamera2_like.Picamera2]
+) -> Path:
     devices = types.ModuleType("picamera2.devices")
     devices.IMX500 = FakeImx500  # type: ignore[attr-defined]
     package = types.ModuleType("picamera2")
-    package.Picamera2 = FakeCamera  # type: ignore[attr-defined]
+    package.Picamera2 = ai_camera  # type: ignore[attr-defined]
     package.devices = devices  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", package)
     monkeypatch.setitem(sys.modules, "picamera2.devices", devices)
-    monkeypatch.setattr(FakeCamera, "requests", [])
     path = tmp_path / "ssd.rpk"
     path.write_bytes(b"rpk")
     return path
@@ -287,9 +264,13 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("as_tuple", [False, True])
 def test_tensors_become_detections(
-    network: Path, monkeypatch: pytest.MonkeyPatch, *, as_tuple: bool
+    network: Path,
+    ai_camera: type[picamera2_like.Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    as_tuple: bool,
 ) -> None:
-    monkeypatch.setattr(FakeCamera, "tensors", (TENSOR,))
+    ai_camera.script = frames_with(None, TENSOR)
     monkeypatch.setattr(FakeImx500, "as_tuple", as_tuple)
     camera = source("imx500", ManualClock(), options={"network": str(network)})
     camera.open()
@@ -304,11 +285,13 @@ def test_tensors_become_detections(
     assert frame.origin is ClockOrigin.READ  # the fake gives no sensor stamp
     frame.release()
     camera.close()
-    assert [request.released for request in FakeCamera.requests] == [1, 1]
+    assert [request.released for request in ai_camera.made[0].requests] == [1, 1]
 
 
-def test_no_tensor_is_not_nothing_seen(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeCamera, "tensors", (None, TENSOR))
+def test_no_tensor_is_not_nothing_seen(
+    network: Path, ai_camera: type[picamera2_like.Picamera2]
+) -> None:
+    ai_camera.script = frames_with(None, None, TENSOR)
     camera = source("imx500", ManualClock(), options={"network": str(network)})
     camera.open()
     with pytest.raises(NotInferredError):
@@ -316,8 +299,69 @@ def test_no_tensor_is_not_nothing_seen(network: Path, monkeypatch: pytest.Monkey
     assert camera.read() is not None
     with pytest.raises(SourceLostError):
         camera.read()
-    assert all(request.released for request in FakeCamera.requests[:2])
+    assert all(request.released for request in ai_camera.made[0].requests[:2])
     camera.close()
+
+
+def test_an_ai_camera_that_falls_silent_is_closed_and_opened_again(
+    network: Path, ai_camera: type[picamera2_like.Picamera2]
+) -> None:
+    ai_camera.script = frames_with(None, TENSOR)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    assert camera.read() is not None
+    with pytest.raises(SourceLostError, match="stopped delivering"):
+        camera.read()
+    closing = threading.Thread(target=camera.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive(), "close() hangs behind the job that timed out"
+    ai_camera.script = frames_with(None, TENSOR)
+    camera.open()
+    assert camera.read() is not None
+    camera.close()
+
+
+def test_an_ai_camera_without_a_first_frame_is_refused_and_closed(
+    network: Path, ai_camera: type[picamera2_like.Picamera2]
+) -> None:
+    ai_camera.script = []
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    opening = threading.Thread(target=refused, args=(camera,), daemon=True)
+    opening.start()
+    opening.join(10)
+    assert not opening.is_alive(), "close() hangs behind the job that timed out"
+    assert ai_camera.made[0].calls == ["stop", "close"]
+
+
+def refused(camera: Source) -> None:
+    with pytest.raises(SourceUnavailableError, match="TimeoutError"):
+        camera.open()
+
+
+@pytest.mark.parametrize("place", ["acquire", "configure", "start"])
+def test_an_ai_camera_that_cannot_be_opened_leaves_nothing(
+    network: Path, ai_camera: type[picamera2_like.Picamera2], place: str
+) -> None:
+    ai_camera.fails = place
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    before = open_descriptors()
+    for _ in range(100):
+        with pytest.raises(SourceUnavailableError, match="cannot be started"):
+            camera.open()
+    assert open_descriptors() == before
+    assert not any(one.acquired for one in ai_camera.made)
+
+
+def test_a_sensor_that_libcamera_does_not_list_is_refused(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_self: Any, _file: str) -> None:
+        raise StopIteration
+
+    monkeypatch.setattr(FakeImx500, "__init__", nothing)
+    with pytest.raises(SourceUnavailableError, match=r"StopIteration.*AI Camera"):
+        source("imx500", ManualClock(), options={"network": str(network)}).open()
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -135,6 +135,13 @@ def _cross_faults(settings: Settings) -> list[str]:
                 f"camera[{camera.name}].crop: got {list(camera.crop)}, expected x, y, width, "
                 "height inside 0..1 with some area"
             )
+    kinds = {camera.source.partition(":")[0] for camera in settings.camera}
+    picamera2 = sorted(kinds & {"picamera2", "imx500"})
+    if picamera2 and "libcamera" in kinds:
+        faults.append(
+            f"camera: got sources {' and '.join(picamera2)} beside libcamera, which take each "
+            "other's frames; expected only one of picamera2 and libcamera in a unit"
+        )
     mqtt = settings.mqtt
     if mqtt.password_file and mqtt.password_credential:
         faults.append("mqtt: give password_file or password_credential, not both")

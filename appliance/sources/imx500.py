@@ -4,8 +4,7 @@ Sources: picamera2 0.3.38, ``picamera2.devices.IMX500`` and its object detection
 post-processed networks give boxes (n, 4) as y0, x0, y1, x1, scores, classes and a count. A frame
 without tensors is not one in which nothing was seen: it is dropped as ``not_inferred``.
 
-Contract-tested with a fake that follows the documented API; not run on hardware in this
-repository's tests.
+What is real in its tests: docs/sources.md.
 """
 
 from __future__ import annotations
@@ -17,7 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
-from appliance.errors import NotInferredError, SourceLostError, SourceUnavailableError
+from appliance.errors import (
+    ApplianceError,
+    NotInferredError,
+    SourceLostError,
+    SourceUnavailableError,
+)
+from appliance.sources.camera_manager import QUEUE_READERS
+from appliance.sources.picamera2_camera import make_camera, shut
 from appliance.sources.stamps import StampVerifier
 from appliance.values import ClockOrigin, Floats, Frame, PixelFormat, Seen
 
@@ -76,10 +82,11 @@ class Imx500Source:
                 f"camera imx500: picamera2 is not usable: {error}",
                 hint="apt install imx500-all python3-picamera2",
             ) from error
+        QUEUE_READERS.enter(self, "picamera2")
         try:
             self._sensor = devices.IMX500(str(network))  # before the camera: it loads the network
             self._labels = _labels(self._sensor)
-            self._camera = picamera2.Picamera2(self._sensor.camera_num)
+            self._camera = make_camera(picamera2, self._sensor.camera_num)
             settings = self._settings
             self._camera.configure(
                 self._camera.create_video_configuration(
@@ -90,10 +97,14 @@ class Imx500Source:
             )
             self._camera.start()
             self._camera.capture_request(wait=self.open_seconds).release()
-        except (RuntimeError, OSError, IndexError, TimeoutError) as error:
+        except BaseException as error:
             self.close()
+            # Anything else that the library raises here: it has no errors of its own.
+            if isinstance(error, ApplianceError) or not isinstance(error, Exception):
+                raise
             raise SourceUnavailableError(
-                f"camera imx500: cannot be started: {error}", hint="is the AI Camera connected?"
+                f"camera imx500: cannot be started: {str(error) or repr(error)}",
+                hint="is the AI Camera connected?",
             ) from error
 
     def read(self) -> Frame | None:
@@ -108,7 +119,7 @@ class Imx500Source:
         read_ns = self._clock.monotonic_ns()
         try:
             request = self._camera.capture_request(wait=self._options.frame_timeout_seconds)
-        except (TimeoutError, RuntimeError) as error:
+        except Exception as error:
             raise SourceLostError("camera imx500: stopped delivering") from error
         seq, self._seq = self._seq, self._seq + 1
         try:
@@ -133,11 +144,11 @@ class Imx500Source:
             raise
 
     def close(self) -> None:
-        """Stop and release the camera."""
+        """Stop and release the camera, also one that hangs."""
         camera, self._camera = self._camera, None
         if camera is not None:
-            camera.stop()
-            camera.close()
+            shut(camera, "imx500")
+        QUEUE_READERS.leave(self)
 
     def _seen(self, metadata: dict[str, Any]) -> Seen:
         outputs = self._sensor.get_outputs(metadata, add_batch=True)

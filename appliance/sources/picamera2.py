@@ -4,8 +4,7 @@ The low-resolution stream comes at the model's input size (YUV420, which every P
 what the model sees; the main stream stays at the configured size for snapshots. Needs the
 system's ``python3-picamera2``; imported when opened.
 
-Written to the API of picamera2 0.3.38; contract-tested with a fake that follows it, not run on
-hardware in this repository's tests.
+Written to the API of picamera2 0.3.38; what is real in its tests: docs/sources.md.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
-from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
+from appliance.errors import ApplianceError, SourceLostError, SourceUnavailableError
+from appliance.sources import colours, rows
+from appliance.sources.camera_manager import QUEUE_READERS
+from appliance.sources.picamera2_camera import make_camera, shut
 from appliance.sources.stamps import StampVerifier
 from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 
@@ -36,6 +38,7 @@ _FORMATS = {
 was asked for; picamera2 takes then what is nearest."""
 _PLANAR = frozenset({PixelFormat.I420, PixelFormat.NV12})
 _ALIGNMENT = 2
+_USB_HINT = 'for a USB camera set source = "v4l2:/dev/video0" (its own device)'
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +65,8 @@ class Picamera2Source:
         self._camera: Any = None
         self._stream = "main"
         self._size = (0, 0)
+        self._stride = 0
+        self._bytes_a_pixel = 3
         self._format = PixelFormat.BGR24
         self._seq = 0
 
@@ -79,23 +84,20 @@ class Picamera2Source:
                 f"camera picamera2:{number}: is not there; {len(cameras)} found",
                 hint="check the ribbon cable; `rpicam-hello --list-cameras` lists cameras",
             )
-        camera = None
+        QUEUE_READERS.enter(self, "picamera2")
         try:
-            camera = library.Picamera2(number)
-            self._configure(camera)
-            camera.start()
-        except SourceUnavailableError:
-            if camera is not None:
-                camera.close()
-            raise
-        except (RuntimeError, OSError, IndexError) as error:
-            if camera is not None:
-                camera.close()
+            self._camera = make_camera(library, number)
+            self._configure(self._camera)
+            self._camera.start()
+        except BaseException as error:
+            self.close()
+            # Anything else that the library raises here: it has no errors of its own.
+            if isinstance(error, ApplianceError) or not isinstance(error, Exception):
+                raise
             raise SourceUnavailableError(
-                f"camera picamera2:{number}: cannot be started: {error}",
-                hint="another program may use it",
+                f"camera picamera2:{number}: cannot be started: {_said(error)}",
+                hint=f"another program may use it; {_USB_HINT}",
             ) from error
-        self._camera = camera
 
     def read(self) -> Frame | None:
         """Return the next frame; its buffer goes back to the camera when it is released.
@@ -108,15 +110,15 @@ class Picamera2Source:
         read_ns = self._clock.monotonic_ns()
         try:
             request = self._camera.capture_request(wait=self._options.frame_timeout_seconds)
-        except (TimeoutError, RuntimeError) as error:
+        except Exception as error:
             raise SourceLostError(
                 "camera picamera2: stopped delivering", hint="loose cable, or the sensor hangs"
             ) from error
         seq, self._seq = self._seq, self._seq + 1
-        stamp = request.get_metadata().get("SensorTimestamp")
-        captured_ns, origin = self._stamps.stamp(stamp, read_ns)
-        width, height = self._size
         try:
+            stamp = request.get_metadata().get("SensorTimestamp")
+            captured_ns, origin = self._stamps.stamp(stamp, read_ns)
+            width, height = self._size
             return Frame(
                 pixels=self._pixels(request),
                 format=self._format,
@@ -127,24 +129,36 @@ class Picamera2Source:
                 origin=origin,
                 release=request.release,
             )
-        except FrameError:
+        except BaseException:
             request.release()
             raise
 
     def close(self) -> None:
-        """Stop and release the camera."""
+        """Stop and release the camera, also one that hangs."""
         camera, self._camera = self._camera, None
         if camera is not None:
-            camera.stop()
-            camera.close()
+            shut(camera, f"picamera2:{self._request.target or '0'}")
+        QUEUE_READERS.leave(self)
 
     def _pixels(self, request: Any) -> Pixels:
-        """Return the stream's picture without the padding the ISP adds to its rows."""
+        """Return the stream's picture without the padding of its rows.
+
+        From the whole buffer: picamera2's own arrays leave I420's padding in, and up to 0.3.36 do
+        not know NV12.
+        """
         width, height = self._size
-        array = np.asarray(request.make_array(self._stream), np.uint8)
-        if self._format in _PLANAR:
-            return array[: height * 3 // 2, :width]
-        return array[:height, :width, :3]
+        memory = np.asarray(request.make_buffer(self._stream), np.uint8).reshape(-1)
+        if self._format is PixelFormat.I420:
+            return rows.i420(memory, width=width, height=height, stride=self._stride)
+        if self._format is PixelFormat.NV12:
+            return rows.nv12(memory, width=width, height=height, stride=self._stride)
+        return rows.interleaved(
+            memory,
+            width=width,
+            height=height,
+            stride=self._stride,
+            bytes_a_pixel=self._bytes_a_pixel,
+        )
 
     def _configure(self, camera: Any) -> None:
         settings = self._request.camera
@@ -162,17 +176,28 @@ class Picamera2Source:
         if self._options.lores and full_view:
             lores = {"size": self._lores_size(), "format": "YUV420"}
         configuration = camera.create_video_configuration(
-            main=main, lores=lores, controls=controls, buffer_count=_BUFFERS
+            main=main,
+            lores=lores,
+            controls=controls,
+            buffer_count=_BUFFERS,
+            # Not the default: that is Rec. 709 from 1280x720 up, also for the small stream.
+            colour_space=colours.wanted(import_module("libcamera")),
         )
         camera.configure(configuration)
         self._stream = "lores" if lores else "main"
         got = camera.camera_configuration()[self._stream]
         if got["format"] not in _FORMATS:
             raise SourceUnavailableError(
-                f"camera picamera2: gives {got['format']}, expected one of {', '.join(_FORMATS)}"
+                f"camera picamera2: gives {got['format']}, expected one of {', '.join(_FORMATS)}",
+                hint=_USB_HINT,
             )
         self._format = _FORMATS[got["format"]]
         self._size = tuple(got["size"])
+        self._stride = got["stride"]
+        self._bytes_a_pixel = 4 if got["format"].startswith("X") else 3
+        if self._format in _PLANAR:
+            stream = camera.stream_map[self._stream]
+            colours.tell_others("camera picamera2", stream.configuration.color_space)
 
     def _lores_size(self) -> tuple[int, int]:
         """Return the model's size, turned if the camera lies on its side, never above main."""
@@ -200,6 +225,12 @@ class Picamera2Source:
                 f"camera picamera2: the library is not usable: {error}",
                 hint="apt install python3-picamera2, in an environment with system packages",
             ) from error
+
+
+def _said(error: Exception) -> str:
+    """Return the words of an error and of what caused it: the library wraps its own."""
+    cause = f": {error.__cause__}" if error.__cause__ else ""
+    return f"{error}{cause}" if str(error) else f"{error!r}{cause}"
 
 
 def create(request: SourceRequest) -> Picamera2Source:
