@@ -236,7 +236,7 @@ def test_picamera2_a_thousand_failed_openings_leave_nothing(
     for _ in range(1000):
         with pytest.raises(SourceUnavailableError, match="cannot be started"):
             one.open()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert not picamera2._cm.cameras
     assert not any(camera.acquired for camera in picamera2.made)
 
@@ -258,7 +258,7 @@ def test_picamera2_close_returns_where_the_camera_complains(
     picamera2.fails = "release"
     one.close()
     assert "Failed to release camera" in caplog.text
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_picamera2_without_such_a_camera(picamera2: type[picamera2_like.Picamera2]) -> None:

@@ -229,12 +229,27 @@ def test_what_an_ended_session_left_in_the_queue_is_ignored(manager: Manager) ->
     one.close()
 
 
+def test_a_frame_released_after_the_camera_was_reopened_goes_into_no_later_session(
+    manager: Manager,
+) -> None:
+    one = opened()
+    camera = manager.cameras[0]
+    camera.complete()
+    frame = read(one)
+    one.close()
+    one.open()
+    mine = list(camera.queued)
+    frame.release()
+    assert camera.queued == mine
+    one.close()
+
+
 def test_a_hundred_sessions_leave_no_descriptor(manager: Manager) -> None:
     opened().close()
     before = open_descriptors()
     for _ in range(100):
         opened().close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_controls_are_there_from_the_first_frame(manager: Manager) -> None:
@@ -288,11 +303,11 @@ def test_a_camera_that_cannot_be_used_is_given_back(
         monkeypatch.setattr(camera, "start", fail)
     said = {"no stream": "no stream", "MJPEG": "v4l2", "start": "unhashable", "busy": "busy"}
     before = open_descriptors()
-    for _ in range(3):
+    for _ in range(1000):
         with pytest.raises(SourceUnavailableError, match=said[fault]):
             opened()
     assert camera.acquired == (fault == "busy")
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert "stop" not in camera.calls
 
 

@@ -349,7 +349,7 @@ def test_an_ai_camera_that_cannot_be_opened_leaves_nothing(
     for _ in range(100):
         with pytest.raises(SourceUnavailableError, match="cannot be started"):
             camera.open()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert not any(one.acquired for one in ai_camera.made)
 
 

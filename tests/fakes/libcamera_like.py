@@ -154,8 +154,7 @@ class Camera:
     def queue_request(self, request: Request) -> None:
         if not self.running or request.camera is not self:
             raise RuntimeError("Failed to queue request: Permission denied")
-        if any(one not in self.buffers for one in request.buffers.values()):
-            raise RuntimeError("Failed to queue request: Invalid argument")
+        # Buffers of an older session are taken as well: the request keeps them alive.
         self.queued.append(request)
 
     def complete(self, status: Status = Status.Complete) -> None:
