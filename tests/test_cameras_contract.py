@@ -20,6 +20,10 @@ from appliance.config import Camera
 from appliance.config.load import load
 from appliance.config.settings import Controls
 from appliance.errors import ConfigError, FrameError, SourceLostError, SourceUnavailableError
+from appliance.pipeline import CameraEvent, Lane
+from appliance.pipeline.pace import Pace
+from appliance.pipeline.slot import Exchange
+from appliance.preprocess import View
 from appliance.selection.proof import load_frame
 from appliance.sources import create_source
 from appliance.sources.images import read_image
@@ -239,6 +243,59 @@ def test_picamera2_a_thousand_failed_openings_leave_nothing(
     assert open_descriptors() <= before
     assert not picamera2._cm.cameras
     assert not any(camera.acquired for camera in picamera2.made)
+
+
+@pytest.mark.parametrize("kind", ["picamera2", "libcamera"])
+def test_a_library_that_cannot_be_loaded_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.delitem(sys.modules, kind, raising=False)
+    (tmp_path / f"{kind}.py").write_text("raise ValueError('numpy.dtype size changed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SourceUnavailableError, match="dtype size changed"):
+        source(kind, CLOCK).open()
+
+
+def test_picamera2_whose_camera_manager_does_not_start(
+    picamera2: type[picamera2_like.Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("Failed to start CameraManager")
+
+    monkeypatch.setattr(picamera2, "global_camera_info", staticmethod(fail))
+    with pytest.raises(SourceUnavailableError, match="Failed to start CameraManager"):
+        source("picamera2", CLOCK).open()
+
+
+def test_the_loss_of_a_camera_that_hangs_is_reported_and_so_is_its_return(
+    picamera2: type[picamera2_like.Picamera2],
+) -> None:
+    picamera2.script = [{}, {}]  # then it falls silent
+    clock, stop, seen = ManualClock(start_ns=10**12), threading.Event(), list[CameraEvent]()
+
+    def note(event: CameraEvent) -> None:
+        seen.append(event)
+        if event.kind == "camera_lost":
+            assert picamera2.made[-1].calls == ["stop", "close"]
+            picamera2.script = None
+        else:
+            stop.set()
+
+    lane = Lane(
+        index=0,
+        name="front",
+        source=source("picamera2", clock),
+        view=View(),
+        emit=lambda _observation, _lane: 0,
+        clock=clock,
+        pace=Pace().lane(),
+        filters=(),
+        on_event=note,
+    )
+    ends(lambda: lane.run(Exchange(1), stop))
+    assert [event.kind for event in seen] == ["camera_lost", "camera_back"]
+    assert "stopped delivering" in seen[0].reason
+    assert len(picamera2.made) == 2
 
 
 def test_picamera2_with_a_usb_camera_says_what_reads_those(

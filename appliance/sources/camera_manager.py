@@ -87,9 +87,10 @@ class Session:
 
     def close(self) -> None:
         """Empty the queue and take no more of it; to be called when the camera has stopped."""
-        if self._dispatcher.leave(self):
+        if self._dispatcher.forget(self):
             self._finished.clear()
             os.close(self._woken)
+        self._dispatcher.sort()
 
     def _forget_the_wake(self) -> None:
         try:
@@ -126,23 +127,18 @@ class Dispatcher:
             self._sessions[session.cookie] = session
         return session
 
-    def leave(self, session: Session) -> bool:
-        """Forget a session and whatever of it is still queued; say whether it was known."""
+    def forget(self, session: Session) -> bool:
+        """Hand nothing more to a session; say whether it was known."""
         with self._lock:
-            known = self._sessions.pop(session.cookie, None) is not None
-            self._sort()
-        return known
+            return self._sessions.pop(session.cookie, None) is not None
 
     def sort(self) -> None:
         """Hand out what has finished; requests of sessions that are over are dropped."""
         with self._lock:
-            self._sort()
-
-    def _sort(self) -> None:
-        for request in self._manager.get_ready_requests():
-            session = self._sessions.get(request.cookie)
-            if session is not None:
-                session.take(request)
+            for request in self._manager.get_ready_requests():
+                session = self._sessions.get(request.cookie)
+                if session is not None:
+                    session.take(request)
 
 
 _COOKIES = itertools.count(1)

@@ -77,7 +77,7 @@ class Imx500Source:
             )
         try:
             devices, picamera2 = import_module("picamera2.devices"), import_module("picamera2")
-        except (ImportError, OSError) as error:
+        except Exception as error:  # of a library for another numpy: ValueError
             raise SourceUnavailableError(
                 f"camera imx500: picamera2 is not usable: {error}",
                 hint="apt install imx500-all python3-picamera2",

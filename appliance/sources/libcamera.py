@@ -61,7 +61,7 @@ class LibcameraSource:
         """
         try:
             library = import_module("libcamera")
-        except (ImportError, OSError) as error:
+        except Exception as error:  # of a binding for another system: also SystemError
             raise SourceUnavailableError(
                 f"camera libcamera: the binding is not usable: {error}",
                 hint="apt install python3-libcamera, in an environment with system packages",

@@ -78,14 +78,9 @@ class Picamera2Source:
         """
         number = self._number()
         library = self._import()
-        cameras = library.Picamera2.global_camera_info()
-        if number >= len(cameras):
-            raise SourceUnavailableError(
-                f"camera picamera2:{number}: is not there; {len(cameras)} found",
-                hint="check the ribbon cable; `rpicam-hello --list-cameras` lists cameras",
-            )
         QUEUE_READERS.enter(self, "picamera2")
         try:
+            self._find(library, number)
             self._camera = make_camera(library, number)
             self._configure(self._camera)
             self._camera.start()
@@ -208,6 +203,15 @@ class Picamera2Source:
         height = min(height, self._request.camera.height)
         return width // _ALIGNMENT * _ALIGNMENT, height // _ALIGNMENT * _ALIGNMENT
 
+    @staticmethod
+    def _find(library: Any, number: int) -> None:
+        cameras = library.Picamera2.global_camera_info()
+        if number >= len(cameras):
+            raise SourceUnavailableError(
+                f"camera picamera2:{number}: is not there; {len(cameras)} found",
+                hint="check the ribbon cable; `rpicam-hello --list-cameras` lists cameras",
+            )
+
     def _number(self) -> int:
         target = self._request.target or "0"
         if not target.isdigit():
@@ -220,7 +224,7 @@ class Picamera2Source:
     def _import() -> Any:
         try:
             return import_module("picamera2")
-        except (ImportError, OSError) as error:
+        except Exception as error:  # of a library for another numpy: ValueError
             raise SourceUnavailableError(
                 f"camera picamera2: the library is not usable: {error}",
                 hint="apt install python3-picamera2, in an environment with system packages",
