@@ -70,7 +70,7 @@ def test_it_loads_no_runtime() -> None:
         ("pi5-hailo8", "hailo", "/dev/hailo0 may not be opened"),
         ("rk3588-vendor", "rknn", "/dev/dri/renderD129 may not be opened: join groups video"),
         ("rk3588-mainline", "teflon", "may not be opened: join group render"),
-        ("vim3-vendor", "vx", "may not be opened: add a udev rule"),
+        ("vim3-vendor", "vx", "may not be opened: join group video"),
         ("pi4-jevois", "jevois", "/dev/ttyACM0 may not be opened: join group dialout"),
         ("x86-intel", "openvino", "no permission, join group render"),
     ],

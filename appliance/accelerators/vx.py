@@ -50,7 +50,7 @@ class VxAccelerator:
             return Finding(self.name, found=False, detail="no VeriSilicon NPU (/dev/galcore)")
         devices = ("VeriSilicon NPU (/dev/galcore)",)
         if not openable(nodes[0]):
-            problem = "may not be opened: add a udev rule"
+            problem = "may not be opened: join group video"
         elif machine.shared_library(LIBRARY) is None:
             problem = f"{LIBRARY} is not installed: build VeriSilicon/tflite-vx-delegate"
         elif not self._side.configured:
