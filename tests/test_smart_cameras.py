@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 def test_a_message_is_an_object(
     line: str, label: str, score: float, box: tuple[float, ...]
 ) -> None:
-    found = parse_line(line, 480 / 640)
+    found = parse_line(line)
     assert found is not None
     assert found.label == label
     assert found.score == pytest.approx(score)
@@ -71,27 +71,48 @@ def test_a_message_is_an_object(
      "D2 dog 1 2 3 4", "F2 dog 9 1 2", "F2 dog x 1 2", "N2 dog:x 1 2 3 4", "DO cat:90"],
 )  # fmt: skip
 def test_other_lines_are_no_objects(line: str) -> None:
-    assert parse_line(line, 0.75) is None
+    assert parse_line(line) is None
 
 
 @given(st.text(max_size=80))
 def test_no_line_breaks_the_parser(line: str) -> None:
-    parse_line(line, 0.75)
-    parse_line(f"D2 {line}", 0.75)
-    parse_line(f"F2 cat {line}", 0.75)
+    parse_line(line)
+    parse_line(f"D2 {line}")
+    parse_line(f"F2 cat {line}")
 
 
-def test_the_taller_picture_has_the_longer_axis() -> None:
-    found = parse_line("N2 dog 0 0 2000 1600", 1024 / 1280)
-    assert found is not None
-    assert found.box == pytest.approx((0, 0, 1, 1))
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1280, 720), (1280, 1024), (176, 144)])
+def test_coordinates_are_divided_by_a_constant_whatever_the_picture(
+    width: int, height: int, jevois: JeVois
+) -> None:
+    """As Coordinates.C does: a box over all of the picture, as the camera itself would say it."""
+    camera = source(f"jevois:{jevois.port}", width=width, height=height)
+    camera.open()
+    jevois.streams()
+    jevois.process(
+        f"N2 dog 0 0 {jevois.std_width(width, width)} {jevois.std_height(height, height)}"
+    )
+    frame = camera.read()
+    camera.close()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.boxes[0].tolist() == pytest.approx((0, 0, 1, 1))
 
 
 # --- JeVois: the port
 
 
 class JeVois:
-    """The camera's end of the port: answers what it is told, speaks when asked."""
+    """The camera's end of the port, with the rules of jevois 1.23 that matter to who listens.
+
+    Sources: src/jevois/Core/Engine.C (setFormatInternal makes the module anew, for ``setmapping2``
+    and when a host opens the video), include/jevois/Core/Module.H (serstyle, serstamp and sermark
+    are the module's, with their defaults), src/jevois/Core/Module.C (marks and messages carry the
+    stamp), src/jevois/Util/Coordinates.C (constant proportion).
+    """
+
+    DEFAULTS = types.MappingProxyType({"serstyle": "Terse", "serstamp": "None", "sermark": "None"})
+    ASPECT = 4.0 / 3.0
 
     def __init__(self) -> None:
         self.fd, peer = os.openpty()
@@ -99,22 +120,76 @@ class JeVois:
         self.port = os.ttyname(peer)
         self._peer = peer
         self.heard = b""
+        self._rest = b""
+        self.module = dict(self.DEFAULTS)
+        self.streaming = False
+
+    def std_width(self, width: float, of: int) -> float:
+        return 2000.0 * width / of
+
+    def std_height(self, height: float, of: int) -> float:
+        return (1.0 / self.ASPECT) * (2000.0 * height / of)
+
+    def streams(self, **of_the_module: str) -> None:
+        """A host opens the video: the module is made anew, then pictures are processed."""
+        self.hear("setpar sermark Both\n")
+        self.obey()
+        self.module.update(of_the_module)
+        self.streaming = True
+
+    def host_opens_the_video(self) -> None:
+        self.module = dict(self.DEFAULTS)
+        self.streaming = True
+
+    def obey(self) -> None:
+        """Read what was said until now and do it."""
+        self._take()
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = rest
+        for line in lines:
+            words = line.decode().split()
+            if words[0] == "setpar" and words[1] in self.module:
+                self.module[words[1]] = words[2]
+            elif words[0] == "setmapping2":
+                self.module = dict(self.DEFAULTS)
+            elif words[0] in {"streamon", "streamoff"}:
+                self.streaming = words[0] == "streamon"
+
+    def process(self, *messages: str, stamp: str = "12") -> bool:
+        """Process one picture as the module is set; say whether marks went out with it."""
+        self.obey()
+        if not self.streaming:
+            return False
+        marks = self.module["sermark"] == "Both"
+        lines = ["MARK START", *messages, "MARK STOP"] if marks else list(messages)
+        if self.module["serstamp"] != "None":
+            lines = [f"{stamp} {line}" for line in lines]
+        if self.module["serstyle"] == "Detail":
+            self.say(*lines)
+        else:
+            self.say(*[line for line in lines if "MARK" in line])
+        return marks
 
     def say(self, *lines: str) -> None:
         os.write(self.fd, "".join(f"{line}\r\n" for line in lines).encode())
 
     def hear(self, text: str) -> None:
         def arrived() -> bool:
-            os.set_blocking(self.fd, False)
-            try:
-                self.heard += os.read(self.fd, 4096)
-            except BlockingIOError:
-                pass
-            finally:
-                os.set_blocking(self.fd, True)
+            self._take()
             return text.encode() in self.heard
 
         wait_for(arrived, 5, f"the camera to be told {text!r}")
+
+    def _take(self) -> None:
+        os.set_blocking(self.fd, False)
+        try:
+            new = os.read(self.fd, 4096)
+            self.heard += new
+            self._rest += new
+        except BlockingIOError:
+            pass
+        finally:
+            os.set_blocking(self.fd, True)
 
     def close(self) -> None:
         for fd in (self.fd, self._peer):
@@ -152,12 +227,87 @@ def test_pictures_are_what_lies_between_the_marks(jevois: JeVois) -> None:
 
 
 def test_the_stream_is_started_and_stopped(jevois: JeVois) -> None:
+    """With ``mapping`` marks come, although that command makes the camera forget its settings."""
     mapping = "YUYV 640 480 20.0 JeVois DarknetYOLO"
     camera = source(f"jevois:{jevois.port}", options={"mapping": mapping})
     camera.open()
-    jevois.hear(f"setmapping2 {mapping}\nstreamon\n")
+    jevois.hear("streamon\n")
+    assert f"setmapping2 {mapping}\n".encode() in jevois.heard
+    assert jevois.process("N2 dog:80 0 0 1000 750")
+    frame = camera.read()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.names == ("dog",)
     camera.close()
     jevois.hear("streamoff\n")
+
+
+def test_a_host_that_opens_the_video_later_costs_a_moment(
+    jevois: JeVois, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes the module anew, without our settings: the camera is told again."""
+    monkeypatch.setattr("appliance.sources.jevois.AGAIN_SECONDS", 0.05)
+    camera = source(f"jevois:{jevois.port}")
+    camera.open()
+    jevois.hear("setpar sermark Both\n")
+    jevois.obey()
+    jevois.host_opens_the_video()
+    assert not jevois.process("N2 dog:80 0 0 1000 750")
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.01):
+            jevois.process("N2 dog:80 0 0 1000 750")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        frame = camera.read()
+    finally:
+        done.set()
+        thread.join(10)
+    camera.close()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.names == ("dog",)
+
+
+def test_a_camera_that_speaks_without_marks_is_lost(
+    jevois: JeVois, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.sources.jevois.SILENCE_SECONDS", 0.2)
+    camera = source(f"jevois:{jevois.port}")
+    camera.open()
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.001):
+            jevois.say("T2 10 20")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        with pytest.raises(SourceLostError, match="says nothing"):
+            camera.read()
+    finally:
+        done.set()
+        thread.join(10)
+        camera.close()
+
+
+@pytest.mark.parametrize("stamp", ["12", "12:30:01", "12/12:30:01", "12/2026-11-25/12:30:01"])
+def test_marks_with_a_stamp_are_marks(stamp: str, jevois: JeVois) -> None:
+    """As a module sends whose serstamp cannot be set, or was set by somebody else since."""
+    camera = source(f"jevois:{jevois.port}")
+    camera.open()
+    jevois.hear("setpar serstamp None\n")
+    jevois.streams(serstamp="Frame")
+    assert jevois.process("N2 dog:80 0 0 1000 750", stamp=stamp)
+    frame = camera.read()
+    camera.close()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.names == ("dog",)
 
 
 def test_silence_and_absence_are_losses(

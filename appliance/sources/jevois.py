@@ -5,6 +5,10 @@ between ``MARK START`` and ``MARK STOP``; nothing between them means that nothin
 frame has no pixels of its own (they leave by the camera's UVC side): its picture is black.
 Messages flow only while the camera streams: something opens its video, or ``mapping`` is set.
 
+``serstyle``, ``serstamp`` and ``sermark`` belong to the camera's module (Module.H), which every
+change of the mapping makes anew (Engine.C, setFormatInternal), a host that opens the video
+included: they are set after ``setmapping2``, and again while no mark comes.
+
 Contract-tested over a pseudo-terminal; not run on hardware in this repository's tests.
 """
 
@@ -22,7 +26,7 @@ import msgspec
 import numpy as np
 
 from appliance.errors import SourceLostError, SourceUnavailableError
-from appliance.sources.jevois_lines import JeVoisObject, parse_line
+from appliance.sources.jevois_lines import MARKS, JeVoisObject, parse_line, parse_mark
 from appliance.values import ClockOrigin, Frame, PixelFormat, Seen
 
 if TYPE_CHECKING:
@@ -30,8 +34,10 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 5.0
 """No mark for this long means lost: the slowest published rate (Tiny YOLO) is 2.2 a second."""
-_START, _STOP = "MARK START", "MARK STOP"
-_SET_UP = ("setpar serout USB", "setpar serstyle Detail", "setpar sermark Both")
+AGAIN_SECONDS = 1.0
+"""How long without a mark until the camera is told again what we want to hear."""
+_START, _STOP = MARKS
+_OF_THE_MODULE = ("setpar serstyle Detail", "setpar serstamp None", "setpar sermark Both")
 _CHUNK = 4096
 
 
@@ -75,9 +81,11 @@ class JeVoisSource:
         try:
             self._descriptor = os.open(self._port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             tty.setraw(self._descriptor)
-            self._say(*_SET_UP)
+            self._say("setpar serout USB")  # the engine's own: it outlives its modules
             if self._options.mapping:
-                self._say(f"setmapping2 {self._options.mapping}", "streamon")
+                self._say(f"setmapping2 {self._options.mapping}", *_OF_THE_MODULE, "streamon")
+            else:
+                self._say(*_OF_THE_MODULE)
         except (OSError, termios.error) as error:
             self.close()
             raise SourceUnavailableError(
@@ -92,13 +100,14 @@ class JeVoisSource:
             SourceLostError: no marks for a while, or the port is gone.
         """
         deadline = time.monotonic() + SILENCE_SECONDS
-        while self._line(deadline) != _START:
-            continue
+        self._wait_for_start(deadline)
         captured_ns = self._clock.monotonic_ns()
         width, height = self._size
         found = []
-        while (line := self._line(deadline)) != _STOP:
-            one = parse_line(line, height / width)
+        while (line := self._line(deadline)) is None or parse_mark(line) != _STOP:
+            if line is None:
+                raise self._silent()
+            one = parse_line(line)
             if one is not None:
                 found.append(one)
         seq, self._seq = self._seq, self._seq + 1
@@ -133,22 +142,36 @@ class JeVoisSource:
             names=tuple(one.label for one in found),
         )
 
+    def _wait_for_start(self, deadline: float) -> None:
+        again = time.monotonic() + AGAIN_SECONDS
+        while (line := self._line(min(deadline, again))) is None or parse_mark(line) != _START:
+            now = time.monotonic()
+            if now >= deadline:
+                raise self._silent()
+            if now >= again:  # a module made anew speaks, but puts no marks
+                again = now + AGAIN_SECONDS
+                with contextlib.suppress(OSError):  # reading tells what became of the port
+                    self._say(*_OF_THE_MODULE)
+
     def _say(self, *lines: str) -> None:
-        assert self._descriptor is not None  # noqa: S101 - called by open alone
+        assert self._descriptor is not None  # noqa: S101 - open, or reading
         os.write(self._descriptor, "".join(f"{line}\n" for line in lines).encode())
 
-    def _line(self, deadline: float) -> str:
-        """Return the next line without its end."""
+    def _silent(self) -> SourceLostError:
+        return SourceLostError(
+            f"camera {self._port}: says nothing",
+            hint="it speaks only while it streams: open its video, or set mapping",
+        )
+
+    def _line(self, deadline: float) -> str | None:
+        """Return the next line without its end, or None if none comes in time."""
         while b"\n" not in self._rest:
             if self._descriptor is None:
                 raise SourceLostError(f"camera {self._port}: is closed")
             left = deadline - time.monotonic()
             ready = select.select([self._descriptor], [], [], max(left, 0))[0]
             if not ready:
-                raise SourceLostError(
-                    f"camera {self._port}: says nothing",
-                    hint="it speaks only while it streams: open its video, or set mapping",
-                )
+                return None
             try:
                 chunk = os.read(self._descriptor, _CHUNK)
             except OSError as error:

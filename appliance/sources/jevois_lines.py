@@ -1,16 +1,19 @@
 """The serial messages of JeVois cameras ("standardised serial messages"), as pure functions.
 
-Source: jevois/jevois, doc/UserCli.dox and include/jevois/Util/Coordinates.H. Coordinates run from
--1000 to 1000 from left to right, and as far as the picture's proportion goes from top to bottom
-(750 at 4:3, 800 at 1280x1024). Styles: N normal (centre and size), D detail (four corners, may be
-turned), F fine (n corners); 2 for two dimensions. ``id`` is ``category`` or ``category:score``.
+Source: jevois/jevois, doc/UserCli.dox and src/jevois/Util/Coordinates.C. Coordinates run from -1000
+to 1000 from left to right and from -750 to 750 from top to bottom, whatever the picture's size: the
+A33 divides by a constant (JEVOIS_CAMERA_ASPECT, 4:3), not by the picture's proportion. Styles: N
+normal (centre and size), D detail (four corners, may be turned), F fine (n corners); 2 for two
+dimensions. ``id`` is ``category`` or ``category:score``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-FULL = 1000.0
+WIDE, TALL = 1000.0, 750.0
+"""The furthest coordinates from the middle, to the right and down."""
+MARKS = ("MARK START", "MARK STOP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,11 @@ class JeVoisObject:
     box: tuple[float, float, float, float]
 
 
-def parse_line(line: str, height_share: float) -> JeVoisObject | None:
+def parse_line(line: str) -> JeVoisObject | None:
     """Return the object a message tells of, or None for any other line.
 
     Args:
         line: without its end; a stamp in front is allowed.
-        height_share: the picture's height divided by its width.
     """
     words = line.split()
     while words and words[0] not in {"N2", "D2", "F2"}:
@@ -39,10 +41,14 @@ def parse_line(line: str, height_share: float) -> JeVoisObject | None:
         label, score = _identity(words[1])
     except (IndexError, ValueError):
         return None
-    tall = FULL * height_share
-    xs = [(x / FULL + 1) / 2 for x, _ in corners]
-    ys = [(y / tall + 1) / 2 for _, y in corners]
+    xs = [(x / WIDE + 1) / 2 for x, _ in corners]
+    ys = [(y / TALL + 1) / 2 for _, y in corners]
     return JeVoisObject(label, score, (min(xs), min(ys), max(xs), max(ys)))
+
+
+def parse_mark(line: str) -> str:
+    """Return the mark a line is, without the module's stamp in front of it; empty for others."""
+    return next((mark for mark in MARKS if line == mark or line.endswith(f" {mark}")), "")
 
 
 def _corners(words: list[str]) -> list[tuple[float, float]]:
