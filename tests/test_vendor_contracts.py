@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,12 @@ import pytest
 
 from appliance.accelerators import Machine, Options, Registry
 from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class
+from appliance.accelerators.rknn import RknnAccelerator
+from appliance.accelerators.rknn_file import chips, wrong_with
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
+from appliance.models.files import how_to_get
 from appliance.selection import Layout, Prover
 from tests.helpers import side_python, skip_if_missing
 
@@ -23,6 +28,13 @@ if TYPE_CHECKING:
     from appliance.values import Pixels
 
 VENDOR = Path(__file__).parent / "fakes/vendor"
+
+
+def rknn_file(*chips: str, version: int = 6, graph: bytes = b"the graph") -> bytes:
+    """A file as Rockchip's converter lays it out: header, graph, and JSON that names the chips."""
+    text = json.dumps({"target_platform": list(chips), "version": "2.3.2"}).encode()
+    header = b"RKNN" + struct.pack("<4xQQ40x", version, len(graph))
+    return header + graph + struct.pack("<Q", len(text)) + text
 
 
 def write_rknn(folder: Path, content: bytes) -> None:
@@ -38,7 +50,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"\x01HEF and so on")
-    write_rknn(folder, b"RKNN and so on")
+    write_rknn(folder, rknn_file("rk3588"))
     monkeypatch.setenv("APPLIANCE_MODELS", str(folder))
     monkeypatch.syspath_prepend(str(VENDOR))
     monkeypatch.setenv("PYTHONPATH", str(VENDOR))
@@ -124,20 +136,19 @@ def test_hailo_keeps_the_best_of_too_many() -> None:
 # --- Rockchip
 
 
-def rk3588(tmp_path: Path) -> Machine:
+def board(tmp_path: Path, chip: str = "rk3588") -> Machine:
     (tmp_path / "proc/device-tree").mkdir(parents=True)
-    (tmp_path / "proc/device-tree/compatible").write_bytes(b"radxa,rock-5b\0rockchip,rk3588\0")
+    compatible = f"some,board\0rockchip,{chip}\0"
+    (tmp_path / "proc/device-tree/compatible").write_bytes(compatible.encode())
     return Machine(tmp_path)
 
 
 def test_rknn_decodes_encodings_and_logits(
     models: Path, tmp_path: Path, default_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from appliance.accelerators.rknn import RknnAccelerator
-
     log = tmp_path / "init"
     monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
-    accelerator = RknnAccelerator(Options(device="0_1_2"), rk3588(tmp_path))
+    accelerator = RknnAccelerator(Options(device="0_1_2"), board(tmp_path))
     detector = accelerator.open(load(accelerator), threads=1)
     assert log.read_text() == "{'core_mask': 7}"
     look(detector, 9)
@@ -151,9 +162,12 @@ def test_rknn_decodes_encodings_and_logits(
 def test_rknn_names_no_cores_where_there_is_one(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The runtime refuses every core mask but "auto" on a chip with one core."""
     log = tmp_path / "init"
     monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
-    accelerator = Registry().get("rknn")
+    monkeypatch.setenv("FAKE_RKNN_CHIP", "rk3566")
+    write_rknn(models, rknn_file("rk3566"))
+    accelerator = RknnAccelerator(Options(device="0_1_2"), board(tmp_path, "rk3566"))
     accelerator.open(load(accelerator), threads=1).close()
     assert log.read_text() == "{}"
 
@@ -161,7 +175,7 @@ def test_rknn_names_no_cores_where_there_is_one(
 @pytest.mark.parametrize(
     ("told", "error", "said"),
     [
-        ("no_driver", AcceleratorUnavailableError, "driver and librknnrt.so of one version"),
+        ("no_driver", AcceleratorUnavailableError, r"cannot be opened.*need to insmod rknpu"),
         ("lost", DetectorLostError, "gave no result"),
     ],
 )
@@ -174,11 +188,77 @@ def test_rknn_failures(
         look(accelerator.open(load(accelerator), threads=1), 9)
 
 
-def test_rknn_of_another_toolkit(models: Path) -> None:
-    write_rknn(models, b"other")
+def test_rknn_of_another_toolkit_says_what_rknn_said(models: Path) -> None:
+    """The vendor's own words reach the user: its return value is -1 whatever is wrong."""
+    write_rknn(models, rknn_file("rk3588", version=7))
     accelerator = Registry().get("rknn")
-    with pytest.raises(ModelError, match="another chip or toolkit"):
+    with pytest.raises(AcceleratorUnavailableError, match="Invalid RKNN model version 7") as caught:
         accelerator.open(load(accelerator), threads=1)
+    assert "RKNN_ERR_FAIL" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><title>404</title>" + bytes(200), "is no RKNN file"),
+        (b"CYPTRKNN" + bytes(200), "encrypted"),
+        (b"", "is no RKNN file"),
+        (rknn_file("rk3566"), r"converted for RK3566, this is RK3588.*target_platform rk3588"),
+        (rknn_file("rk3562", "rk3576"), "converted for RK3562 and RK3576, this is RK3588"),
+    ],
+)
+def test_rknn_files_that_this_chip_cannot_run_are_refused_before_the_npu_is_asked(
+    content: bytes, said: str, models: Path, tmp_path: Path
+) -> None:
+    accelerator = RknnAccelerator(Options(), board(tmp_path))
+    model = load(accelerator)
+    model.path.write_bytes(content)  # the catalogue's own check has passed
+    with pytest.raises(ModelError, match=said):
+        accelerator.open(model, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("chip", "made_for"),
+    [("rk3588s", "rk3588"), ("rk3568", "rk3566"), ("rk3566", "rk3568"), ("rk3576", "rk3576")],
+)
+def test_rknn_files_for_a_twin_of_the_chip_are_taken(chip: str, made_for: str) -> None:
+    assert wrong_with(rknn_file(made_for), chip) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"RKNN", b"RKNN" + bytes(100), rknn_file(), rknn_file("rk3588")[:-3],
+     b"RKNN" + struct.pack("<4xQQ40x", 6, 2**63) + bytes(100)],
+)  # fmt: skip
+def test_rknn_files_that_do_not_say_their_chip_are_left_to_the_runtime(content: bytes) -> None:
+    assert chips(content) == ()
+    assert wrong_with(content, "rk3588") == ""
+
+
+def test_rknn_finds_its_library_in_one_place_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIBRKNNRT_PATH", raising=False)
+    machine = board(tmp_path)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/rknpu").touch()
+    place = tmp_path / "usr/lib/aarch64-linux-gnu/librknnrt.so"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    detail = Registry().get("rknn").probe(machine).detail
+    assert "link it to /usr/lib/librknnrt.so" in detail
+    place.rename(tmp_path / "usr/lib/librknnrt.so")
+    assert "librknnrt" not in Registry().get("rknn").probe(machine).detail
+
+
+def test_rknn_is_never_promised_as_something_we_make() -> None:
+    """No build of ours makes that file: the advice says who does, for which chip, and where."""
+    entry = next(e for e in Catalogue(find_models_folder()).entries() if e.format == "rknn")
+    advice = how_to_get(entry)
+    assert "make models" not in advice
+    assert "you convert it" in advice
+    assert "for your chip (docs/accelerators.md)" in advice
 
 
 # --- Neural Compute Stick, TensorRT: engines of side interpreters

@@ -24,7 +24,7 @@ from appliance.errors import (
 from appliance.isolation.host import Child, ChildLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -59,6 +59,7 @@ class EngineSpec:
         open_seconds, infer_seconds: bounds.
         exit_codes: what an exit code means here, besides ``SIGNALS``.
         lost_hint: what to do when it is lost.
+        telling: picks out of the child's last words what is worth adding to its refusal.
     """
 
     accelerator: str
@@ -72,6 +73,7 @@ class EngineSpec:
     infer_seconds: float = INFER_SECONDS
     exit_codes: Mapping[int, str] = field(default_factory=dict)
     lost_hint: str = ""
+    telling: Callable[[str], str] | None = None
 
 
 class IsolatedDetector:
@@ -194,7 +196,11 @@ class IsolatedDetector:
             ) from error
         if not answer["ok"]:
             kind = ModelError if answer["kind"] == "model" else AcceleratorUnavailableError
-            raise kind(f"accelerator {spec.accelerator}, model {model.id}: {answer['error']}")
+            parts = [f"accelerator {spec.accelerator}, model {model.id}", answer["error"]]
+            if spec.telling is not None:
+                self._child.close()  # what it wrote is complete when it has ended
+                parts.append(spec.telling(self._child.last_words))
+            raise kind(": ".join(part for part in parts if part))
         self._check(answer["outputs"])
         return answer
 

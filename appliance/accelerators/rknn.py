@@ -4,11 +4,14 @@ Sources: airockchip/rknn-toolkit2 (API, version 2.5.0), Frigate's rknn plugin (d
 wheels stop at Python 3.12, so on a newer system it runs in a side interpreter. The vendor's kernel
 only: on mainline (driver ``rocket``) take ``teflon``. Outputs are raw encodings and logits.
 
-Not run on hardware by us: contract-tested with a stand-in for ``rknnlite``.
+Every file is for one chip and is converted by its owner (docs/accelerators.md): Rockchip's
+converter is no part of ours. Not run on hardware by us: contract-tested with a stand-in for
+``rknnlite`` that follows its real rknn_lite.py.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +19,10 @@ import numpy as np
 from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, module_version, openable
+from appliance.accelerators.rknn_file import wrong_with
 from appliance.accelerators.side import side_interpreter
 from appliance.accelerators.tensors import EngineError
+from appliance.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +36,8 @@ CHIPS = ("rk3588", "rk3588s", "rk3576", "rk3568", "rk3566", "rk3562")
 _WITH_CORES = ("rk3588", "rk3588s", "rk3576")
 """Those with several cores; the others refuse a core mask."""
 LIBRARY = "librknnrt.so"
+LIBRARY_PLACE = f"usr/lib/{LIBRARY}"
+"""The one place that RKNN Lite2 loads it from, unless LIBRKNNRT_PATH is set (2.5.0)."""
 _PACKAGE = "rknn-toolkit-lite2"
 
 
@@ -46,7 +53,7 @@ class RknnAccelerator:
         install="librknnrt.so, rknn-toolkit-lite2; on Python 3.13 in a side interpreter named in "
         "accelerator.interpreters.rknn",
         status="contract",
-        note="stand-in for rknnlite in CI",
+        note="stand-in for rknnlite in CI; you convert the model, for one chip: see below",
     )
 
     def __init__(self, options: Options, machine: Machine = Machine()) -> None:  # noqa: B008 - frozen
@@ -73,8 +80,8 @@ class RknnAccelerator:
             )
         elif not openable(node):
             problem = f"{machine.shown(node)} may not be opened: join groups video and render"
-        elif machine.shared_library(LIBRARY) is None:
-            problem = f"{LIBRARY} is not installed: take it from airockchip/rknn-toolkit2"
+        elif _library_problem(machine):
+            problem = _library_problem(machine)
         elif not self._side.configured and module_version("rknnlite", _PACKAGE) is None:
             problem = (
                 f"{_PACKAGE} is not installed: pip install it, on Python 3.13 into a side "
@@ -92,7 +99,9 @@ class RknnAccelerator:
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process, or a side interpreter."""
-        several = _chip(self._machine) in _WITH_CORES
+        chip = _chip(self._machine)
+        _check(model, chip)
+        several = chip in _WITH_CORES
         spec = EngineSpec(
             accelerator=self.name,
             module=__name__,
@@ -100,6 +109,7 @@ class RknnAccelerator:
             options={"cores": (self._cores or "auto").upper() if several else ""},
             interpreter=self._side.path,
             promises="RKNPU",
+            telling=telling,
         )
         return IsolatedDetector(spec, model, threads=threads)
 
@@ -114,7 +124,7 @@ class RknnEngine:
         del threads
         self._rknn = RKNNLite()
         if self._rknn.load_rknn(model["path"]) != 0:
-            raise EngineError("model", "RKNN cannot load it: made for another chip or toolkit?")
+            raise EngineError("model", "RKNN cannot read it")  # it reads whatever is there
         cores = options["cores"]
         name = f"NPU_CORE_{cores}"
         if cores and not hasattr(RKNNLite, name):
@@ -123,8 +133,8 @@ class RknnEngine:
         if self._rknn.init_runtime(**mask) != 0:
             raise EngineError(
                 "unavailable",
-                "the NPU cannot be opened: driver and librknnrt.so of one version, groups video "
-                "and render?",
+                "the NPU or the model cannot be opened: librknnrt.so of the converter's version "
+                "or later, driver RKNPU 0.9 or later, groups video and render?",
             )
         self._tensor = np.zeros((1, model["height"], model["width"], 3), np.uint8)
         values = self._run()
@@ -154,6 +164,37 @@ class RknnEngine:
         if values is None:
             raise EngineError("lost", "RKNN gave no result")
         return [np.asarray(value) for value in values]
+
+
+def telling(words: str) -> str:
+    """Return those of the child's last words in which RKNN says what is wrong."""
+    lines = words.splitlines()
+    of_the_runtime = [line.partition("] ")[2] for line in lines if line.startswith("E RKNN")]
+    raised = [line.partition(": ")[2] for line in lines if line.startswith("Exception: ")]
+    return "; ".join((of_the_runtime or [])[-3:] + raised[-1:])
+
+
+def _library_problem(machine: Machine) -> str:
+    if (machine.root / LIBRARY_PLACE).exists() or os.environ.get("LIBRKNNRT_PATH"):
+        return ""
+    elsewhere = machine.shared_library(LIBRARY)
+    if elsewhere is not None:
+        return f"{machine.shown(elsewhere)} is not found by it: link it to /{LIBRARY_PLACE}"
+    return f"{LIBRARY} is not installed: take it from airockchip/rknn-toolkit2"
+
+
+def _check(model: Model, chip: str) -> None:
+    try:
+        content = model.path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"model {model.id}: {model.path}: {error.strerror}") from error
+    wrong = wrong_with(content, chip)
+    if wrong:
+        raise ModelError(
+            f"model {model.id}: {model.path.name} {wrong}",
+            hint="convert it with rknn-toolkit2 and target_platform "
+            f"{chip.removesuffix('s') or 'of your chip'}: docs/accelerators.md",
+        )
 
 
 def _chip(machine: Machine) -> str:

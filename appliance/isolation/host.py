@@ -24,7 +24,7 @@ CHILD = Path(__file__).with_name("child.py")
 CLOSE_SECONDS = 1.0
 """How long a child may take to close its device in order before it is killed."""
 _HEADER = struct.Struct("<I")
-_KEPT_LINES = 12
+_KEPT_LINES = 24
 
 
 class ChildLostError(Exception):

@@ -43,8 +43,8 @@ def how_to_get(entry: ModelEntry) -> str:
     """Return what brings the entry's file here."""
     if entry.kind == "built" and entry.accelerator:
         return (
-            f"convert it with the tools of {entry.accelerator}, there: "
-            f"sha256sum {entry.file} > {entry.file}.sha256, here: "
+            f"you convert it, with the tools of {entry.accelerator} and for your chip "
+            f"(docs/accelerators.md), there: sha256sum {entry.file} > {entry.file}.sha256, here: "
             f"appliance models fetch {entry.id} --from DIR"
         )
     return {

@@ -1,14 +1,28 @@
-"""Follows RKNN Toolkit Lite2 2.5's API: integers for success, no exceptions."""
+"""Follows rknnlite/api/rknn_lite.py of rknn-toolkit-lite2 2.5.0 (PyPI), method by method.
+
+As there: ``load_rknn`` reads whatever file there is and returns 0, -1 only for one that it cannot
+read; what is wrong with it comes out of ``init_runtime`` as -1, with the reason in the log;
+``inference`` gives None instead of raising. The texts are those of the wheel and of librknnrt.so
+(issues of airockchip/rknn-toolkit2). The chip is FAKE_RKNN_CHIP, as librknnrt.so would read it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ANCHOR, CLASS = 1000, 17
+ONE_CORE = {"rk3566", "rk3568", "rk3562"}
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 class RKNNLite:
@@ -21,27 +35,56 @@ class RKNNLite:
     NPU_CORE_ALL = 0xFFFF
 
     def __init__(self) -> None:
+        self.rknn_data: bytes | None = None
         self._open = False
 
     def load_rknn(self, path: str) -> int:
-        return 0 if Path(path).read_bytes()[:4] == b"RKNN" else -1
+        if not Path(path).exists():
+            _log(f"E Invalid RKNN model path: {path}")
+            return -1
+        self.rknn_data = Path(path).read_bytes()
+        return 0
 
     def init_runtime(self, **options: int) -> int:
         log = os.environ.get("FAKE_RKNN_LOG")
         if log:
             Path(log).write_text(repr(options))
+        if self.rknn_data is None:
+            _log("E Model is not loaded yet, this interface should be called after load_rknn!")
+            return -1
         if os.environ.get("FAKE_RKNN") == "no_driver":
-            print("failed to open rknpu module, need to insmod rknpu dirver!")
+            return self._refuse("failed to open rknpu module, need to insmod rknpu dirver!")
+        chip = os.environ.get("FAKE_RKNN_CHIP", "rk3588")
+        wrong = _refused_by_the_runtime(self.rknn_data, chip)
+        if wrong:
+            return self._refuse(wrong)
+        if options.get("core_mask") and chip in ONE_CORE:
+            _log("E Catch exception when set npu core mode.")
             return -1
         self._open = True
         return 0
 
+    def _refuse(self, reason: str) -> int:
+        _log("I RKNN: [14:34:00.921] RKNN Runtime Information: librknnrt version: 2.3.2")
+        _log(f"E RKNN: [14:34:00.922] {reason}")
+        _log("E RKNN: [14:34:00.922] rknn_init, load model failed!")
+        _log("E Catch exception when init runtime!")
+        _log("E Traceback (most recent call last):")
+        _log('  File "rknnlite/api/rknn_lite.py", line 157, in init_runtime')
+        _log('  File "rknnlite/api/rknn_runtime.py", line 921, in build_graph')
+        _log("Exception: RKNN init failed. error code: RKNN_ERR_FAIL")
+        return -1
+
     def inference(self, inputs: list[Any]) -> list[Any] | None:
-        assert self._open
+        if not self._open:
+            _log("E Runtime environment is not inited, please call init_runtime to init it first!")
+            return None
         (picture,) = inputs
-        assert picture.shape == (1, 300, 300, 3)
-        assert picture.dtype == np.uint8
+        if picture.shape != (1, 300, 300, 3) or picture.dtype != np.uint8:
+            _log("E Catch exception when setting inputs.")
+            return None
         if os.environ.get("FAKE_RKNN") == "lost" and picture.any():
+            _log("E Catch exception when running RKNN model.")
             return None
         logits = np.full((1917, 91), -12, np.float32)
         if picture.any():
@@ -50,3 +93,17 @@ class RKNNLite:
 
     def release(self) -> None:
         self._open = False
+
+
+def _refused_by_the_runtime(data: bytes, chip: str) -> str:
+    """What librknnrt.so finds wrong with a file (64 bytes, the graph, a length, JSON)."""
+    if data[:4] != b"RKNN":
+        return "parseRKNN from buffer: Invalid RKNN format!"
+    version, length = struct.unpack_from("<QQ", data, 8)
+    if version != 6:
+        return f"Invalid RKNN model version {version}"
+    targets = json.loads(data[64 + length + 8 :])["target_platform"]
+    twins = {"rk3568": "rk3566", "rk3588s": "rk3588"}
+    if twins.get(chip, chip) not in {twins.get(one, one) for one in targets}:
+        return "The rknn model does not match the RKNPU hardware version!"
+    return ""
