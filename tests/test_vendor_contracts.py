@@ -7,17 +7,19 @@ import json
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from appliance.accelerators import Machine, Options, Registry
-from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class
+from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class, numpy_problem
 from appliance.accelerators.rknn import RknnAccelerator
 from appliance.accelerators.rknn_file import chips, wrong_with
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
+from appliance.isolation.host import Child
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.models.files import how_to_get
 from appliance.selection import Layout, Prover
@@ -37,6 +39,11 @@ def rknn_file(*chips: str, version: int = 6, graph: bytes = b"the graph") -> byt
     return header + graph + struct.pack("<Q", len(text)) + text
 
 
+def hef(**told: object) -> bytes:
+    """What the stand-in takes for a HEF: ``compiled_for``, ``order``, ``outputs``."""
+    return b"\x01HEF" + json.dumps(told).encode()
+
+
 def write_rknn(folder: Path, content: bytes) -> None:
     """Write a converted file with the record of its conversion."""
     (folder / "ssdlite_mobilenet_v2.rknn").write_bytes(content)
@@ -49,7 +56,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of files that the stand-ins take for models; stand-ins can be imported."""
     folder = tmp_path / "models"
     folder.mkdir()
-    (folder / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"\x01HEF and so on")
+    (folder / "ssd_mobilenet_v1.hailo8l.hef").write_bytes(hef())
     write_rknn(folder, rknn_file("rk3588"))
     monkeypatch.setenv("APPLIANCE_MODELS", str(folder))
     monkeypatch.syspath_prepend(str(VENDOR))
@@ -110,16 +117,154 @@ def test_hailo_lost_in_an_inference(models: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FAKE_HAILO", "lost")
     accelerator = Registry().get("hailo")
     detector = accelerator.open(load(accelerator), threads=1)
-    with pytest.raises(DetectorLostError, match="HAILO_COMMUNICATION_CLOSED"):
+    with pytest.raises(DetectorLostError, match="Communication closed"):
         look(detector, 1)
     detector.close()
 
 
 def test_hailo_refuses_a_damaged_model(models: Path) -> None:
-    (models / "ssd_mobilenet_v1.hailo8.hef").write_bytes(b"rubbish")
+    (models / "ssd_mobilenet_v1.hailo8l.hef").write_bytes(b"rubbish")
     accelerator = Registry().get("hailo")
-    with pytest.raises(ModelError, match="HAILO_INVALID_HEF"):
+    with pytest.raises(ModelError, match="Invalid HEF"):
         accelerator.open(load(accelerator), threads=1)
+
+
+def test_hailo_without_a_model_is_advised_the_one_that_runs_on_both_chips(models: Path) -> None:
+    (models / "ssd_mobilenet_v1.hailo8l.hef").unlink()
+    accelerator = Registry().get("hailo")
+    with pytest.raises(ModelError, match=r"models fetch ssd-mobilenet-v1-hailo8l\b"):
+        load(accelerator)
+
+
+@pytest.mark.parametrize("chip", ["HAILO8", "HAILO8L"])
+def test_hailo_with_both_models_takes_the_one_that_runs_on_both_chips(
+    chip: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HAILO_CHIP", chip)
+    (models / "ssd_mobilenet_v1.hailo8.hef").write_bytes(hef(compiled_for="HAILO8"))
+    accelerator = Registry().get("hailo")
+    model = load(accelerator)
+    assert model.id == "ssd-mobilenet-v1-hailo8l"
+    accelerator.open(model, threads=1).close()
+
+
+@pytest.mark.parametrize(
+    ("chip", "said"),
+    [
+        ("HAILO8L", r"not compatible.*is a HAILO8L: appliance models fetch \S+-hailo8l$"),
+        ("HAILO10H", "not compatible.*is a HAILO10H: the model must be compiled for it"),
+    ],
+)
+def test_hailo_with_a_model_of_another_chip_says_which_chip_is_there(
+    chip: str, said: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HAILO_CHIP", chip)
+    (models / "ssd_mobilenet_v1.hailo8l.hef").unlink()
+    (models / "ssd_mobilenet_v1.hailo8.hef").write_bytes(hef(compiled_for="HAILO8"))
+    accelerator = Registry().get("hailo")
+    with pytest.raises(ModelError, match=said):
+        accelerator.open(load(accelerator), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"order": "HAILO_NMS_BY_SCORE"}, "HAILO_NMS_BY_SCORE; wanted is HAILO_NMS_BY_CLASS"),
+        ({"order": "NHWC"}, "of the order NHWC"),
+        ({"outputs": ["a", "b", "c"]}, "has 3 outputs; wanted is a HEF with NMS by class"),
+    ],
+)
+def test_hailo_refuses_outputs_that_it_cannot_read(
+    told: dict[str, object], said: str, models: Path
+) -> None:
+    (models / "ssd_mobilenet_v1.hailo8l.hef").write_bytes(hef(**told))
+    accelerator = Registry().get("hailo")
+    with pytest.raises(ModelError, match=said):
+        accelerator.open(load(accelerator), threads=1)
+
+
+def test_hailo_takes_the_older_name_of_the_same_order(models: Path) -> None:
+    (models / "ssd_mobilenet_v1.hailo8l.hef").write_bytes(hef(order="HAILO_NMS"))
+    accelerator = Registry().get("hailo")
+    accelerator.open(load(accelerator), threads=1).close()
+
+
+def test_hailo_whose_binding_sees_empty_buffers_is_refused_when_it_is_opened(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A binding whose version nothing tells: the first inference does, before a camera waits."""
+    if int(np.__version__.partition(".")[0]) < 2:
+        pytest.skip("numpy 1 is what the old binding takes")
+    monkeypatch.setenv("FAKE_HAILO_PYBIND11", "2.10.1")
+    accelerator = Registry().get("hailo")
+    with pytest.raises(AcceleratorUnavailableError, match=r"first inference.*built for numpy 1"):
+        accelerator.open(load(accelerator), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("hailort", "numpy", "python", "fits"),
+    [
+        ("4.20.0", "2.4.6", (3, 11), False),
+        ("4.23.0", "2.0.0", (3, 12), False),
+        ("5.0.0", "2.4.6", (3, 11), False),
+        ("5.1.0", "2.4.6", (3, 11), False),
+        ("5.1.1", "2.4.6", (3, 11), True),
+        ("5.2.0", "2.4.6", (3, 11), True),
+        ("4.23.0", "1.26.4", (3, 11), True),
+        ("4.23.0", "2.4.6", (3, 13), True),
+        ("(version unknown)", "2.4.6", (3, 11), True),
+    ],
+)
+def test_hailo_and_numpy(hailort: str, numpy: str, python: tuple[int, int], *, fits: bool) -> None:
+    """pybind11.cmake and setup.py of HailoRT 4.20 to 5.2; nothing older is built for 3.13."""
+    problem = numpy_problem(hailort, numpy, python)
+    assert (problem == "") == fits
+    assert fits or 'accelerator.interpreters.hailo = "/usr/bin/python3"' in problem
+
+
+def hailo_machine(tmp_path: Path) -> Machine:
+    device = tmp_path / "sys/bus/pci/devices/0001:01:00.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x1e60\n")
+    (device / "device").write_text("0x2864\n")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/hailo0").touch()
+    return Machine(tmp_path)
+
+
+def test_hailo_of_bookworm_is_refused_by_the_probe_with_the_cure(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.accelerators.hailo.module_version", lambda *_: "4.23.0")
+    monkeypatch.setattr("appliance.accelerators.hailo.np.__version__", "2.4.6")
+    monkeypatch.setattr("appliance.accelerators.hailo.sys", SimpleNamespace(version_info=(3, 11)))
+    machine = hailo_machine(tmp_path)
+    finding = Registry().get("hailo").probe(machine)
+    assert not finding.found
+    assert 'accelerator.interpreters.hailo = "/usr/bin/python3"' in finding.detail
+    named = Registry(Options(interpreters={"hailo": sys.executable})).get("hailo").probe(machine)
+    assert named.found
+
+
+def test_the_program_that_runs_us_can_be_named_without_our_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is run by /usr/bin/python3 with a numpy of its own first: the cure is that very
+    program, which must then find the system's numpy."""
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / "only_ours.py").touch()
+    monkeypatch.syspath_prepend(str(ours))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    engine = {"file": str(VENDOR / "looking_engine.py"), "name": "Engine", "path": str(tmp_path)}
+    model = {"height": 1, "width": 1}
+    request = {"op": "open", "engine": engine, "model": model, "threads": 1, "options": {}}
+    placements = []
+    for interpreter in ("", sys.executable):
+        child = Child(interpreter)
+        placements.append(child.ask(request, 60)["placement"])
+        child.close()
+    assert placements == ["with only_ours", "without"]
 
 
 def test_hailo_keeps_the_best_of_too_many() -> None:

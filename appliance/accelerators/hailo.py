@@ -1,14 +1,18 @@
 """Hailo-8, 8L and 10H through HailoRT's Python API.
 
-Sources: picamera2's Hailo helper (the calls, HailoRT 4.x and 5.x), hailo-ai/hailort-drivers (ids
-and nodes). One output of the NMS-by-class kind: a list over the classes of (n, 5) float32
-ymin, xmin, ymax, xmax, score. Driver, library and firmware must be of one version.
+Sources: hailo-ai/hailort 4.20 to 5.2 (pyhailort.py, infer_model_api.cpp, infer_model.cpp),
+picamera2's Hailo helper (the calls), hailo-ai/hailort-drivers (ids and nodes). One output of the
+NMS-by-class kind: a list over the classes of (n, 5) float32 ymin, xmin, ymax, xmax, score. Driver,
+library and firmware must be of one version.
 
-Not run on hardware by us: contract-tested with a stand-in for ``hailo_platform``.
+Not run on hardware by us: contract-tested with a stand-in for ``hailo_platform`` that checks the
+size of buffers, the chip a HEF was compiled for and the order of its outputs as HailoRT does.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +34,18 @@ _CHIPS = {
     "1e60:45c4": ("Hailo-10H", "hailo-h10-all"),
     "1e60:43a2": ("Hailo-15L", "hailo-h10-all"),
 }
+_NUMPY_2_SINCE = (5, 1, 1)
+"""HailoRT whose binding is built with pybind11 2.13; up to 5.1.0 it is 2.10, which takes the size
+of numpy 2's arrays for 0 bytes, and its setup.py asks for numpy<2."""
+_ANY_NUMPY_SINCE = (3, 13)
+"""Pythons that pybind11 2.10 cannot be built for: a binding for them was built with a newer one."""
+_BY_CLASS = {"HAILO_NMS_BY_CLASS", "HAILO_NMS"}
+"""The order of output we can read, under today's name and that of HailoRT 4.20."""
+_HEFS = {
+    "HAILO8": "ssd-mobilenet-v1-hailo8 or ssd-mobilenet-v1-hailo8l",
+    "HAILO8L": "ssd-mobilenet-v1-hailo8l",
+}
+_CURE = 'apt install python3-numpy, and accelerator.interpreters.hailo = "/usr/bin/python3"'
 MAX_ROWS = 200
 """Detections read from one picture; the zoo's SSDs give at most 20 of a class."""
 READY_MS = 10_000
@@ -45,9 +61,10 @@ class HailoAccelerator:
     about = About(
         title="Hailo-8, Hailo-8L (AI Kit, AI HAT+), Hailo-10H (AI HAT+ 2)",
         found_by="PCI 1e60:2864 (8, 8L), 45c4 (10H); /dev/hailo0 or /dev/h1x-0",
-        install="apt install dkms hailo-all (8, 8L) or hailo-h10-all (10H), never both",
+        install="apt install dkms hailo-all (8, 8L) or hailo-h10-all (10H), never both; HailoRT up "
+        'to 5.1.0 also python3-numpy and accelerator.interpreters.hailo = "/usr/bin/python3"',
         status="contract",
-        note="stand-in for hailo_platform in CI",
+        note="stand-in for hailo_platform in CI; no model of ours is compiled for a 10H",
     )
 
     def __init__(self, options: Options) -> None:
@@ -69,12 +86,14 @@ class HailoAccelerator:
             problem = f"{machine.shown(nodes[0])} may not be opened: install Hailo's udev rule"
         elif version is None and not self._side.configured:
             problem = f"hailo_platform is not installed: apt install {package}"
-        elif self._side.problem:
+        elif self._side.configured:
             problem = self._side.problem
+        else:
+            problem = numpy_problem(version or "", np.__version__, sys.version_info[:2])
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        runtime = f"HailoRT {version or self._side.path}"
+        runtime = f"HailoRT {self._side.path if self._side.configured else version}"
         return found(self.name, f"{title}, {runtime}", devices, f"{runtime} {self._side.version}")
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
@@ -83,7 +102,7 @@ class HailoAccelerator:
             accelerator=self.name,
             module=__name__,
             engine="HailoEngine",
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             promises="Hailo",
             lost_hint="hailortcli fw-control identify says whether the chip still answers",
         )
@@ -98,6 +117,10 @@ class HailoEngine:
         import hailo_platform as hailo  # noqa: PLC0415 - vendor code, only here
 
         del threads, options
+        version = module_version("hailo_platform", "hailort") or ""
+        unfit = numpy_problem(version, np.__version__, sys.version_info[:2])
+        if unfit:
+            raise EngineError("unavailable", unfit)
         parameters = hailo.VDevice.create_params()
         parameters.scheduling_algorithm = hailo.HailoSchedulingAlgorithm.ROUND_ROBIN
         try:
@@ -107,7 +130,8 @@ class HailoEngine:
         try:
             network = self._device.create_infer_model(model["path"])
         except Exception as error:
-            raise EngineError("model", f"HailoRT refuses it: {error}") from error
+            raise EngineError("model", f"HailoRT refuses it: {error}{self._advice()}") from error
+        _check_outputs(network)
         network.set_batch_size(1)
         network.input().set_format_type(hailo.FormatType.UINT8)
         network.output().set_format_type(hailo.FormatType.FLOAT32)
@@ -116,17 +140,45 @@ class HailoEngine:
             got = tuple(network.input().shape)
             raise EngineError("model", f"input is {got}, the manifest says {expected}")
         self._network = network
-        self._configured = network.configure()
+        try:  # a HEF for another chip may be found out only here
+            self._configured = network.configure()
+        except Exception as error:
+            raise EngineError("model", f"HailoRT refuses it: {error}{self._advice()}") from error
+        self._prove_buffers(expected)
         shapes = ((1, MAX_ROWS, 4), (1, MAX_ROWS), (1, MAX_ROWS), (1,))
-        version = module_version("hailo_platform", "hailort")
         return {
             "outputs": [(n, "float32", s) for n, s in zip(model["outputs"], shapes, strict=True)],
             "runtime": f"HailoRT {version}",
             "placement": "Hailo",
         }
 
+    def _prove_buffers(self, shape: tuple[int, ...]) -> None:
+        """Run an empty picture: what the binding makes of our buffers shows here, not later."""
+        try:
+            self._by_class(np.zeros(shape, np.uint8))
+        except EngineError:
+            raise
+        except Exception as error:
+            reason = f"the first inference is refused: {_explained(error)}"
+            raise EngineError("unavailable", reason) from error
+
+    def _advice(self) -> str:
+        """Return which model fits the chip, if it says what it is."""
+        try:
+            chips = self._device.get_physical_devices()
+            chip = str(chips[0].control.identify().device_architecture).rpartition(".")[2]
+        except Exception:  # noqa: BLE001 - only advice: whatever the vendor's code raises
+            return ""
+        fitting = _HEFS.get(chip)
+        if fitting is None:
+            return f"; the chip is a {chip}: the model must be compiled for it, and ours are not"
+        return f"; the chip is a {chip}: appliance models fetch {fitting}"
+
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
         """Run one picture and flatten the lists by class into boxes, classes, scores, count."""
+        flatten_by_class(self._by_class(picture), outputs)
+
+    def _by_class(self, picture: Pixels) -> list[NDArray[Any]]:
         buffers = {
             name: np.empty(self._network.output(name).shape, np.float32)
             for name in self._network.output_names
@@ -143,7 +195,8 @@ class HailoEngine:
         self._configured.run_async([bindings], done).wait(READY_MS)
         if failures:
             raise EngineError("lost", f"HailoRT: {failures[0]}")
-        flatten_by_class(bindings.output().get_buffer(), outputs)
+        found: list[NDArray[Any]] = bindings.output().get_buffer()
+        return found
 
     def close(self) -> None:
         """Release the chip for others."""
@@ -164,13 +217,41 @@ def flatten_by_class(by_class: list[NDArray[Any]], outputs: list[NDArray[Any]]) 
     count[0] = len(kept)
 
 
+def numpy_problem(hailort: str, numpy: str, python: tuple[int, ...]) -> str:
+    """Return why this HailoRT gets empty buffers from this numpy, and the cure; else nothing."""
+    numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", hailort)
+    if numbers is None or python >= _ANY_NUMPY_SINCE or int(numpy.partition(".")[0]) < 2:
+        return ""
+    if tuple(int(number or 0) for number in numbers.groups()) >= _NUMPY_2_SINCE:
+        return ""
+    return f"HailoRT {hailort} was built for numpy 1 and takes numpy {numpy} for empty: {_CURE}"
+
+
+def _check_outputs(network: Any) -> None:
+    names = list(network.output_names)
+    if len(names) != 1:
+        raise EngineError(
+            "model",
+            f"has {len(names)} outputs; wanted is a HEF with NMS by class as its one output, "
+            "as the model zoo's SSDs are",
+        )
+    order = network.output(names[0]).format.order
+    name = getattr(order, "name", "") or str(order).rpartition(".")[2]
+    if name not in _BY_CLASS:
+        raise EngineError(
+            "model", f"its output is of the order {name}; wanted is HAILO_NMS_BY_CLASS"
+        )
+
+
 def _explained(error: Exception) -> str:
     text = str(error) or type(error).__name__
-    if "HAILO_INVALID_DRIVER_VERSION" in text or "is different from library version" in text:
+    if "HAILO_INVALID_DRIVER_VERSION" in text:
         return (
             f"{text}: driver, library and firmware must be of one version; reinstall them together "
             "and reboot"
         )
     if "HAILO_DEVICE_IN_USE" in text or "HAILO_OUT_OF_PHYSICAL_DEVICES" in text:
         return f"{text}: another program holds the chip"
+    if "Invalid operation" in text and int(np.__version__.partition(".")[0]) > 1:
+        return f"{text}: was this HailoRT built for numpy 1, unlike {np.__version__}? {_CURE}"
     return text

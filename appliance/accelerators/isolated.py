@@ -7,7 +7,6 @@ small message each way. A child that dies or hangs is a ``DetectorLostError`` th
 from __future__ import annotations
 
 import mmap
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +52,7 @@ class EngineSpec:
             runs in a side interpreter.
         engine: name of the engine's class.
         options: handed to the engine.
-        interpreter: the Python that runs it.
+        interpreter: the Python that runs it, with its own modules; empty for ours, with ours.
         environment: variables added to ours.
         promises: what ``placement`` must contain for the accelerator to be what it claims to be.
         open_seconds, infer_seconds: bounds.
@@ -66,7 +65,7 @@ class EngineSpec:
     module: str
     engine: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    interpreter: str = sys.executable
+    interpreter: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     promises: str = ""
     open_seconds: float = OPEN_SECONDS
@@ -96,7 +95,8 @@ class IsolatedDetector:
             self._child = Child(spec.interpreter, spec.environment)
         except OSError as error:
             raise AcceleratorUnavailableError(
-                f"accelerator {spec.accelerator}: Python {spec.interpreter}: {error.strerror}",
+                f"accelerator {spec.accelerator}: Python {spec.interpreter or 'of ours'}: "
+                f"{error.strerror}",
                 hint="see accelerator.interpreters in the configuration",
             ) from error
         try:

@@ -76,7 +76,7 @@ class NcsAccelerator:
             module=str(ENGINES / "inference_engine.py"),
             engine="InferenceEngine",
             options={"device": self._device},
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             promises=self._device,
         )
         return IsolatedDetector(spec, model, threads=threads)

@@ -107,7 +107,7 @@ class RknnAccelerator:
             module=__name__,
             engine="RknnEngine",
             options={"cores": (self._cores or "auto").upper() if several else ""},
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             promises="RKNPU",
             telling=telling,
         )

@@ -32,6 +32,11 @@ class SideInterpreter:
     problem: str = ""
 
     @property
+    def named(self) -> str:
+        """Return the interpreter that the owner named; empty for ours, with our modules."""
+        return self.path if self.configured else ""
+
+    @property
     def version(self) -> str:
         """Return what changes when something is installed there: the age of its packages."""
         folders = Path(self.path).parent.parent.glob("lib/python3*/*-packages")

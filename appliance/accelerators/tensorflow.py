@@ -72,7 +72,7 @@ class TensorFlowAccelerator:
             accelerator=self.name,
             module=__name__,
             engine="TensorFlowEngine",
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             environment={"CUDA_VISIBLE_DEVICES": "-1"},
             open_seconds=IMPORT_SECONDS,
         )

@@ -90,7 +90,7 @@ class TensorRtAccelerator:
                 "ORT_TENSORRT_ENGINE_CACHE_ENABLE": "1",
                 "ORT_TENSORRT_CACHE_PATH": str(CACHE),
             },
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             promises="TensorrtExecutionProvider",
             open_seconds=BUILD_SECONDS,
         )

@@ -77,7 +77,7 @@ class VxAccelerator:
                 "library": self._library or str(self._machine.shared_library(LIBRARY) or LIBRARY),
                 "delegate": {},
             },
-            interpreter=self._side.path,
+            interpreter=self._side.named,
             promises=PLACED,
         )
         return IsolatedDetector(spec, model, threads=threads)

@@ -52,10 +52,8 @@ class ChildLostError(Exception):
         return f"ended with exit code {self.exit_code}"
 
 
-def _our_modules(interpreter: str) -> dict[str, str]:
+def _our_modules() -> dict[str, str]:
     """Return what lets our own interpreter find in the child what we found, wherever it lies."""
-    if interpreter != sys.executable:
-        return {}
     paths = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path]
     return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
@@ -64,26 +62,34 @@ class Child:
     """A process that runs one engine.
 
     Args:
-        interpreter: the Python to run it; any from 3.6 with numpy.
+        interpreter: the Python to run it, any from 3.6 with numpy, which finds its own modules and
+            none of ours, even if it is the program that runs us; empty for ours with our modules.
         environment: variables added to ours.
 
     Raises:
         OSError: the interpreter cannot be started.
     """
 
-    def __init__(
-        self, interpreter: str = sys.executable, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, interpreter: str = "", environment: Mapping[str, str] | None = None) -> None:
         self.memory_fd = os.memfd_create("appliance-engine")
         self._control, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - configured by the owner
-                [interpreter, str(CHILD), str(theirs.fileno()), str(self.memory_fd)],
+                [
+                    interpreter or sys.executable,
+                    str(CHILD),
+                    str(theirs.fileno()),
+                    str(self.memory_fd),
+                ],
                 pass_fds=(theirs.fileno(), self.memory_fd),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **_our_modules(interpreter), **(environment or {})},
+                env={
+                    **os.environ,
+                    **({} if interpreter else _our_modules()),
+                    **(environment or {}),
+                },
                 start_new_session=True,  # Ctrl-C is for us; we end the child in order
             )
         except OSError:
