@@ -333,22 +333,38 @@ def test_silence_and_absence_are_losses(
 
 
 class Intrinsics:
-    labels = ("person", "-", "cat")
-    bbox_normalization = True
-    bbox_order = "xy"
-    ignore_dash_labels = False
+    """Follows NetworkIntrinsics of picamera2 0.3.38: a property is None where not said."""
+
+    def __init__(self, **said: Any) -> None:
+        self.task: str | None = said.get("task", "object detection")
+        self.postprocess: str | None = said.get("postprocess")
+        self.labels: list[str] | None = said.get("labels", ["person", "-", "cat"])
+        self.bbox_normalization: bool | None = True
+        self.bbox_order: str | None = "xy"
+        self.ignore_dash_labels: bool | None = said.get("ignore_dash_labels")
 
 
 class FakeImx500:
-    """Follows picamera2.devices.IMX500: get_outputs, convert_inference_coords, intrinsics."""
+    """Follows picamera2.devices.IMX500 of 0.3.38 (devices/imx500/imx500.py).
+
+    As there: the constructor raises what its parts raise (StopIteration where libcamera does not
+    list the sensor, FileNotFoundError where there is no sudo); a network without post-processing
+    gives the tensors it has, one or many; a network file may carry no intrinsics at all.
+    """
 
     made: tuple[str, ...] = ()
     as_tuple = False
+    broken: Exception | None = None
+    intrinsics: Intrinsics | None = Intrinsics()
+    outputs: int | None = None
 
     def __init__(self, network_file: str) -> None:
+        broken = type(self).broken
+        if broken is not None:
+            raise broken
         type(self).made = (network_file,)
         self.camera_num = 0
-        self.network_intrinsics = Intrinsics()
+        self.network_intrinsics = type(self).intrinsics
 
     def get_outputs(self, metadata: dict[str, Any], *, add_batch: bool) -> list[Any] | None:
         flat = metadata.get("CnnOutputTensor")
@@ -359,6 +375,7 @@ class FakeImx500:
         # Boxes lie column by column: all of the first coordinate, then all of the second, ...
         parts = [values[: 4 * n].reshape((n, 4), order="F"), values[4 * n : 5 * n],
                  values[5 * n : 6 * n], values[6 * n :]]  # fmt: skip
+        parts = parts[: type(self).outputs]
         return [part[None] for part in parts] if add_batch else parts
 
     def get_input_size(self) -> tuple[int, int]:
@@ -503,15 +520,81 @@ def test_an_ai_camera_that_cannot_be_opened_leaves_nothing(
     assert not any(one.acquired for one in ai_camera.made)
 
 
-def test_a_sensor_that_libcamera_does_not_list_is_refused(
-    network: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"task": "classification"}, "ssd.rpk is a network for classification"),
+        ({"task": "segmentation"}, "ssd.rpk is a network for segmentation"),
+        ({"postprocess": "nanodet"}, r"outside the sensor \(nanodet\).*_pp"),
+    ],
+)
+def test_a_network_that_gives_something_else_is_refused(
+    said: dict[str, str], reason: str, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(_self: Any, _file: str) -> None:
-        raise StopIteration
+    monkeypatch.setattr(FakeImx500, "intrinsics", Intrinsics(**said))
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    with pytest.raises(SourceUnavailableError, match=reason):
+        camera.open()
 
-    monkeypatch.setattr(FakeImx500, "__init__", nothing)
-    with pytest.raises(SourceUnavailableError, match=r"StopIteration.*AI Camera"):
-        source("imx500", ManualClock(), options={"network": str(network)}).open()
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_outputs_that_are_no_boxes_end_the_camera_in_words(
+    outputs: int,
+    network: Path,
+    ai_camera: type[picamera2_like.Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A network whose description says nothing: nanodet without _pp gives one tensor."""
+    monkeypatch.setattr(FakeImx500, "intrinsics", None)
+    monkeypatch.setattr(FakeImx500, "outputs", outputs)
+    ai_camera.script = frames_with(None, TENSOR)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    with pytest.raises(SourceLostError, match=rf"gives {outputs} outputs.*_pp"):
+        camera.read()
+    assert all(request.released for request in ai_camera.made[0].requests)
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (StopIteration(), "libcamera does not list it"),
+        (FileNotFoundError(2, "No such file or directory", "sudo"), "apt install sudo"),
+        (RuntimeError("IMX500: Requested camera dev-node not found"), "AI Camera connected"),
+        (ValueError("not enough values to unpack"), "not enough values"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_whatever_opening_raises_becomes_words(
+    broken: Exception, said: str, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeImx500, "broken", broken)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    with pytest.raises(SourceUnavailableError, match=said):
+        camera.open()
+
+
+@pytest.mark.parametrize("intrinsics", [None, Intrinsics(labels=None)])
+def test_a_network_without_labels_takes_cocos_and_says_so(
+    intrinsics: Intrinsics | None,
+    network: Path,
+    ai_camera: type[picamera2_like.Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As picamera2's own example does: class 0 is a person, 16 a cat, 11 has no name."""
+    monkeypatch.setattr(FakeImx500, "intrinsics", intrinsics)
+    tensor = [*[0.1] * 6, *[0.5] * 6, 0.9, 0.8, 0.7, 0, 16, 11, 3]
+    ai_camera.script = frames_with(None, tensor)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    frame = camera.read()
+    camera.close()
+    assert frame is not None
+    assert frame.seen is not None
+    assert frame.seen.names == ("person", "cat", "class_11")
+    assert "ssd.rpk carries no labels, COCO's are taken" in caplog.text
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ What is real in its tests: docs/sources.md.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,8 @@ from appliance.errors import (
     SourceLostError,
     SourceUnavailableError,
 )
+from appliance.models import find_models_folder
+from appliance.models.manifest import COCO_LABELS
 from appliance.sources.camera_manager import QUEUE_READERS
 from appliance.sources.picamera2_camera import make_camera, shut
 from appliance.sources.stamps import StampVerifier
@@ -34,6 +37,10 @@ DEFAULT_NETWORK = Path(
     "/usr/share/imx500-models/imx500_network_ssd_mobilenetv2_fpnlite_320x320_pp.rpk"
 )
 _BUFFERS = 4
+_TASK = "object detection"
+_COCO_OFFSET = 1
+"""Class 0 of these networks is a person, which is line 1 of our file."""
+log = logging.getLogger(__name__)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +92,8 @@ class Imx500Source:
         QUEUE_READERS.enter(self, "picamera2")
         try:
             self._sensor = devices.IMX500(str(network))  # before the camera: it loads the network
-            self._labels = _labels(self._sensor)
+            _check(self._sensor.network_intrinsics, network)
+            self._labels = _labels(self._sensor, network)
             self._camera = make_camera(picamera2, self._sensor.camera_num)
             settings = self._settings
             self._camera.configure(
@@ -97,14 +105,13 @@ class Imx500Source:
             )
             self._camera.start()
             self._camera.capture_request(wait=self.open_seconds).release()
-        except BaseException as error:
+        except BaseException as error:  # picamera2 raises what its parts raise, StopIteration too
             self.close()
-            # Anything else that the library raises here: it has no errors of its own.
             if isinstance(error, ApplianceError) or not isinstance(error, Exception):
                 raise
+            reason, hint = _explained(error)
             raise SourceUnavailableError(
-                f"camera imx500: cannot be started: {str(error) or repr(error)}",
-                hint="is the AI Camera connected?",
+                f"camera imx500: cannot be started: {reason}", hint=hint
             ) from error
 
     def read(self) -> Frame | None:
@@ -154,6 +161,12 @@ class Imx500Source:
         outputs = self._sensor.get_outputs(metadata, add_batch=True)
         if outputs is None:
             raise NotInferredError("camera imx500: the sensor gave no result for this frame")
+        if len(outputs) < 3:
+            raise SourceLostError(
+                f"camera imx500: the network gives {len(outputs)} outputs, not boxes, scores and "
+                "classes",
+                hint="take one with post-processing inside: its name ends in _pp",
+            )
         boxes, scores, classes = (np.asarray(one[0], np.float32) for one in outputs[:3])
         if len(outputs) > 3:
             count = int(np.asarray(outputs[3]).reshape(-1)[0])
@@ -190,13 +203,52 @@ class Imx500Source:
         return self._labels[number] if known else f"class_{number}"
 
 
-def _labels(sensor: Any) -> tuple[str, ...]:
-    """Return the names by class number that the network file carries."""
+def _check(intrinsics: Any, network: Path) -> None:
+    """Refuse a network of which its own description says that it gives something else.
+
+    Raises:
+        SourceUnavailableError: no detection, or it wants post-processing on this computer.
+    """
+    task = getattr(intrinsics, "task", None)
+    if task and task != _TASK:
+        raise SourceUnavailableError(
+            f"camera imx500: {network.name} is a network for {task}",
+            hint="take one for object detection: apt install imx500-models",
+        )
+    wanted = getattr(intrinsics, "postprocess", None)
+    if wanted:
+        raise SourceUnavailableError(
+            f"camera imx500: {network.name} wants post-processing outside the sensor ({wanted})",
+            hint="take one with post-processing inside: its name ends in _pp",
+        )
+
+
+def _labels(sensor: Any, network: Path) -> tuple[str, ...]:
+    """Return the names by class number that the network file carries, else COCO's."""
     intrinsics = sensor.network_intrinsics
     labels = tuple(getattr(intrinsics, "labels", None) or ())
+    if not labels:
+        log.warning("camera imx500: %s carries no labels, COCO's are taken", network.name)
+        lines = (find_models_folder()[0] / COCO_LABELS).read_text("utf-8").splitlines()
+        labels = tuple("-" if line == "???" else line for line in lines[_COCO_OFFSET:])
     if getattr(intrinsics, "ignore_dash_labels", None):
         labels = tuple(label for label in labels if label and label != "-")
     return labels
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """Return what happened and what to do, in words."""
+    if isinstance(error, StopIteration):
+        return (
+            "the sensor is there, but libcamera does not list it",
+            "is libcamera up to date, and does its tuning file imx500.json exist?",
+        )
+    if isinstance(error, FileNotFoundError) and error.filename == "sudo":
+        return (
+            "picamera2 asks how far the network is loaded through sudo, which is not installed",
+            "apt install sudo",
+        )
+    return str(error) or type(error).__name__, "is the AI Camera connected?"
 
 
 def _rectangle(place: Any) -> tuple[float, float, float, float]:
