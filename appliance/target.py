@@ -13,8 +13,10 @@ class Target:
         accelerator: its name.
         formats: that it takes.
         compiled: it takes only files made for it (``accelerator`` in the manifest).
+        per_tensor: it takes only weights with one scale for each tensor (``per_tensor`` there).
     """
 
     accelerator: str
     formats: frozenset[str]
     compiled: bool = False
+    per_tensor: bool = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from appliance.accelerators import Machine, Options
 from appliance.accelerators.cpu import CpuAccelerator
+from appliance.accelerators.delegate import placement
 from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator
 from appliance.accelerators.teflon import TeflonAccelerator
 from appliance.accelerators.vx import VxAccelerator
@@ -20,6 +23,7 @@ from appliance.errors import (
     DetectorLostError,
     ModelError,
 )
+from appliance.models import Catalogue, find_models_folder
 from tests.helpers import side_python
 
 if TYPE_CHECKING:
@@ -199,26 +203,111 @@ def test_a_delegate_that_takes_nothing_is_degraded(
     detector.close()
 
 
+CONVOLUTIONS = "3,4"
+
+
 @pytest.mark.parametrize("kind", [TeflonAccelerator, VxAccelerator])
-def test_a_delegate_that_takes_an_operator_is_not(
+def test_a_delegate_that_takes_the_convolutions_is_not(
     kind: type[TeflonAccelerator | VxAccelerator],
     library: Path,
     data: Samples,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D
+    monkeypatch.setenv("STUB_BUILTIN", CONVOLUTIONS)
     seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
     detector = kind(Options(), library=str(library)).open(seed, threads=1)
     look(detector)
     assert not detector.degraded
+    assert detector.placement == "47 of 64 operators on the delegate, 47 of 47 convolutions"
     detector.close()
+
+
+@pytest.mark.parametrize("kind", [TeflonAccelerator, VxAccelerator])
+def test_a_delegate_that_takes_other_operators_only_is_degraded(
+    kind: type[TeflonAccelerator | VxAccelerator],
+    library: Path,
+    default_model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bundled model has a scale for each channel: of it Teflon takes the additions at most."""
+    monkeypatch.setenv("STUB_BUILTIN", f"0,{CONVOLUTIONS}")
+    detector = kind(Options(), library=str(library)).open(default_model, threads=1)
+    assert detector.degraded.endswith(
+        "it runs on the CPU: no convolution of 88 was taken, 10 of 113 operators were"
+    )
+    detector.close()
+
+
+def test_a_delegate_that_takes_scales_for_each_channel_is_counted_too(
+    library: Path, default_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D without DEPTHWISE_CONV_2D
+    monkeypatch.setenv("STUB_ANY_SCALES", "1")
+    detector = VxAccelerator(Options(), library=str(library)).open(default_model, threads=1)
+    assert not detector.degraded
+    assert detector.placement == "55 of 113 operators on the delegate, 55 of 88 convolutions"
+    detector.close()
+
+
+def test_the_coral_counts_its_own_operator(library: Path, model: Model) -> None:
+    detector = EdgeTpuAccelerator(Options(), library=str(library)).open(model, threads=1)
+    assert re.fullmatch(r"1 of \d+ operators on the delegate", detector.placement)
+    detector.close()
+
+
+def test_a_partition_of_several_operators_is_counted_by_what_lies_inside() -> None:
+    """One DELEGATE node for three operators of four, with weights of its own among its inputs."""
+    nodes = [
+        {"op_name": "CONV_2D", "inputs": [0, 10, 11], "outputs": [1]},
+        {"op_name": "RELU", "inputs": [1], "outputs": [2]},
+        {"op_name": "ADD", "inputs": [1, 2], "outputs": [3]},
+        {"op_name": "CONV_2D", "inputs": [3, 12, 13], "outputs": [4]},
+        {"op_name": "DELEGATE", "inputs": [0, 10, 11], "outputs": [3]},
+    ]
+    assert placement(nodes) == "3 of 4 operators on the delegate, 1 of 2 convolutions"
+
+
+def test_teflon_is_given_a_model_that_it_takes(tmp_path: Path, data: Samples) -> None:
+    """Never the bundled one: by itself it asks for one with a scale for each tensor."""
+    target = TeflonAccelerator(Options()).target
+    bundled = find_models_folder()[0]
+    with pytest.raises(ModelError, match="fetch ssd_mobilenet_v2_coco_quant_postprocess") as caught:
+        Catalogue((bundled,)).load("auto", target)
+    assert "teflon needs it" in str(caught.value)
+    with pytest.raises(ModelError, match="takes tflite whose weights have one scale for each"):
+        Catalogue((bundled,)).load("ssdlite-mobilenet-v2-int8", target)
+    seed = Catalogue((bundled, data / "models")).load("auto", target)
+    assert seed.id in {"seed-mobilenet-v1", "coco_ssd_mobilenet_v1_1.0_quant"}
+
+
+@pytest.mark.parametrize(
+    "name", ["seed_mobilenet_v1.tflite", "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"]
+)
+def test_models_that_are_said_to_have_one_scale_for_each_tensor_have(
+    name: str, data: Samples
+) -> None:
+    entries = Catalogue(find_models_folder()).entries()
+    entry = next(e for e in entries if e.file == name)
+    assert entry.per_tensor
+    assert max(_scales(data / "models" / name)) == 1
+    bundled = next(e for e in entries if e.id == "ssdlite-mobilenet-v2-int8")
+    assert not bundled.per_tensor
+    assert max(_scales(find_models_folder()[0] / bundled.file)) > 1
+
+
+def _scales(path: Path) -> list[int]:
+    """How many scales each tensor has, by LiteRT's own reader of the format."""
+    schema = import_module("ai_edge_litert.schema_py_generated")
+    graph = schema.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
+    parameters = [graph.Tensors(i).Quantization() for i in range(graph.TensorsLength())]
+    return [one.ScaleLength() for one in parameters if one is not None]
 
 
 def test_the_last_tflite_runtime_takes_a_delegate_too(
     library: Path, data: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the vx delegate needs: tflite-runtime 2.14 under Python 3.10."""
-    monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D
+    monkeypatch.setenv("STUB_BUILTIN", CONVOLUTIONS)
     options = Options(interpreters={"vx": side_python(".side/3.10")})
     seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
     detector = VxAccelerator(options, library=str(library)).open(seed, threads=1)

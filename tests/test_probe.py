@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,11 @@ def probe(root: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("root", ROOTS)
-def test_a_board_is_described_exactly(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_board_is_described_exactly(
+    root: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The expected file was read and judged by a person; APPLIANCE_UPDATE_GOLDEN=1 writes it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # fetched models change what is said
     rows = probe(root, capsys)["accelerators"]
     assert [row["name"] for row in rows] == list(REGISTRY)
     got = [
@@ -85,6 +89,30 @@ def test_a_device_without_permission(
     if name == "openvino" and module_version("openvino") is None:
         pytest.skip("openvino is not installed")
     assert said in finding.detail
+
+
+def test_teflon_is_found_with_its_driver_and_a_model_that_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The row of the table above that a fetched model changes; a stand-in of it is enough here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    finding = Registry().get("teflon").probe(Machine(FIXTURES / "roots/rk3588-mainline"))
+    assert finding.found
+    rows = probe("rk3588-mainline", capsys)["accelerators"]
+    (row,) = [row for row in rows if row["name"] == "teflon"]
+    assert "appliance models fetch ssd_mobilenet_v2_coco_quant_postprocess" in row["detail"]
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF etnaviv\0", b""])
+def test_debians_teflon_has_no_driver_for_rocket(content: bytes, tmp_path: Path) -> None:
+    """What trixie's libteflon.so of Mesa 25.0.7 has: etnaviv's name in it, rocket's not."""
+    root = tmp_path / "root"
+    shutil.copytree(FIXTURES / "roots/rk3588-mainline", root, symlinks=True)
+    (root / "usr/lib/teflon/libteflon.so").write_bytes(content)
+    detail = Registry().get("teflon").probe(Machine(root)).detail
+    assert "libteflon.so has no driver for it: rocket needs mesa-teflon-delegate 25.3" in detail
+    (root / "usr/lib/teflon/libteflon.so").unlink()
+    assert "25.3 or later" in Registry().get("teflon").probe(Machine(root)).detail
 
 
 def test_a_usb_stick_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """LiteRT with a vendor's external delegate, in the child: what Edge TPU, Teflon and vx share.
 
-XNNPACK is left off, so every delegated operator is the vendor's and can be counted: a delegate
-that takes none leaves the whole model on the CPU without saying so.
+XNNPACK is left off, so every delegated operator is the vendor's and can be counted. A delegate
+takes what it can and leaves the rest to the CPU without saying so: the placement says how much it
+took, and a model whose convolutions all stayed behind runs on the CPU, whatever else was taken.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from appliance.values import Pixels
 
-PLACED = "delegate"
+PLACED = "on the delegate"
+_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 _RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 
 
@@ -99,7 +101,46 @@ def _import_runtime() -> tuple[Any, str]:
 
 
 def _placement(interpreter: Any) -> str:
-    operators = [one["op_name"] for one in interpreter._get_ops_details()]  # noqa: SLF001 - no other way
-    # After delegation the plan still lists the replaced operators beside their DELEGATE node.
-    delegates = sum(name == "DELEGATE" or name.startswith("Delegate") for name in operators)
-    return f"{PLACED} ({delegates} partitions)" if delegates else "the CPU"
+    return placement(interpreter._get_ops_details())  # noqa: SLF001 - no other way
+
+
+def placement(nodes: list[dict[str, Any]]) -> str:
+    """Return how much of a graph its delegates took, in words.
+
+    Args:
+        nodes: as TensorFlow Lite lists them: the replaced operators stay in the list, before the
+            DELEGATE nodes that replace them.
+    """
+    delegates = [one for one in nodes if _is_delegate(one)]
+    operators = [one for one in nodes if not _is_delegate(one)]
+    taken = _taken(operators, delegates)
+    share = f"{len(taken)} of {len(operators)} operators"
+    convolutions = [n for n, one in enumerate(operators) if one["op_name"] in _CONVOLUTIONS]
+    took = len(taken.intersection(convolutions))
+    if not taken:
+        return "the CPU"
+    if convolutions and not took:
+        return f"the CPU: no convolution of {len(convolutions)} was taken, {share} were"
+    of_them = f", {took} of {len(convolutions)} convolutions" if convolutions else ""
+    return f"{share} {PLACED}{of_them}"
+
+
+def _is_delegate(node: dict[str, Any]) -> bool:
+    return bool(node["op_name"] == "DELEGATE" or node["op_name"].startswith("Delegate"))
+
+
+def _taken(operators: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> set[int]:
+    """Return which operators lie between the inputs and the outputs of a delegate."""
+    makers = {int(t): n for n, one in enumerate(operators) for t in one["outputs"]}
+    taken: set[int] = set()
+    for one in delegates:
+        outside = {int(tensor) for tensor in one["inputs"]}
+        wanted = [int(tensor) for tensor in one["outputs"]]
+        while wanted:
+            tensor = wanted.pop()
+            number = makers.get(tensor)
+            if tensor in outside or number is None or number in taken:
+                continue
+            taken.add(number)
+            wanted += [int(tensor) for tensor in operators[number]["inputs"]]
+    return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appliance.accelerators import Registry
+from appliance.accelerators.evidence import evidence_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +48,40 @@ Every runtime but the CPU's lives in a child process. A crash (exit code 139), a
 libedgetpu does when its stick is pulled), an illegal instruction (132) or a hang (no answer within
 4 s) costs the child: the picture in hand runs on the CPU, an alert says why, and every
 `accelerator.retry_seconds` the device is probed, opened and proved again before it is taken back.
-A runtime that quietly runs the model on the CPU after all is reported as degraded; a delegate that
-takes only part of a model is not told apart from one that takes all.
+A runtime that quietly runs the model on the CPU after all is reported as degraded. Of delegates
+(`edgetpu`, `teflon`, `vx`) the operators they took are counted; one that took no convolution is
+degraded, whatever else it took.
+
+## What was real in the tests
+
+{evidence}
+## The service's device list
+
+The unit opens only what its `DeviceAllow=` lines name. systemd turns them into numbers when the
+service starts and never again while it runs: `char-NAME` by /proc/devices (where a driver has
+another name than its class in /sys), `char-NUMBER` as it stands, `/dev/NODE` by the node that is
+there. So drivers with a number of their own (video4linux, ttyACM, usb_device, drm, accel, apex,
+galcore) are listed by it and may be loaded at any time, and the modules of the others (media,
+Hailo, NVIDIA, udmabuf) are loaded before the service starts (`modprobe@.service`). What stays
+refused until `systemctl restart appliance`: a Hailo whose driver is installed, or a Jetson's GPU
+that is powered on (`/dev/nvgpu`), while the service runs.
+
+## Rockchip: converting the model
+
+Rockchip's converter is no part of ours, and each of its files is for one chip (RK3566 and RK3568
+share theirs). On an x86-64 PC, with `make models` done here and rknn-toolkit2 of the version of
+your board's librknnrt.so installed:
+
+    from rknn.api import RKNN
+    rknn = RKNN()
+    rknn.config(mean_values=[[127.5] * 3], std_values=[[127.5] * 3], target_platform="rk3588")
+    rknn.load_onnx("models/out/ssdlite_mobilenet_v2.onnx")
+    rknn.build(do_quantization=True, dataset="pictures.txt")  # a list of some hundred pictures
+    rknn.export_rknn("ssdlite_mobilenet_v2.rknn")
+
+Then `sha256sum ssdlite_mobilenet_v2.rknn > ssdlite_mobilenet_v2.rknn.sha256`, and on the board
+`appliance models fetch ssdlite-mobilenet-v2-rknn --from FOLDER`. Not run by us: the proof on the
+golden pictures says whether the result is right.
 
 ## Side interpreters
 
@@ -57,8 +90,13 @@ Some vendors' packages stop at an older Python. Install them there and name it:
     [accelerator.interpreters]
     rknn = "/opt/rknn/bin/python"
 
-The child in it needs numpy and the vendor's package, nothing of ours. Engines of `onnx`, `tensorrt`
-and `ncs` run from Python 3.6 on, the others from 3.10 on.
+The child in it needs numpy and the vendor's package, nothing of ours; it finds the packages of
+that interpreter alone, even where it is the program that runs the appliance. That is the cure for
+HailoRT up to 5.1.0, whose binding takes the arrays of numpy 2 for empty:
+
+    hailo = "/usr/bin/python3"
+
+Engines of `onnx`, `tensorrt` and `ncs` run from Python 3.6 on, the others from 3.10 on.
 
 ## Writing one
 
@@ -83,7 +121,12 @@ def accelerators_markdown(measured: dict[str, Any], example: str) -> str:
     lines = [_row(registry.get(name), rows.get(name)) for name in registry.names]
     parity = _listed([f"{name}: {row['parity']}" for name, row in rows.items()])
     introduction = _INTRODUCTION.format(command=measured["command"], machine=measured["machine"])
-    return introduction + "\n".join(lines) + "\n" + _REST.format(parity=parity, example=example)
+    return (
+        introduction
+        + "\n".join(lines)
+        + "\n"
+        + _REST.format(parity=parity, example=example, evidence=evidence_markdown())
+    )
 
 
 def _row(one: Accelerator, measured: dict[str, Any] | None) -> str:

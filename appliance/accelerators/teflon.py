@@ -1,12 +1,16 @@
 """Mesa's Teflon delegate: the NPUs of Khadas VIM3 (etnaviv) and of RK3588 on mainline (rocket).
 
-Source: Mesa documentation, Frigate's ``teflon_tfl``; Debian ``mesa-teflon-delegate`` 25.0.7. It
-takes uint8 convolutions only, the rest stays on the CPU. Not run on hardware by us:
-contract-tested with a stand-in delegate.
+Source: Mesa's src/gallium/frontends/teflon/tfl_device.c and drivers/rocket/rkt_ml.c; Frigate's
+``teflon_tfl``. The rocket driver is in Mesa from 25.3 (Debian trixie has 25.0.7: etnaviv alone) and
+in Linux from 6.18. It takes 8 bit convolutions and additions whose tensors have one scale each and
+leaves the rest to the CPU; weights with a scale for each channel, as the bundled model has them,
+are left there altogether, so it wants another model. Not run on hardware by us: contract-tested
+with a stand-in delegate that refuses the same.
 """
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
@@ -15,12 +19,15 @@ from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
 from appliance.accelerators.machine import Machine, openable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from appliance.models import Model
 
 LIBRARY = "libteflon.so"
 WITH_VIVANTE_NPU = ("amlogic,a311d", "khadas,vim3", "fsl,imx8mp")
 """Boards whose Vivante core is an NPU; on others (i.MX6) the same driver drives a GPU only."""
 _INSTALL = "apt install mesa-teflon-delegate"
+_ROCKET = "rocket needs mesa-teflon-delegate 25.3 or later (trixie has 25.0.7: try backports)"
 
 
 def has_vivante_npu(machine: Machine) -> bool:
@@ -28,18 +35,28 @@ def has_vivante_npu(machine: Machine) -> bool:
     return any(one in WITH_VIVANTE_NPU for one in machine.compatible())
 
 
+def _has_driver(library: Path | None, driver: str) -> bool:
+    """Say whether Mesa's library was built with the driver: its name is in it."""
+    if library is None or library.stat().st_size == 0:
+        return False
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return whole.find(driver.encode()) >= 0
+
+
 class TeflonAccelerator:
     """See the module's description."""
 
     name = "teflon"
-    target = Target("teflon", frozenset({"tflite"}))
+    target = Target("teflon", frozenset({"tflite"}), per_tensor=True)
     max_detectors = 1
     about = About(
         title="Khadas VIM3 and RK3588 on a mainline kernel, through Mesa Teflon",
         found_by="/dev/dri/renderD* driven by etnaviv, /dev/accel/accel* driven by rocket",
-        install=_INSTALL,
+        install=f"{_INSTALL}; for RK3588 Mesa 25.3 or later and Linux 6.18 or later; appliance "
+        "models fetch ssd_mobilenet_v2_coco_quant_postprocess",
         status="contract",
-        note="takes 8 bit convolutions; what it leaves runs on the CPU and is reported",
+        note="takes 8 bit convolutions with one scale for each tensor; what it leaves runs on the "
+        "CPU, and the share is reported",
     )
 
     def __init__(self, options: Options, machine: Machine = Machine(), library: str = "") -> None:  # noqa: B008 - frozen
@@ -64,7 +81,11 @@ class TeflonAccelerator:
         if not openable(node):
             problem = "may not be opened: join group render"
         elif machine.shared_library(LIBRARY) is None:
-            problem = f"{LIBRARY} is not installed: {_INSTALL}"
+            problem = f"{LIBRARY} is not installed: {_ROCKET if driver == 'rocket' else _INSTALL}"
+        elif not _has_driver(machine.shared_library(LIBRARY), driver):
+            problem = f"{LIBRARY} has no driver for it: " + (
+                _ROCKET if driver == "rocket" else _INSTALL
+            )
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)

@@ -171,6 +171,8 @@ def _is_path(name: str) -> bool:
 
 def runs_on(entry: ModelEntry, target: Target) -> bool:
     """Say whether the entry's file runs on ``target``."""
+    if target.per_tensor and not entry.per_tensor:
+        return False
     if entry.accelerator or target.compiled:
         return entry.format in target.formats and entry.accelerator == target.accelerator
     return entry.format in target.formats
@@ -191,4 +193,6 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _formats(target: Target) -> str:
     names = " or ".join(sorted(target.formats))
+    if target.per_tensor:
+        return f"{names} whose weights have one scale for each tensor"
     return f"{names} made for it" if target.compiled else names

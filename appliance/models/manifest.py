@@ -80,7 +80,8 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Entries of one ``family`` are made from the same weights, entries of one ``task`` see the same
     labels, so one may stand in for the other. ``accelerator`` is set where a file runs on that
-    one alone. ``weights`` is a second file that some formats have.
+    one alone. ``weights`` is a second file that some formats have. ``per_tensor`` says that all of
+    its weights are 8 bit with one scale for each tensor, none with one for each channel.
 
     What is bundled is pinned here by size and hash. What is built is not: another processor rounds
     otherwise and builds other bytes, so the build vouches for them with a record beside each file.
@@ -106,6 +107,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     accuracy: tuple[AccuracySpec, ...] = ()
     speed: tuple[SpeedSpec, ...] = ()
     accelerator: str = ""
+    per_tensor: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "built" and (self.bytes or self.sha256 or self.weights_sha256):

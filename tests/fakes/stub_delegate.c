@@ -6,7 +6,11 @@
  * registered with the 64-byte structure of TensorFlow 2.5, as Google's libedgetpu of 2021 does.
  *
  *   STUB_OPERATOR       name of the custom operator to claim (edgetpu-custom-op by default)
- *   STUB_BUILTIN        code of the builtin operator to claim instead, e.g. 3 for CONV_2D
+ *   STUB_BUILTIN        codes of the builtin operators to claim instead, e.g. 3,4 for CONV_2D and
+ *                       DEPTHWISE_CONV_2D; as Mesa's Teflon (tfl_device.c, rkt_ml.c:
+ *                       tensor_quantization_supported) it leaves those with a tensor that has no
+ *                       scale or a scale for each channel
+ *   STUB_ANY_SCALES     claims those too, as a delegate without that limit would
  *   STUB_NO_DEVICE      no delegate can be made: absent, not permitted or in use
  *   STUB_FAIL_PREPARE   the operator cannot be prepared
  *   STUB_ABORT          abort() in an inference, as libedgetpu does on a USB error
@@ -27,6 +31,17 @@ struct int_array {
   int data[];
 };
 
+struct float_array {
+  int size;
+  float data[];
+};
+
+struct affine {
+  struct float_array *scales;
+  struct int_array *zero_points;
+  int dimension;
+};
+
 struct tensor {
   int type;
   void *raw;
@@ -35,7 +50,12 @@ struct tensor {
   int zero_point;
   int allocation;
   size_t bytes;
-  char rest[64];
+  void *skipped[3];
+  int buffer_handle;
+  char flags[4];
+  int quantisation; /* 1: affine */
+  struct affine *affine;
+  void *later[2];
 };
 
 struct node {
@@ -116,17 +136,39 @@ static int kernel_invoke(struct context *c, struct node *n) {
   return STATUS_OK;
 }
 
+static int listed(const char *codes, int code) {
+  for (const char *at = codes; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+    if (atoi(at) == code) return 1;
+  return 0;
+}
+
+static int one_scale(struct context *c, const struct int_array *tensors) {
+  for (int i = 0; i < tensors->size; i++) {
+    struct tensor *t;
+    if (tensors->data[i] < 0) continue;
+    t = &c->tensors[tensors->data[i]];
+    if (t->quantisation != 1 || !t->affine || !t->affine->scales || !t->affine->zero_points)
+      return 0;
+    if (t->affine->scales->size != 1 || t->affine->zero_points->size != 1) return 0;
+  }
+  return 1;
+}
+
+static int takes(struct context *c, const struct node *n) {
+  return getenv("STUB_ANY_SCALES") || (one_scale(c, n->inputs) && one_scale(c, n->outputs));
+}
+
 static int delegate_prepare(struct context *c, struct delegate *d) {
   const char *wanted = getenv("STUB_OPERATOR"), *builtin = getenv("STUB_BUILTIN");
   struct int_array *plan;
-  int claimed[64], count = 0;
+  int claimed[256], count = 0;
   if (!wanted) wanted = "edgetpu-custom-op";
   if (c->plan(c, &plan) != STATUS_OK) return STATUS_ERROR;
-  for (int i = 0; i < plan->size && count < 64; i++) {
+  for (int i = 0; i < plan->size && count < 256; i++) {
     struct node *n;
     struct registration *r;
     if (c->node_of(c, plan->data[i], &n, &r) != STATUS_OK) return STATUS_ERROR;
-    if (builtin ? r->builtin_code == atoi(builtin)
+    if (builtin ? listed(builtin, r->builtin_code) && takes(c, n)
                 : r->custom_name && strcmp(r->custom_name, wanted) == 0)
       claimed[count++] = plan->data[i];
   }
