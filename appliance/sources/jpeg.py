@@ -1,26 +1,93 @@
-"""Strict JPEG decoding: a truncated picture is an error, never a half-grey frame."""
+"""Strict JPEG decoding: a truncated picture is an error, never a half-grey frame.
+
+Stray bytes before a marker, which many webcams write, are no damage: nothing of the picture is
+lost by them.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
 
 from appliance.errors import FrameError
+from appliance.sources.jpeg_layout import END, intervals, segments, tidied
 
 if TYPE_CHECKING:
     from appliance.values import Pixels
 
+MOST_STRAY_BYTES = 64
+"""Padding of a sloppy camera; where more is left over, something was lost before it."""
+_STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+_OF_THE_SCAN = range(0xD0, END + 1)
+_EXIF = b"Exif\x00\x00"
+_ORIENTATION, _SHORT = 0x0112, 3
+
 
 def decode(content: bytes | memoryview, name: str) -> Pixels:
-    """Return a JPEG as uint8 BGR (height, width, 3).
+    """Return a JPEG as uint8 BGR (height, width, 3), as it is stored.
 
     Raises:
         FrameError: not a JPEG, truncated, or damaged where the decoder can tell.
     """
     try:
-        picture = simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True)
+        return _decoded(bytes(content))
     except (ValueError, OverflowError, MemoryError) as error:
         raise FrameError(f"{name}: damaged JPEG: {error}") from error
-    return np.asarray(picture, np.uint8)
+
+
+def _decoded(content: bytes) -> Pixels:
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True), np.uint8)
+    except ValueError as error:
+        stray = _STRAY.search(str(error))
+        if stray is None or int(stray[1]) > MOST_STRAY_BYTES:
+            raise
+        marker = int(stray[2], 16)
+        tidy = content if marker in _OF_THE_SCAN else tidied(content)
+        if tidy != content:
+            return _decoded(tidy)
+        if marker != END and not _whole(content):
+            raise
+        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="BGR", strict=False), np.uint8)
+
+
+def _whole(content: bytes) -> bool:
+    """Say whether no restart interval has lost anything."""
+    pieces = intervals(content)
+    return bool(pieces) and all(map(_sound, pieces))
+
+
+def _sound(piece: bytes) -> bool:
+    try:
+        simplejpeg.decode_jpeg(piece, colorspace="GRAY", strict=True)
+    except ValueError as error:
+        stray = _STRAY.search(str(error))
+        return stray is not None and int(stray[2], 16) == END and int(stray[1]) <= MOST_STRAY_BYTES
+    return True
+
+
+def orientation(content: bytes) -> int:
+    """Return how a JPEG has to be turned to stand upright, 1 to 8 as in EXIF; 1 if unsaid."""
+    for segment, _ in segments(content):
+        if segment.marker == 0xE1 and segment.content.startswith(_EXIF):
+            return _orientation(segment.content[len(_EXIF) :])
+    return 1
+
+
+def _orientation(tiff: bytes) -> int:
+    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    if order not in {"little", "big"}:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(tiff[at : at + size], order)  # type: ignore[arg-type]
+
+    first = number(4, 4)
+    for at in range(first + 2, first + 2 + 12 * number(first, 2), 12):
+        if (number(at, 2), number(at + 2, 2)) == (_ORIENTATION, _SHORT):
+            found = number(at + 8, 2)
+            return found if 1 <= found <= 8 else 1
+    return 1
