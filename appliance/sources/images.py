@@ -106,9 +106,18 @@ def read_image(path: Path, clock: Clock, seq: int) -> Frame:
     )
 
 
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Return a picture as EXIF says that it has to be seen; OpenCV does it for other formats."""
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    down = -1 if orientation in {3, 4, 7, 8} else 1
+    across = -1 if orientation in {2, 3, 6, 7} else 1
+    return np.ascontiguousarray(pixels[::down, ::across])
+
+
 def _decode(content: bytes, name: str) -> Pixels:
     if content[:2] == b"\xff\xd8":
-        return jpeg.decode(content, name)
+        return upright(jpeg.decode(content, name), jpeg.orientation(content))
     if not content:
         raise FrameError(f"{name}: is empty")
     try:
