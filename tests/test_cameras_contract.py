@@ -376,8 +376,7 @@ class FakeCapture:
         return True
 
     def get(self, key: int) -> float:
-        assert key == cv2.CAP_PROP_POS_MSEC
-        return self.position_ms
+        return self.position_ms if key == cv2.CAP_PROP_POS_MSEC else self.properties[key]
 
     def read(self) -> tuple[bool, Any]:
         return (True, self.frames.pop(0)) if self.frames else (False, None)

@@ -1,15 +1,19 @@
 """USB and other V4L2 cameras, through OpenCV's V4L2 backend.
 
 MJPEG is taken undecoded and decoded strictly here, so that a truncated picture is dropped
-instead of shown half grey. OpenCV reports the driver's buffer stamp (CLOCK_MONOTONIC) as the
-position in milliseconds; it is verified at start.
+instead of shown half grey. A camera that has not the format asked for delivers another one, which
+OpenCV converts; what was asked and what came is said once where they differ. OpenCV reports the
+driver's buffer stamp (CLOCK_MONOTONIC) as the position in milliseconds; it is verified at start.
 
-Contract-tested with a fake capture; not run on hardware in this repository's tests.
+Tested with the real OpenCV over a preloaded device, and with a fake capture; not run on hardware
+in this repository's tests.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +30,11 @@ from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
 
+log = logging.getLogger(__name__)
+
+_COMPRESSED = "MJPG"
+_RATE_TOLERANCE = 0.05
+"""29.97 is 30."""
 _MANUAL_EXPOSURE = 1  # V4L2_EXPOSURE_MANUAL
 _EXPOSURE_UNIT_MICROSECONDS = 100  # V4L2_CID_EXPOSURE_ABSOLUTE counts 100 µs
 
@@ -36,6 +45,36 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     format: Annotated[
         Literal["MJPG", "YUYV"], msgspec.Meta(description="Format asked of the camera.")
     ] = "MJPG"
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a camera delivers, or is asked for.
+
+    Attributes:
+        format: four characters of V4L2.
+        width, height: in pixels.
+        fps: frames a second; 0 if the driver does not say.
+    """
+
+    format: str
+    width: int
+    height: int
+    fps: float
+
+    def __str__(self) -> str:
+        rate = f", {self.fps:g} FPS" if self.fps > 0 else ""
+        return f"{self.format}, {self.width}x{self.height}{rate}"
+
+    def like(self, other: Mode) -> bool:
+        """Say whether it is the same to the eye."""
+        rates = self.fps, other.fps
+        same_rate = min(rates) <= 0 or abs(rates[0] - rates[1]) <= _RATE_TOLERANCE * max(rates)
+        return same_rate and self._shape == other._shape
+
+    @property
+    def _shape(self) -> tuple[str, int, int]:
+        return self.format, self.width, self.height
 
 
 class V4l2Source:
@@ -50,6 +89,7 @@ class V4l2Source:
         self._clock = request.clock
         self._stamps = StampVerifier(request.clock, ClockOrigin.DRIVER)
         self._capture: Any = None
+        self._told: Mode | None = None
         self._seq = 0
 
     def open(self) -> None:
@@ -65,15 +105,26 @@ class V4l2Source:
                 f"camera {self._device}: cannot be opened",
                 hint="another program may use it (fuser -v), or it is no capture device",
             )
-        code = cv2.VideoWriter.fourcc(*self._options.format)
-        capture.set(cv2.CAP_PROP_FOURCC, code)
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._camera.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._camera.height)
-        capture.set(cv2.CAP_PROP_FPS, self._camera.fps)
-        if self._options.format == "MJPG":
+        camera = self._camera
+        asked = Mode(self._options.format, camera.width, camera.height, camera.fps)
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*asked.format))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, asked.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, asked.height)
+        capture.set(cv2.CAP_PROP_FPS, asked.fps)
+        given = _mode(capture)
+        if given.format == _COMPRESSED:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._set_controls(capture)
+        self._tell(asked, given)
         self._capture = capture
+
+    def _tell(self, asked: Mode, given: Mode) -> None:
+        """Say what the camera made of what it was asked for, unless that was said before."""
+        if given == self._told:
+            return
+        self._told = given
+        if not given.like(asked):
+            log.warning("camera %s: asked for %s; it gives %s", self._device, asked, given)
 
     def read(self) -> Frame | None:
         """Return the next frame; OpenCV gives up after 10 s without one."""
@@ -112,7 +163,10 @@ class V4l2Source:
             return data
         if data.size >= 2 and data.ravel()[0] == 0xFF and data.ravel()[1] == 0xD8:
             return jpeg.decode(data.tobytes(), f"frame {seq} of {self._device}")
-        raise FrameError(f"frame {seq} of {self._device}: unexpected shape {data.shape}")
+        raise FrameError(
+            f"frame {seq} of {self._device}: unexpected shape {data.shape}",
+            hint="OpenCV cannot convert this format; `v4l2-ctl --list-formats` shows the others",
+        )
 
     def _set_controls(self, capture: Any) -> None:
         controls = self._camera.controls
@@ -125,6 +179,17 @@ class V4l2Source:
         if controls.focus is not None:
             capture.set(cv2.CAP_PROP_AUTOFOCUS, 0)
             capture.set(cv2.CAP_PROP_FOCUS, controls.focus)
+
+
+def _mode(capture: Any) -> Mode:
+    """Return what the camera settled on."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC))
+    return Mode(
+        format=(code & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip(),
+        width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        fps=float(capture.get(cv2.CAP_PROP_FPS)),
+    )
 
 
 def check_device(device: Path) -> None:
