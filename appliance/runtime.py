@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
+from appliance.addresses import without_secrets
 from appliance.detectors import AUTO, make_layouts
 from appliance.homeassistant import discovery
 from appliance.identity import board_name
@@ -132,11 +132,3 @@ class Runtime:
                 for camera in self.settings.camera
             ),
         )
-
-
-def without_secrets(source: str) -> str:
-    """Return a source without user, password and query."""
-    parts = urlsplit(source)
-    if not parts.netloc:
-        return source
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from appliance.addresses import without_secrets
 from appliance.bench.alone import WARM_UP
 from appliance.clock import NS_PER_MS
 from appliance.pipeline.statistics import spread
@@ -42,7 +43,7 @@ def summarise(plan: BenchPlan, rounds: Sequence[Round]) -> dict[str, Any]:
     published = [one.publish_ms for one in rounds if one.publish_ms is not None]
     publish_ms = statistics.median(published) if published else None
     return {
-        "source": camera.source,
+        "source": without_secrets(camera.source),
         "size": list(rounds[-1].size),
         "cameras": len(plan.settings.camera),
         "preload": plan.preload,

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from appliance.addresses import without_secrets
 from appliance.app import make_sinks, wire
 from appliance.bench.alone import WARM_UP, invoke_alone, warm_up
 from appliance.bench.plan import BenchPlan, Round
@@ -145,7 +146,7 @@ def _one_round(
     kept = {name: its[WARM_UP:] for name, its in recorder.times.items()}
     if len(kept) < len(lanes) or min(map(len, kept.values())) < WARM_UP:
         raise MediaError(
-            f"source {plan.settings.camera[0].source}: too few frames to measure",
+            f"source {without_secrets(plan.settings.camera[0].source)}: too few frames to measure",
             hint="a longer video, or --preload",
         )
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appliance.addresses import without_secrets
 from appliance.app import wire
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
@@ -99,7 +100,7 @@ def sustain(
         runtime.close()
     if not samples:
         raise MediaError(
-            f"source {settings.camera[0].source}: ended within one window",
+            f"source {without_secrets(settings.camera[0].source)}: ended within one window",
             hint="a looped or live source",
         )
     return summary(samples, runtime)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appliance.addresses import without_secrets
 from appliance.app import device_of
 from appliance.broker import broker_address
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.detectors import select
 from appliance.environment import Environment
 from appliance.errors import ApplianceError, BrokerUnavailableError
-from appliance.runtime import without_secrets
 from appliance.setup import Layout
 from appliance.setup.backup import back_up, restore
 from appliance.sources import check_source, create_source

@@ -15,12 +15,12 @@ import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from appliance import __version__
 from appliance.accelerators import Machine, Registry
+from appliance.addresses import secrets_of, without_secrets
 from appliance.cli.check import checks_of
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.clock import SystemClock
@@ -29,7 +29,6 @@ from appliance.environment import Environment
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
 from appliance.files import write_whole
 from appliance.identity import board_name
-from appliance.runtime import without_secrets
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -231,10 +230,8 @@ def _contents(rows: list[Row], settings: Settings) -> Iterator[tuple[str, bytes]
 def _secrets(settings: Settings) -> Iterator[bytes]:
     """Yield what addresses of cameras hold besides the address."""
     for camera in settings.camera:
-        parts = urlsplit(camera.source)
-        for text in (parts.username, parts.password, parts.query):
-            if text:
-                yield text.encode()
+        for text in secrets_of(camera.source):
+            yield text.encode()
 
 
 def _scrub(content: bytes, secrets: tuple[bytes, ...]) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
+from appliance.addresses import fault_of, without_secrets
 from appliance.config.faults import find_faults
 from appliance.errors import ConfigError
 
@@ -140,10 +141,18 @@ def parse_source(camera: Camera) -> tuple[str, str]:
     """Return kind and target of the camera's source.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or an address that is unclear.
     """
-    text = camera.source
-    scheme, separator, rest = text.partition(":")
+    given, separator, rest = camera.source.partition(":")
+    scheme = given.lower()
+    text = scheme + separator + rest
+    shown = without_secrets(text)
+    fault = fault_of(text)
+    if fault:
+        raise ConfigError(
+            "the configuration cannot be used:",
+            faults=(f"camera[{camera.name}].source: {shown}: {fault}",),
+        )
     for kind, (_, schemes) in REGISTRY.items():
         if scheme == kind:
             return kind, rest
@@ -153,7 +162,7 @@ def parse_source(camera: Camera) -> tuple[str, str]:
         "the configuration cannot be used:",
         faults=(
             (
-                f"camera[{camera.name}].source: got {text!r}, expected one of "
+                f"camera[{camera.name}].source: got {shown!r}, expected one of "
                 f"{', '.join(REGISTRY)} or an rtsp:// or http:// address"
             ),
         ),

@@ -7,12 +7,12 @@ is not measured, and the origin says so (``read``).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import msgspec
 import numpy as np
 
+from appliance.addresses import without_secrets
 from appliance.errors import SourceLostError, SourceUnavailableError
 from appliance.values import ClockOrigin, Frame, PixelFormat
 
@@ -49,9 +49,7 @@ class StreamSource:
     @property
     def name(self) -> str:
         """Return the address without user and password, for messages."""
-        parts = urlsplit(self._url)
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        return without_secrets(self._url)
 
     def open(self) -> None:
         """Connect.
