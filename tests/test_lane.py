@@ -161,10 +161,14 @@ GONE = SourceLostError("unplugged")
 # --- lost and found again
 
 
+def frames_for(seconds: float) -> list[str | Exception]:
+    """So many frames, at a hundred a second."""
+    return ["frame"] * (round(seconds * 100) + 1)
+
+
 def test_a_loss_that_is_over_says_nothing_of_how_long_the_next_one_takes() -> None:
-    """Eight losses, each with a frame between: none is waited for longer than the first."""
-    script: list[str | Exception] = ["frame", GONE]
-    scene = setting(*script * 8, "frame")
+    """Eight losses with half a minute between: none is waited for longer than the first."""
+    scene = setting(*[*frames_for(30), GONE] * 8, *frames_for(1))
     scene.run()
     back = [event.seconds for event in scene.events if event.kind == "camera_back"]
     assert len(back) == 8
@@ -172,10 +176,101 @@ def test_a_loss_that_is_over_says_nothing_of_how_long_the_next_one_takes() -> No
     assert min(back) >= 0.25
 
 
+def test_losses_with_less_than_half_a_minute_between_are_waited_for_longer() -> None:
+    scene = setting(*[*frames_for(29.9), GONE] * 4, "frame")
+    waits: list[float] = []
+
+    def wait(event: threading.Event, seconds: float) -> bool:
+        waits.append(seconds)
+        scene.clock.advance(seconds)
+        return event.is_set()
+
+    scene.clock.wait = wait  # type: ignore[method-assign]
+    scene.run()
+    for seconds, longest in zip(waits, [0.5, 1, 2, 4], strict=True):
+        assert longest / 2 <= seconds <= longest
+
+
+def alerts_of_ten_minutes(script: list[str | Exception]) -> tuple[Setting, list[float]]:
+    """Run a source that does this again and again; return when something was told, in seconds."""
+    moments: list[float] = []
+
+    def note(_: CameraEvent) -> None:
+        moments.append(scene.clock.monotonic_ns() / 1e9)
+
+    def again() -> Iterator[str | Exception]:
+        while scene.clock.monotonic_ns() - began < 600 * 10**9:
+            yield from script
+        scene.stop.set()
+        yield GONE
+
+    scene = setting(on_event=note)
+    began = scene.clock.monotonic_ns()
+    scene.source._script = again()
+    scene.run()
+    return scene, [one - began / 1e9 for one in moments]
+
+
+def test_a_source_that_ends_after_each_frame_is_lost_once_and_not_back() -> None:
+    """As the address of a single picture does: it opens, gives one, and closes."""
+    scene, moments = alerts_of_ten_minutes(["frame", GONE])
+    assert len(moments) == 1
+    assert scene.lane.lost_reason == "unplugged"
+    assert scene.source.opened <= 600 / 15 + 10  # half of the longest wait, and the short ones
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.99, 1.01, 2, 5, 20, 29.9])
+def test_a_source_that_flaps_is_told_of_once(seconds: float) -> None:
+    scene, moments = alerts_of_ten_minutes([*frames_for(seconds), GONE])
+    assert len(moments) in {1, 3}  # lost; or lost, back, and lost for good
+    assert scene.lane.lost_reason == "unplugged"
+
+
+@pytest.mark.parametrize("seconds", [30.1, 45])
+def test_one_that_holds_for_half_a_minute_is_told_of_each_time(seconds: float) -> None:
+    _, moments = alerts_of_ten_minutes([*frames_for(seconds), GONE])
+    assert len(moments) > 20
+    assert all(sum(one <= other < one + 60 for other in moments) <= 4 for one in moments)
+
+
+def test_a_camera_that_flapped_is_back_after_half_a_minute() -> None:
+    script = [*frames_for(5), GONE, *frames_for(5), GONE, *frames_for(30), GONE, *frames_for(1)]
+    scene = setting(*script)
+    scene.run()
+    assert [event.kind for event in scene.events] == ["camera_lost", "camera_back"] * 3
+    assert scene.events[3].seconds <= 1.02  # until the frames came that went on
+
+
+def test_a_camera_is_back_when_its_frames_have_come_for_a_second() -> None:
+    scene = setting("frame", GONE, *frames_for(0.9))
+    scene.run()
+    assert [event.kind for event in scene.events] == ["camera_lost"]
+    assert scene.lane.lost_reason == "unplugged"
+    scene = setting("frame", GONE, *frames_for(1))
+    scene.run()
+    assert [event.kind for event in scene.events] == ["camera_lost", "camera_back"]
+    assert scene.lane.lost_reason == ""
+
+
+def test_a_slow_camera_is_back_with_its_second_frame() -> None:
+    scene = setting("frame", GONE, "frame", "frame")
+    read = scene.source.read
+
+    def slow() -> Frame | None:
+        scene.clock.advance(5)
+        return read()
+
+    scene.source.read = slow  # type: ignore[method-assign]
+    scene.run()
+    _, back = scene.events
+    assert back.kind == "camera_back"
+    assert 5.25 <= back.seconds <= 5.52  # gone until the first frame, not until it was believed
+
+
 def test_a_camera_that_stays_away_is_tried_less_and_less_often() -> None:
     waits = []
     for failures in range(1, 12):
-        scene = setting("frame", GONE, "frame")
+        scene = setting("frame", GONE, *frames_for(31))
         assert scene.capture()
         scene.source.refusals = [SourceUnavailableError("not there")] * failures
         scene.run()
@@ -189,7 +284,7 @@ def test_a_camera_that_stays_away_is_tried_less_and_less_often() -> None:
 
 
 def test_a_long_loss_is_told_to_the_millisecond() -> None:
-    scene = setting("frame", GONE, "frame")
+    scene = setting("frame", GONE, *frames_for(1))
 
     def wait(event: threading.Event, seconds: float) -> bool:
         scene.clock.advance(2_000_000)  # three weeks
@@ -201,7 +296,7 @@ def test_a_long_loss_is_told_to_the_millisecond() -> None:
 
 
 def test_a_loss_is_told_once_and_so_is_the_return() -> None:
-    scene = setting("frame", GONE, "frame", "frame")
+    scene = setting("frame", GONE, *frames_for(3))
     scene.run()
     lost, back = scene.events
     assert lost == CameraEvent("front", "camera_lost", reason="unplugged")
@@ -219,7 +314,7 @@ def test_the_first_reason_is_the_one_that_is_told() -> None:
     def note(event: CameraEvent) -> None:
         seen.append((event.kind, scene.lane.lost_reason))
 
-    scene = setting("frame", GONE, on_event=note)
+    scene = setting(*frames_for(1), GONE, on_event=note)
     scene.source.refusals = [SourceUnavailableError("busy"), SourceUnavailableError("not there")]
     scene.run()
     assert seen == [("camera_lost", "busy"), ("camera_back", ""), ("camera_lost", "unplugged")]
@@ -496,7 +591,7 @@ def test_a_camera_that_is_away_can_give_no_results() -> None:
     def note(_: CameraEvent) -> None:
         opened.append(scene.lane.progress.opened_ns)
 
-    scene = setting("frame", GONE, "frame", on_event=note)
+    scene = setting("frame", GONE, *frames_for(1), on_event=note)
     scene.run()
     lost, back = opened
     assert lost is None

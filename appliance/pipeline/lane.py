@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backoff import Backoff
+from appliance.clock import NS_PER_SECOND
 from appliance.errors import ApplianceError, FrameError, NotInferredError
 from appliance.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
@@ -36,6 +37,10 @@ FROZEN_SECONDS = 5.0
 """A sensor's noise makes no two pictures alike for so long."""
 REOPEN_FIRST_SECONDS = 0.5
 REOPEN_LONGEST_SECONDS = 30.0
+BACK_SECONDS = 1.0
+"""A lost camera is back when its frames have come for so long: one frame is no camera."""
+STEADY_SECONDS = 30.0
+"""After so long the next loss is a new one; one that comes earlier is the same fault."""
 _OFFER_SECONDS = 0.5
 
 
@@ -126,6 +131,8 @@ class Lane:
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._lost_ns: int | None = None
+        self._first_ns: int | None = None
+        self._doubted = self._flaps = False
         self._started = False
 
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
@@ -252,8 +259,10 @@ class Lane:
             raise error
         self.progress.closed()
         self.source.close()
+        self._first_ns = None
         if self._lost_ns is None:
             self._lost_ns = self._clock.monotonic_ns()
+            self._flaps = self._doubted
             self.lost_reason = str(error)
             log.warning("camera %s lost: %s", self.name, error)
             self._on_event(CameraEvent(self.name, "camera_lost", reason=str(error)))
@@ -262,12 +271,27 @@ class Lane:
         self._clock.wait(stop, seconds)
 
     def _note_alive(self) -> None:
+        """Note a frame: after enough of them the camera is back, and after more it is steady."""
         self._started = True
-        if self._lost_ns is None:
-            return
-        seconds = (self._clock.monotonic_ns() - self._lost_ns) / 1e9
+        now_ns = self._clock.monotonic_ns()
+        if self._first_ns is None:
+            self._first_ns = now_ns
+        seconds = (now_ns - self._first_ns) / NS_PER_SECOND
+        if self._lost_ns is not None and seconds >= self._doubt_seconds:
+            self._note_back(self._lost_ns, self._first_ns)
+        if seconds >= STEADY_SECONDS:
+            self._backoff.reset()
+            self._doubted = False
+
+    @property
+    def _doubt_seconds(self) -> float:
+        """Return for how long frames have to come until a lost camera is back."""
+        return STEADY_SECONDS if self._flaps else BACK_SECONDS
+
+    def _note_back(self, lost_ns: int, first_ns: int) -> None:
+        seconds = (first_ns - lost_ns) / NS_PER_SECOND
         self._lost_ns = None
         self.lost_reason = ""
-        self._backoff.reset()
+        self._doubted = True
         log.info("camera %s is back after %.1f s", self.name, seconds)
         self._on_event(CameraEvent(self.name, "camera_back", seconds=round(seconds, 3)))
