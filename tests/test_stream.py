@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance.clock import ManualClock, SystemClock
 from appliance.errors import SourceLostError
 from appliance.values import ClockOrigin
 from tests.helpers import source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FRAMES = 60
 
@@ -23,6 +25,12 @@ FRAMES = 60
 class Camera(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
+        if self.path == "/film":
+            self.end_headers()
+            film: bytes = self.server.film  # type: ignore[attr-defined]
+            self.wfile.write(film[: len(film) * 6 // 10])
+            self.server.hold.wait(20)  # type: ignore[attr-defined]
+            return
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         try:
@@ -42,9 +50,21 @@ class Camera(BaseHTTPRequestHandler):
         return
 
 
+def film(path: Path) -> bytes:
+    """Return a film whose decoder holds pictures back while it waits for more."""
+    code = cv2.VideoWriter.fourcc(*"XVID")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 25.0, (160, 120))
+    rng = np.random.default_rng(0)
+    for _ in range(FRAMES):
+        writer.write(rng.integers(0, 256, (12, 16, 3), np.uint8).repeat(10, 0).repeat(10, 1))
+    writer.release()
+    return path.read_bytes()
+
+
 @pytest.fixture
-def camera() -> Iterator[str]:
+def camera(tmp_path: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.film = film(tmp_path / "film.avi")  # type: ignore[attr-defined]
     server.hold = threading.Event()  # type: ignore[attr-defined]
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -68,3 +88,55 @@ def test_frames_arrive_and_an_end_is_a_loss(camera: str, path: str) -> None:
             seen += 1
     assert seen > FRAMES // 2
     one.close()
+
+
+class Recorded(SystemClock):
+    """Keeps every reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readings: list[int] = []
+
+    def monotonic_ns(self) -> int:
+        self.readings.append(super().monotonic_ns())
+        return self.readings[-1]
+
+
+def test_a_picture_that_the_decoder_held_back_over_a_silence_is_not_shown(camera: str) -> None:
+    """After the time-out the decoder hands out what it kept, as if it had come just now."""
+    clock = Recorded()
+    one = source(camera + "/film", clock, options={"read_timeout_seconds": 1.0})
+    one.open()
+    seen = 0
+    with pytest.raises(SourceLostError, match="ended or went silent"):
+        while one.read() is not None:
+            assert clock.readings[-1] - clock.readings[0] < 10**9
+            clock.readings.clear()
+            seen += 1
+    assert clock.readings[-1] - clock.readings[0] >= 10**9
+    assert seen > FRAMES // 4
+    one.close()
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(1.9, False), (2.0, True), (2.1, True)])
+def test_a_read_that_took_the_time_out_is_a_loss_whatever_it_returns(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *, lost: bool
+) -> None:
+    clock = ManualClock()
+
+    class Silent:
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+        def read(self) -> tuple[bool, object]:
+            clock.advance(seconds)
+            return True, np.zeros((12, 16, 3), np.uint8)
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Silent())
+    one = source("rtsp://host/cam", clock, options={"read_timeout_seconds": 2.0})
+    one.open()
+    if lost:
+        with pytest.raises(SourceLostError, match="went silent"):
+            one.read()
+    else:
+        assert one.read() is not None

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from appliance.addresses import without_secrets
+from appliance.clock import NS_PER_SECOND
 from appliance.errors import SourceLostError, SourceUnavailableError
 from appliance.values import ClockOrigin, Frame, PixelFormat
 
@@ -42,6 +43,7 @@ class StreamSource:
     def __init__(self, request: SourceRequest) -> None:
         self._url = request.target
         self._options: Options = request.options
+        self._silence_ns = round(request.options.read_timeout_seconds * NS_PER_SECOND)
         self._clock = request.clock
         self._capture: cv2.VideoCapture | None = None
         self._seq = 0
@@ -82,7 +84,9 @@ class StreamSource:
             raise SourceLostError(f"stream {self.name}: is closed")
         captured_ns = self._clock.monotonic_ns()
         ok, pixels = self._capture.read()
-        if not ok:
+        # After a time-out OpenCV still returns what its decoder held back, from before the silence.
+        silent = self._clock.monotonic_ns() - captured_ns >= self._silence_ns
+        if not ok or silent:
             raise SourceLostError(f"stream {self.name}: ended or went silent")
         seq, self._seq = self._seq, self._seq + 1
         height, width = pixels.shape[:2]
