@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from appliance.addresses import without_secrets
 from appliance.app import make_sinks, wire
 from appliance.bench.alone import WARM_UP, invoke_alone, warm_up
+from appliance.bench.outage import check_outage
 from appliance.bench.plan import BenchPlan, Round
 from appliance.bench.processes import cpu_seconds, forget_peak_memory, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource, preload
@@ -22,8 +23,9 @@ from appliance.sources import create_source
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.clock import Clock
     from appliance.config import Camera
-    from appliance.pipeline import Lane
+    from appliance.pipeline import Counts, Lane
     from appliance.runtime import Runtime
     from appliance.sources import Source
     from appliance.values import Frame, Observation, StageTimes
@@ -126,7 +128,7 @@ def _one_round(
     keep_quiet()
     forget_peak_memory()
     try:
-        used = _run(runtime, each * len(lanes), progress)
+        used = _run(runtime, each * len(lanes), progress, environment.clock)
     finally:
         sinks.close()
         runtime.close()
@@ -147,7 +149,7 @@ def _one_round(
     if len(kept) < len(lanes) or min(map(len, kept.values())) < WARM_UP:
         raise MediaError(
             f"source {without_secrets(plan.settings.camera[0].source)}: too few frames to measure",
-            hint="a longer video, or --preload",
+            hint=_why_few(counts),
         )
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)
     return Round(
@@ -165,7 +167,7 @@ def _one_round(
     )
 
 
-def _run(runtime: Runtime, expected: int, progress: Callable[[float], None]) -> float:
+def _run(runtime: Runtime, expected: int, progress: Callable[[float], None], clock: Clock) -> float:
     """Run the pipeline to its sources' end; return the processor time it took.
 
     Its detectors are warmed up before, as those that run alone are.
@@ -178,6 +180,7 @@ def _run(runtime: Runtime, expected: int, progress: Callable[[float], None]) -> 
     try:
         while not pipeline.finished():
             pipeline.check()
+            check_outage(pipeline.lanes, clock.monotonic_ns())
             ended = sum(_ended(lane) for lane in pipeline.lanes)
             progress(min(1.0, ended / expected))
             waiter.wait(_POLL_SECONDS)
@@ -186,6 +189,15 @@ def _run(runtime: Runtime, expected: int, progress: Callable[[float], None]) -> 
     finally:
         pipeline.stop()
     return used
+
+
+def _why_few(counts: tuple[Counts, ...]) -> str:
+    """Say what to do about too few results, by what became of the frames."""
+    corrupt = sum(one.dropped["corrupt"] for one in counts)
+    if not corrupt:
+        return "a longer video, or --preload"
+    captured = sum(one.captured for one in counts)
+    return f"{corrupt} of {captured} could not be decoded"
 
 
 def _ended(lane: Lane) -> int:

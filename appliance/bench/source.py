@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.clock import NS_PER_SECOND
+from appliance.errors import FrameError, MediaError
 from appliance.values import ClockOrigin
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 POOL = 32
 """Distinct frames kept: more than a CPU cache holds, little enough for a small board."""
+_MOST_FAILURES = 1000
 
 
 class PreloadedSource:
@@ -60,12 +62,23 @@ class PreloadedSource:
 
 
 def preload(inner: Source, count: int = POOL) -> list[Frame]:
-    """Return copies of the first frames of ``inner``, which is opened and closed."""
+    """Return copies of the first frames of ``inner``, which is opened and closed.
+
+    Raises:
+        MediaError: its frames cannot be used.
+    """
     frames: list[Frame] = []
+    failures = 0
     inner.open()
     try:
         while len(frames) < count:
-            frame = inner.read()
+            try:
+                frame = inner.read()
+            except FrameError as error:
+                failures += 1
+                if failures >= _MOST_FAILURES:
+                    raise MediaError(f"no frames to keep: {error}") from error
+                continue
             if frame is None:
                 break
             frames.append(replace(frame, pixels=frame.pixels.copy(), release=lambda: None))

@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.addresses import without_secrets
 from appliance.app import wire
+from appliance.bench.outage import check_outage
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import MediaError
@@ -91,6 +92,7 @@ def sustain(
             return None
         clock.wait(never, window_seconds)
         runtime.pipeline.check()
+        check_outage(runtime.pipeline.lanes, clock.monotonic_ns())
         return _sample(runtime, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
 
     try:

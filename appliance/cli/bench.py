@@ -20,6 +20,7 @@ from appliance.config import Camera, Settings
 from appliance.config.settings import Model, Mqtt, Prometheus
 from appliance.environment import Environment
 from appliance.errors import UsageError
+from appliance.sources.images import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +154,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     path = Path(source)
     if source == "synthetic":
         camera_options = {"rate": "live" if live and not options.preload else "file"}
-    elif path.is_dir() or path.suffix.lower() in {".jpg", ".jpeg", ".png"}:
+    elif path.is_dir() or path.suffix.lower() in SUFFIXES:
         source, camera_options = f"images:{source}", {"loop": True}
     elif ":" not in source or path.exists():
         source, camera_options = f"video:{source}", {"real_time": live, "loop": True}

@@ -55,7 +55,7 @@ class ApplianceView:
         """Return one line a camera: rates and temperature, for a terminal that cannot redraw."""
         lines = []
         for camera, metrics in self._metrics.items():
-            seen = self._seen(camera) or "nothing"
+            seen = self._sees(camera)
             lines.append(
                 f"{camera}: end-to-end {_fps(metrics['end_to_end_fps'])}, camera "
                 f"{_fps(metrics['camera_fps'])}, inference-only "
@@ -100,7 +100,13 @@ class ApplianceView:
             one = metrics.get("stages_ms", {}).get(name)
             row.append(f"{one['p50']:.2f} ms" if one else "-")
         stages.add_row(*row)
-        return [Text(f"sees {self._seen(camera) or 'nothing'}"), rates, stages]
+        return [Text(f"sees {self._sees(camera)}"), rates, stages]
+
+    def _sees(self, camera: str) -> str:
+        """Return what a camera sees, and what is wrong with the unit where there is something."""
+        reasons = "; ".join(self._health.get("reasons", ()))
+        why = f" ({self._health['state']}: {reasons})" if reasons else ""
+        return f"{self._seen(camera) or 'nothing'}{why}"
 
     def _seen(self, camera: str) -> str:
         found = self._detections.get(camera, {}).get("detections", ())

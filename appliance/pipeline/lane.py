@@ -121,6 +121,7 @@ class Lane:
         self.wants_picture = any(f.wants_picture for f in filters)
         self.ended = threading.Event()
         self.lost_reason = ""
+        self.lost_ns: int | None = None
         self._filters = filters
         self._emit = emit
         self._on_event = on_event
@@ -130,7 +131,6 @@ class Lane:
         self.gate = gate
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
-        self._lost_ns: int | None = None
         self._first_ns: int | None = None
         self._doubted = self._flaps = False
         self._started = False
@@ -260,8 +260,8 @@ class Lane:
         self.progress.closed()
         self.source.close()
         self._first_ns = None
-        if self._lost_ns is None:
-            self._lost_ns = self._clock.monotonic_ns()
+        if self.lost_ns is None:
+            self.lost_ns = self._clock.monotonic_ns()
             self._flaps = self._doubted
             self.lost_reason = str(error)
             log.warning("camera %s lost: %s", self.name, error)
@@ -277,8 +277,8 @@ class Lane:
         if self._first_ns is None:
             self._first_ns = now_ns
         seconds = (now_ns - self._first_ns) / NS_PER_SECOND
-        if self._lost_ns is not None and seconds >= self._doubt_seconds:
-            self._note_back(self._lost_ns, self._first_ns)
+        if self.lost_ns is not None and seconds >= self._doubt_seconds:
+            self._note_back(self.lost_ns, self._first_ns)
         if seconds >= STEADY_SECONDS:
             self._backoff.reset()
             self._doubted = False
@@ -290,7 +290,7 @@ class Lane:
 
     def _note_back(self, lost_ns: int, first_ns: int) -> None:
         seconds = (first_ns - lost_ns) / NS_PER_SECOND
-        self._lost_ns = None
+        self.lost_ns = None
         self.lost_reason = ""
         self._doubted = True
         log.info("camera %s is back after %.1f s", self.name, seconds)

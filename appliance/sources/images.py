@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.sources import SourceRequest
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+log = logging.getLogger(__name__)
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2"}
+)
+
+_NAMED = 5
+"""Of the pictures that were skipped."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +46,8 @@ class ImagesSource:
         self._files: list[Path] = []
         self._next = 0
         self._seq = 0
+        self._skipped: list[str] = []
+        self._told: list[str] = []
 
     def open(self) -> None:
         """List the files.
@@ -47,17 +57,38 @@ class ImagesSource:
         """
         self._files = list_images(self._target)
         self._next = 0
+        self._skipped = []
 
     def read(self) -> Frame | None:
         """Return the next picture, or None after the last."""
         if self._next >= len(self._files):
+            self._tell_skipped()
             if not self._loop or not self._files:
                 return None
             self._next = 0
         path = self._files[self._next]
         self._next += 1
         self._seq += 1
-        return read_image(path, self._clock, self._seq - 1)
+        try:
+            return read_image(path, self._clock, self._seq - 1)
+        except FrameError:
+            self._skipped.append(path.name)
+            raise
+
+    def _tell_skipped(self) -> None:
+        """Say, after each round, which pictures could not be read, if they are others now."""
+        skipped, self._skipped = self._skipped, []
+        if not skipped or skipped == self._told:
+            return
+        self._told = skipped
+        names = ", ".join(skipped[:_NAMED]) + (", ..." if len(skipped) > _NAMED else "")
+        log.warning(
+            "images %s: %d of %d pictures cannot be read and were skipped: %s",
+            self._target,
+            len(skipped),
+            len(self._files),
+            names,
+        )
 
     def close(self) -> None:
         """Forget the list."""
