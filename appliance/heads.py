@@ -46,6 +46,7 @@ class RawSsdHead:
         scales: of the encodings, y, x, h, w.
         label_offset: label id of class column 0.
         label_ids: of each class column, where they do not follow one another.
+        activated: the graph has applied its sigmoid or softmax itself.
     """
 
     boxes: str
@@ -56,6 +57,7 @@ class RawSsdHead:
     scales: tuple[float, float, float, float]
     label_offset: int
     label_ids: tuple[int, ...] = ()
+    activated: bool = False
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ class RawSsdHead:
             score_threshold=score_threshold,
             label_offset=self.label_offset,
             label_ids=self.label_ids,
+            activated=self.activated,
         )
 
 

@@ -60,6 +60,7 @@ def decode_raw_ssd(
     score_threshold: float,
     label_offset: int = 0,
     label_ids: Sequence[int] = (),
+    activated: bool = False,
 ) -> Detections:
     """Decode an SSD head that has no post-processing of its own.
 
@@ -73,18 +74,20 @@ def decode_raw_ssd(
         score_threshold: lowest score kept, 0..1.
         label_offset: label id of class column 0.
         label_ids: of each class column, where they do not follow one another.
+        activated: ``logits`` are probabilities already.
 
     Returns:
         Detections whose boxes are in 0..1 of the model's input, best first.
     """
-    lowest = _lowest_stored(logits.dtype, logit_quantisation, score_threshold)
+    lowest = _lowest_stored(logits.dtype, logit_quantisation, score_threshold, activated)
     likely = logits >= lowest  # in one go; parts of rows would be compared row by row
     likely[:, 0] = False
     places = true_places(likely)
     if not len(places):
         return Detections.empty()
     rows, columns = np.divmod(places, logits.shape[1])
-    scores = _scores(logits.reshape(-1)[places], logit_quantisation)
+    stored = logits.reshape(-1)[places]
+    scores = logit_quantisation.real(stored) if activated else _scores(stored, logit_quantisation)
     if len(scores) > MAX_CANDIDATES:
         best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
         rows, columns, scores = rows[best], columns[best], scores[best]
@@ -173,13 +176,16 @@ def true_places(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=64)
 def _lowest_stored(
-    dtype: np.dtype[Any], quantisation: Quantisation, score_threshold: float
+    dtype: np.dtype[Any],
+    quantisation: Quantisation,
+    score_threshold: float,
+    activated: bool,  # noqa: FBT001 - as decode_raw_ssd has it
 ) -> float:
-    """Return the stored logit of a score, as a whole number for integer tensors.
+    """Return the stored logit, or probability, of a score; whole for integer tensors.
 
     Comparing int8 with int8 costs a fraction of comparing it with a float.
     """
-    threshold = quantisation.stored(_logit(score_threshold))
+    threshold = quantisation.stored(score_threshold if activated else _logit(score_threshold))
     if not np.issubdtype(dtype, np.integer):
         return threshold
     limits = np.iinfo(dtype)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.cli import main
 from appliance.errors import ApplianceError, ModelError
+from appliance.heads import RawSsdHead
 from appliance.models import Catalogue, Vocabulary, find_models_folder
 from appliance.models.model import Labels
 from appliance.models.ncnn import inspect_ncnn
@@ -52,8 +53,20 @@ def tensor(name: str, shape: tuple[int, ...], kind: int = 1) -> bytes:
     return field(1, name.encode()) + field(2, field(1, number(1, kind) + field(2, dims)))
 
 
-def onnx(*, inputs: tuple[bytes, ...], outputs: tuple[bytes, ...], stored: bytes = b"") -> bytes:
-    graph = b"".join(field(11, one) for one in inputs)
+def node(operator: str, inputs: tuple[str, ...], output: str) -> bytes:
+    wires = b"".join(field(1, one.encode()) for one in inputs) + field(2, output.encode())
+    return wires + field(4, operator.encode())
+
+
+def onnx(
+    *,
+    inputs: tuple[bytes, ...],
+    outputs: tuple[bytes, ...],
+    stored: bytes = b"",
+    nodes: tuple[bytes, ...] = (),
+) -> bytes:
+    graph = b"".join(field(1, one) for one in nodes)
+    graph += b"".join(field(11, one) for one in inputs)
     graph += b"".join(field(12, one) for one in outputs)
     graph += field(5, field(8, b"weights") + field(9, stored))
     return number(1, 8) + field(7, graph)
@@ -117,6 +130,27 @@ def test_a_graph_that_is_no_detector_is_refused(
     path.write_bytes(onnx(inputs=inputs, outputs=outputs))
     with pytest.raises(ModelError, match=said):
         Catalogue((MAIN,)).load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "activated"),
+    [
+        ((), False),
+        ((node("Sigmoid", ("logits",), "scores"),), True),
+        ((node("Softmax", ("logits",), "p"), node("Reshape", ("p", "shape"), "scores")), True),
+        ((node("Sigmoid", ("logits",), "p"), node("Add", ("p", "bias"), "scores")), False),
+        ((node("Sigmoid", ("encodings",), "boxes"),), False),
+    ],
+)
+def test_an_onnx_head_that_has_applied_its_sigmoid_is_recognised(
+    nodes: tuple[bytes, ...], activated: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.onnx"
+    picture = tensor("p", (1, 3, 300, 300))
+    path.write_bytes(onnx(inputs=(picture,), outputs=(BOXES, SCORES), nodes=nodes))
+    head = Catalogue((MAIN,)).load(str(path)).head
+    assert isinstance(head, RawSsdHead)
+    assert head.activated is activated
 
 
 def test_planes_first_is_known(tmp_path: Path) -> None:

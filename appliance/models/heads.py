@@ -8,6 +8,7 @@ import numpy as np
 
 from appliance.errors import ModelError
 from appliance.heads import BlindHead, Head, PostProcessedHead, RawSsdHead
+from appliance.models.graph import PostProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,13 +48,21 @@ def build_head(
     fits = len(shape) == 4 and shape[0] == 1 and 3 in (shape[1], shape[3]) and min(shape) > 0
     if len(graph.inputs) != 1 or not fits or picture.dtype not in ("uint8", "float32"):
         raise ModelError(f"model {name}: input is {_shown(graph.inputs)}", hint=_EXPECTED)
-    if len(graph.outputs) == 4:
+    names = [one.name for one in graph.outputs]
+    if len(set(names)) != len(names) or not all(names):
+        raise ModelError(
+            f"model {name}: outputs are {_shown(graph.outputs)}",
+            hint="each needs a name of its own, for runtimes tell them apart by it",
+        )
+    if graph.postprocess is not None or len(graph.outputs) == 4:
         offset = 1 if label_offset is None else label_offset
-        return _postprocessed(graph.outputs, name, offset), None, offset
+        made = _postprocessed(graph, name)
+        head = PostProcessedHead(made.boxes, made.classes, made.scores, made.count, offset)
+        return head, made.classes_known, offset
     if len(graph.outputs) == 2:
         offset = label_offset or 0
-        head, classes = _raw(graph.outputs, name, anchors, scales, offset)
-        return head, classes, offset
+        raw, classes = _raw(graph.outputs, name, anchors, scales, offset)
+        return raw, classes, offset
     raise ModelError(f"model {name}: outputs are {_shown(graph.outputs)}", hint=_EXPECTED)
 
 
@@ -75,27 +84,35 @@ def blind_head(graph: GraphInfo, name: str) -> Head:
     return BlindHead(tuple(one.name for one in graph.outputs))
 
 
-def _postprocessed(outputs: tuple[TensorInfo, ...], name: str, offset: int) -> Head:
-    """Name the four outputs; TensorFlow 2 exports permute them, so order alone will not do."""
-    boxes = [t for t in outputs if t.shape[-1:] == (4,) and len(t.shape) == 3]
-    counts = [t for t in outputs if int(np.prod(t.shape)) == 1 and len(t.shape) <= 1]
-    rest = [t for t in outputs if t not in boxes and t not in counts]
-    if not boxes and any(_POSTPROCESS in t.name for t in outputs):
-        # Shapes may be missing from the file: the operator's own order and names remain.
-        boxes, rest, counts = [outputs[0]], list(outputs[1:3]), [outputs[3]]
-    if len(boxes) != 1 or len(counts) != 1 or len(rest) != 2:
-        raise ModelError(f"model {name}: outputs are {_shown(outputs)}", hint=_EXPECTED)
-    classes, scores = rest
-    if "StatefulPartitionedCall" in outputs[0].name:
-        # TensorFlow 2: "...:0" scores, ":1" boxes, ":2" count, ":3" classes.
-        scores, classes = sorted(rest, key=lambda tensor: tensor.name)
-    return PostProcessedHead(
-        boxes=boxes[0].name,
-        classes=classes.name,
-        scores=scores.name,
-        count=counts[0].name,
-        label_offset=offset,
-    )
+def _postprocessed(graph: GraphInfo, name: str) -> PostProcess:
+    """Return which output is which: by the operator that makes them, else by their names.
+
+    Raises:
+        ModelError: neither tells.
+    """
+    if graph.postprocess is not None:
+        return graph.postprocess
+    outputs = graph.outputs
+    boxes = _called(outputs, "box") or [t for t in outputs if t.shape[-1:] == (4,)]
+    counts = _called(outputs, "count", "num") or [t for t in outputs if t.shape in ((), (1,))]
+    classes, scores = _called(outputs, "class"), _called(outputs, "score")
+    found = [boxes, classes, scores, counts]
+    if all(f"{_POSTPROCESS}{end}" in {t.name for t in outputs} for end in ("", ":1", ":2", ":3")):
+        order = sorted(outputs, key=lambda tensor: tensor.name)
+        found = [[tensor] for tensor in order]
+    if any(len(one) != 1 for one in found) or len({one[0].name for one in found}) != 4:
+        raise ModelError(
+            f"model {name}: its outputs do not tell which are the scores and which the classes: "
+            f"{_shown(outputs)}",
+            hint="there is no TFLite_Detection_PostProcess in the file, so they must be called "
+            "boxes, classes, scores and count, or be described in a manifest.toml",
+        )
+    first, second, third, fourth = (one[0].name for one in found)
+    return PostProcess(first, second, third, fourth)
+
+
+def _called(outputs: tuple[TensorInfo, ...], *words: str) -> list[TensorInfo]:
+    return [one for one in outputs if any(word in one.name.lower() for word in words)]
 
 
 def _raw(
@@ -126,6 +143,7 @@ def _raw(
         anchors=anchors,
         scales=scales,
         label_offset=offset,
+        activated=scores[0].activated,
     )
     return head, classes
 

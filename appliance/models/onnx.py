@@ -6,16 +6,19 @@ numbers: onnx.proto of ONNX 1.16). A cut file shows because a length leads beyon
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import ModelError
 from appliance.models.graph import GraphInfo, TensorInfo
+from appliance.models.lineage import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MODEL_GRAPH = 7
-_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
 _TENSOR_NAME = 8
 _TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16"}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -35,6 +38,7 @@ def inspect_onnx(content: bytes, name: str) -> GraphInfo:
         stored = {_text(value, _TENSOR_NAME) for n, value in graph if n == _GRAPH_INITIALIZER}
         inputs = tuple(_tensor(value) for n, value in graph if n == _GRAPH_INPUT)
         outputs = tuple(_tensor(value) for n, value in graph if n == _GRAPH_OUTPUT)
+        lineage = Lineage(_makers(_message(v) for n, v in graph if n == _GRAPH_NODE))
     except (IndexError, ValueError) as error:
         raise ModelError(
             f"model {name}: is not an ONNX file, or damaged ({len(content)} bytes)",
@@ -43,7 +47,19 @@ def inspect_onnx(content: bytes, name: str) -> GraphInfo:
     inputs = tuple(one for one in inputs if one.name not in stored)
     if not inputs or not outputs:
         raise ModelError(f"model {name}: has no inputs or no outputs")
-    return GraphInfo(inputs, outputs)
+    return GraphInfo(
+        inputs, tuple(replace(one, activated=lineage.activated(one.name)) for one in outputs)
+    )
+
+
+def _makers(nodes: Iterator[memoryview]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return operator and inputs of each tensor that a node makes."""
+    makers = {}
+    for node in nodes:
+        inputs = tuple(bytes(one).decode() for one in _children(node, _NODE_INPUT))
+        maker = (_text(node, _NODE_OPERATOR), inputs)
+        makers.update({bytes(one).decode(): maker for one in _children(node, _NODE_OUTPUT)})
+    return makers
 
 
 def _fields(message: memoryview) -> Iterator[Field]:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from appliance.errors import ModelError
 from appliance.heads import BlindHead, RawSsdHead
 from appliance.models.files import MODELS_VARIABLE, verify_part
-from appliance.models.graph import GraphInfo, TensorInfo
+from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
 from appliance.models.heads import blind_head, build_head
-from appliance.models.manifest import COCO_LABELS
 from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
+from appliance.models.own_labels import own_labels
 from appliance.models.tflite import inspect_tflite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from appliance.heads import Head
     from appliance.models.manifest import Format, ModelEntry
+
+log = logging.getLogger(__name__)
 
 ANCHORS = "ssd_anchors.npy"
 POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
@@ -47,6 +51,7 @@ class ModelReader:
     def __init__(self, folder: Path, *, timing: bool) -> None:
         self._folder = folder
         self._timing = timing
+        self._nameless: set[Path] = set()
 
     def read(
         self, content: bytes, name: str, path: Path, form: Format, entry: ModelEntry | None
@@ -91,8 +96,10 @@ class ModelReader:
             Labels(())
             if isinstance(head, BlindHead)
             else self._labels(path, entry, classes, offset)
+            if entry is not None
+            else self._own_labels(content, path, name, head, classes)
         )
-        if isinstance(head, RawSsdHead) and len(names.names) != (classes or 0) + offset:
+        if isinstance(head, RawSsdHead) and len(names.names) not in {0, (classes or 0) + offset}:
             head = replace(head, label_ids=names.columns())
         return Model(
             id=name,
@@ -130,14 +137,34 @@ class ModelReader:
             raise ModelError(f"model {name}: its weights {weights} are not here")
         return weights
 
-    def _labels(
-        self, path: Path, entry: ModelEntry | None, classes: int | None, offset: int
+    def _labels(self, path: Path, entry: ModelEntry, classes: int | None, offset: int) -> Labels:
+        if not entry.labels.file:
+            return Labels(())
+        return read_labels(
+            self._beside(path, entry.labels.file, entry), classes=classes, offset=offset
+        )
+
+    def _own_labels(
+        self, content: bytes, path: Path, name: str, head: Head, classes: int | None
     ) -> Labels:
-        beside = path.with_suffix(".labels.txt")
-        if entry is None and beside.is_file():
-            return read_labels(beside, classes=classes, offset=offset)
-        file = entry.labels.file if entry else COCO_LABELS
-        return read_labels(self._beside(path, file, entry), classes=classes, offset=offset)
+        """Return the labels of a model that no manifest knows; none where it has none, said once.
+
+        Its head counts the background as class 0, or has none and adds 1.
+        """
+        raw = isinstance(head, RawSsdHead)
+        known = classes - 1 if raw and classes is not None else classes
+        labels = own_labels(content, path, known, sparse=raw)
+        if labels is not None:
+            return labels
+        if path not in self._nameless:
+            self._nameless.add(path)
+            log.warning(
+                "model %s: has no labels, so what it sees is called class_1, class_2, ... "
+                "(put them beside it, one name a line: %s)",
+                name,
+                path.with_name(f"{path.stem}.labels.txt"),
+            )
+        return Labels(())
 
     def _anchors(self, path: Path, graph: GraphInfo, entry: ModelEntry | None) -> Path:
         """Return the file of anchors: the entry's, that of the input's size, or the usual one."""
@@ -184,9 +211,13 @@ def _interface(content: bytes, name: str, form: str, entry: ModelEntry | None) -
         missing = [one.name for one in outputs if one.name not in {o.name for o in graph.outputs}]
         if missing:
             raise ModelError(f"model {name}: has no output {missing[0]!r}")
-        return GraphInfo(graph.inputs, outputs)
+        return GraphInfo(graph.inputs, outputs, postprocess=_described_order(entry, outputs))
     picture = (1, entry.input.height, entry.input.width, 3)
-    return GraphInfo((TensorInfo("picture", picture, entry.input.dtype),), outputs)
+    return GraphInfo(
+        (TensorInfo("picture", picture, entry.input.dtype),),
+        outputs,
+        postprocess=_described_order(entry, outputs),
+    )
 
 
 def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
@@ -201,6 +232,14 @@ def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
         raise ModelError(f"model {name}: the manifest must name {len(shapes)} output tensors")
     pairs = zip(names, shapes, strict=True)
     return tuple(TensorInfo(one, shape, "float32") for one, shape in pairs)
+
+
+def _described_order(entry: ModelEntry, outputs: tuple[TensorInfo, ...]) -> PostProcess | None:
+    """Return the outputs of post-processing in the order in which the manifest names them."""
+    if entry.output is None or entry.output.convention != "postprocessed":
+        return None
+    boxes, classes, scores, count = (one.name for one in outputs)
+    return PostProcess(boxes, classes, scores, count)
 
 
 def _picture(tensor: TensorInfo) -> tuple[Literal["nhwc", "nchw"], int, int]:

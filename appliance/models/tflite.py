@@ -7,16 +7,19 @@ first, with bounds: tensors, buffers and the operators' indices.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from appliance.errors import AcceleratorUnavailableError, ModelError
-from appliance.models.graph import GraphInfo, TensorInfo
+from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
+from appliance.models.lineage import Lineage
 from appliance.postprocess import Quantisation
 
 FILE_IDENTIFIER = b"TFL3"
 _TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 9: "int8"}
 _MAX_TENSOR_BYTES = 1 << 30
+_POSTPROCESS = b"TFLite_Detection_PostProcess"
 
 
 def inspect_tflite(content: bytes, name: str) -> GraphInfo:
@@ -55,11 +58,65 @@ def _inspect(content: bytes, name: str) -> GraphInfo:
     _check_operators(model, graph, name)
     tensors = [_tensor(graph.Tensors(i), name) for i in range(graph.TensorsLength())]
     customs = (model.OperatorCodes(i).CustomCode() for i in range(model.OperatorCodesLength()))
+    lineage = Lineage(_makers(schema, model, graph))
+    places = [graph.Outputs(i) for i in range(graph.OutputsLength())]
     return GraphInfo(
         tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
-        tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
+        tuple(replace(tensors[at], activated=lineage.activated(at)) for at in places),
         tuple(custom.decode() for custom in customs if custom),
+        _postprocess(model, graph, tensors, lineage),
     )
+
+
+def _makers(schema: Any, model: Any, graph: Any) -> dict[int, tuple[str, tuple[int, ...]]]:
+    """Return operator and inputs of each tensor that an operator makes."""
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    makers = {}
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        name = str(names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), ""))
+        inputs = tuple(operator.Inputs(k) for k in range(operator.InputsLength()))
+        for k in range(operator.OutputsLength()):
+            makers[operator.Outputs(k)] = (name, inputs)
+    return makers
+
+
+def _postprocess(
+    model: Any, graph: Any, tensors: list[TensorInfo], lineage: Lineage[int]
+) -> PostProcess | None:
+    """Return which outputs are those of the post-processing operator, whatever they are called.
+
+    Its outputs are boxes, classes, scores and count, in this order (TensorFlow Lite,
+    detection_postprocess.cc); a graph may list them in any other.
+    """
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        if model.OperatorCodes(operator.OpcodeIndex()).CustomCode() != _POSTPROCESS:
+            continue
+        made = [operator.Outputs(k) for k in range(operator.OutputsLength())]
+        outputs = [graph.Outputs(k) for k in range(graph.OutputsLength())]
+        holders = {lineage.first_of(at, made): tensors[at].name for at in reversed(outputs)}
+        if len(made) == 4 and operator.InputsLength() == 3 and all(one in holders for one in made):
+            boxes, classes, scores, count = (holders[one] for one in made)
+            return PostProcess(boxes, classes, scores, count, _classes(operator, tensors))
+    return None
+
+
+def _classes(operator: Any, tensors: list[TensorInfo]) -> int | None:
+    """Return the number of classes without the background: the operator's, or of its scores."""
+    try:
+        flexbuffers = import_module("flatbuffers.flexbuffers")
+        options = bytearray(
+            operator.CustomOptions(k) for k in range(operator.CustomOptionsLength())
+        )
+        told = flexbuffers.GetRoot(options).AsMap["num_classes"].AsInt
+        if told > 0:
+            return int(told)
+    except (ImportError, LookupError, ValueError, TypeError, AttributeError, struct.error):
+        pass  # options of another make: the scores that go in have a column for each class
+    shape: tuple[int, ...] = tensors[operator.Inputs(1)].shape
+    return shape[-1] - 1 if len(shape) == 3 and shape[-1] > 1 else None
 
 
 def _schema() -> Any:

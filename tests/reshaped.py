@@ -1,0 +1,54 @@
+"""Other exports of a post-processed TFLite model: names, order and ends changed, weights not."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def unpacked(path: Path) -> Any:
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+
+
+def packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 23)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def renamed(path: Path, names: Sequence[str], order: Sequence[int]) -> bytes:
+    """Return the model with boxes, classes, scores and count called ``names``, listed in order."""
+    model = unpacked(path)
+    graph = model.subgraphs[0]
+    outputs = list(graph.operators[-1].outputs)
+    for at, name in zip(outputs, names, strict=True):
+        graph.tensors[at].name = name.encode()
+    graph.outputs = [outputs[k] for k in order]
+    model.signatureDefs = None
+    return packed(model)
+
+
+def without_postprocessing(path: Path) -> bytes:
+    """Return the model cut before the operator: encodings, and scores after their sigmoid."""
+    model = unpacked(path)
+    graph = model.subgraphs[0]
+    graph.outputs = list(graph.operators.pop().inputs)[:2]
+    model.signatureDefs = None
+    return packed(model)
+
+
+def with_labels(model: bytes, labels: str, name: str = "labelmap.txt") -> bytes:
+    """Return the model with a label file as TFLite's metadata have it: in a zip behind it."""
+    file = io.BytesIO(model)
+    file.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, labels)
+    return file.getvalue()
