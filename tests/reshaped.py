@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+SHAPES = ((1, 10, 4), (1, 10), (1, 10), (1,))
+
 
 def unpacked(path: Path) -> Any:
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
@@ -24,13 +26,20 @@ def packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def renamed(path: Path, names: Sequence[str], order: Sequence[int]) -> bytes:
-    """Return the model with boxes, classes, scores and count called ``names``, listed in order."""
+def renamed(
+    path: Path, names: Sequence[str], order: Sequence[int], *, shaped: bool = False
+) -> bytes:
+    """Return the model with boxes, classes, scores and count called ``names``, listed in order.
+
+    ``shaped``: the file tells the shapes of these, as TensorFlow 2's exports do.
+    """
     model = unpacked(path)
     graph = model.subgraphs[0]
     outputs = list(graph.operators[-1].outputs)
-    for at, name in zip(outputs, names, strict=True):
+    for at, name, shape in zip(outputs, names, SHAPES, strict=True):
         graph.tensors[at].name = name.encode()
+        if shaped:
+            graph.tensors[at].shape = list(shape)
     graph.outputs = [outputs[k] for k in order]
     model.signatureDefs = None
     return packed(model)

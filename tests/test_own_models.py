@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.accelerators import Options
 from appliance.accelerators.cpu import CpuAccelerator
+from appliance.cli import main
 from appliance.clock import SystemClock
 from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError
@@ -20,6 +23,7 @@ from appliance.models.own_labels import fit_labels
 from appliance.selection.proof import load_frame
 from appliance.sources.images import read_image
 from tests.reshaped import renamed, with_labels, without_postprocessing
+from tests.tiny_model import tiny_classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +79,9 @@ def keep(folder: Path, content: bytes, labels: str = "", beside: str = "mine.lab
 def test_outputs_are_told_apart_by_the_operator_that_makes_them(
     names: tuple[str, ...], order: tuple[int, ...], data: Samples, picture: Path, tmp_path: Path
 ) -> None:
-    export = keep(tmp_path, renamed(data / STARTER, names, order), "\n".join(COCO))
+    shaped = names[0].startswith(P)
+    content = renamed(data / STARTER, names, order, shaped=shaped)
+    export = keep(tmp_path, content, "\n".join(COCO))
     expected = seen_by(data / STARTER, picture)
     assert len(expected) >= 2
     assert seen_by(export, picture) == expected
@@ -246,3 +252,139 @@ def test_lineage_sees_through_what_only_rearranges() -> None:
     assert told == {**dict.fromkeys(told, False), "joined": True}
     assert lineage.first_of("first", {"sigmoid"}) == "sigmoid"
     assert lineage.first_of("mixed", {"sigmoid"}) is None
+
+
+# --- appliance models add
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder where added models are kept."""
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("APPLIANCE_MODELS", str(folder))
+    return folder
+
+
+def add(*words: str | Path, to: Path) -> int:
+    return main(["models", "add", *map(str, words), "--to", str(to)])
+
+
+@pytest.mark.parametrize("kind", ["post-processed", "raw"])
+def test_an_added_model_is_listed_and_runs_by_its_id(
+    kind: str,
+    data: Samples,
+    picture: Path,
+    tmp_path: Path,
+    kept: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    starter = data / STARTER
+    raw = kind == "raw"
+    content = (
+        without_postprocessing(starter)
+        if raw
+        else renamed(starter, ("a", "b", "c", "d"), (3, 1, 2, 0))
+    )
+    model = keep(tmp_path, content)
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    assert add(model, "--labels", tmp_path / "names.txt", "--name", "fruit-1", to=kept) == 0
+    printed = capsys.readouterr().out
+    assert "80 labels: person, bicycle" in printed
+    assert "proved: sees what is in the golden pictures" in printed
+    model.unlink()
+    assert main(["models"]) == 0
+    assert "fruit-1" in capsys.readouterr().out
+    assert main(["models", "verify"]) == 0
+    assert "refused" not in capsys.readouterr().out
+    assert main(["detect", str(picture), "--model", "fruit-1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["detections"]
+    whole = seen_by(starter, picture, 0.5)
+    assert [one["label"] for one in found] == [name for name, _, _ in whole]
+    assert [one["score"] for one in found] == pytest.approx([s for _, s, _ in whole], abs=1e-4)
+
+
+def test_an_added_model_may_be_added_again_and_another_one_beside_it(
+    data: Samples, tmp_path: Path, kept: Path
+) -> None:
+    model = keep(tmp_path, renamed(data / STARTER, ("a", "b", "c", "d"), (0, 1, 2, 3)))
+    things = tmp_path / "things.txt"
+    for word in ("thing", "other"):
+        things.write_text("".join(f'{word} "{number}\n' for number in range(90)))
+        assert add(model, "--labels", things, "--name", "one", to=kept) == 0
+    assert add(model, "--name", "two", to=kept) == 0
+    assert load_model("one").labels.name(1) == 'other "0'
+    assert load_model("two").labels.names == ()
+    manifest = tomllib.loads((kept / "manifest.toml").read_text())
+    assert [one["id"] for one in manifest["model"]] == ["one", "two"]
+
+
+def test_what_a_hand_wrote_into_the_manifest_stays(
+    data: Samples, tmp_path: Path, kept: Path
+) -> None:
+    kept.mkdir()
+    by_hand = (
+        '# mine\ndefault = "x"\n[[model]]\nid = "x"\ntitle = "x"\nfile = "x"\nkind = "fetched"\n'
+    )
+    (kept / "manifest.toml").write_text(by_hand)
+    model = keep(tmp_path, renamed(data / STARTER, ("a", "b", "c", "d"), (0, 1, 2, 3)))
+    assert add(model, to=kept) == 0
+    assert (kept / "manifest.toml").read_text().startswith(by_hand)
+    assert load_model("mine").id == "mine"
+
+
+def test_an_added_model_that_changed_on_disk_is_refused(
+    data: Samples, tmp_path: Path, kept: Path
+) -> None:
+    model = keep(tmp_path, renamed(data / STARTER, ("a", "b", "c", "d"), (0, 1, 2, 3)))
+    assert add(model, to=kept) == 0
+    changed = bytearray((kept / "mine.tflite").read_bytes())
+    changed[-1] ^= 1
+    (kept / "mine.tflite").write_bytes(changed)
+    with pytest.raises(ModelError, match="damaged or another file"):
+        load_model("mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["{mine}", "--labels", "{few}"], 65, "1 lines, but the model has 90 classes"),
+        (["{mine}", "--labels", "{wrong}"], 65, "fails on pictures whose objects its labels name"),
+        (["{mine}", "--labels", "{few}.none"], 65, "cannot be read"),
+        (["{few}"], 65, "is no .tflite or .onnx file"),
+        (["{mine}.tflite", "--name", "none"], 65, "no such file"),
+        (["{cut}"], 65, "damaged or truncated"),
+        (["{tiny}"], 65, "outputs are"),
+        (["{mine}", "--name", "auto"], 2, "cannot be a model's id"),
+        (["{mine}", "--name", "../x"], 2, "cannot be a model's id"),
+        (["{mine}", "--name", "x.tflite"], 2, "cannot be a model's id"),
+        (["{mine}", "--name", "ssdlite-mobilenet-v2-int8"], 2, "is a model of the catalogue"),
+        (["{mine}", "--name", "ssdlite_mobilenet_v2_int8"], 2, "there is a file"),
+        ([], 2, "which file?"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_and_nothing_is_kept(
+    words: list[str],
+    code: int,
+    said: str,
+    data: Samples,
+    tmp_path: Path,
+    kept: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = renamed(data / STARTER, ("a", "b", "c", "d"), (0, 1, 2, 3))
+    files = {
+        "mine": content,
+        "cut": content[:-5000],
+        "tiny": tiny_classifier("uint8"),
+    }
+    named = {name: tmp_path / f"{name}.tflite" for name in files}
+    for name, path in named.items():
+        path.write_bytes(files[name])
+    named |= {"few": tmp_path / "few.txt", "wrong": tmp_path / "wrong.txt"}
+    named["few"].write_text("thing\n")
+    named["wrong"].write_text("\n".join(NAMES[::-1]))
+    assert add(*(word.format(**named) for word in words), to=kept) == code
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+    assert not kept.exists()

@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "probe": ("appliance.cli.probe", "list accelerators: found, or refused and why"),
     "check": ("appliance.cli.check", "check configuration, model, cameras and broker"),
     "doctor": ("appliance.cli.doctor", "say what is wrong, and pack what helps to find out"),
-    "models": ("appliance.cli.models", "list, verify and fetch models"),
+    "models": ("appliance.cli.models", "list, verify and fetch models, add your own"),
     "setup": ("appliance.cli.setup", "prepare a flashed card at boot (run by systemd)"),
     "update": ("appliance.cli.update", "newer software: look, install, prove or take back"),
     "schema": ("appliance.cli.schema", "print message schemas and the configuration reference"),

@@ -1,4 +1,4 @@
-"""``appliance models``: list the catalogue, verify what is here, fetch what is not."""
+"""``appliance models``: list the catalogue, verify what is here, fetch what is not, add another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.cli.common import print_json
+from appliance.cli.models_add import add
+from appliance.environment import Environment
 from appliance.errors import ModelError, UsageError
 from appliance.models import Catalogue, ModelEntry, find_models_folder
 from appliance.models.fetch import fetch
@@ -18,14 +20,17 @@ from appliance.models.files import recorded, user_models_folder
 if TYPE_CHECKING:
     import argparse
 
+ACTIONS = ("list", "verify", "fetch", "add")
 SYSTEM_FOLDER = Path("/var/lib/appliance/models")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("action", nargs="?", choices=("list", "verify", "fetch"), default="list")
-    parser.add_argument("name", nargs="?", help="model id, for fetch")
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list")
+    parser.add_argument("name", nargs="?", help="model id, for fetch; file, for add")
     parser.add_argument("--from", dest="copy_from", type=Path, metavar="DIR|FILE", help="copy it")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="for add: its labels")
+    parser.add_argument("--name", dest="id", metavar="ID", help="for add: how to call it")
     parser.add_argument("--to", type=Path, metavar="DIR", help="where to keep it")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -35,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     catalogue = Catalogue(find_models_folder())
     if options.action == "fetch":
         return _fetch(catalogue, options)
+    if options.action == "add":
+        return add(catalogue, options, options.to or _writable_folder(), Environment())
     rows = [
         _row(catalogue, entry, verify_it=options.action == "verify")
         for entry in catalogue.entries()
@@ -66,7 +73,9 @@ def _row(catalogue: Catalogue, entry: ModelEntry, *, verify_it: bool) -> dict[st
     path = catalogue.find_file(entry)
     sha256 = entry.sha256
     if path is None:
-        how = "appliance models fetch" if entry.kind == "fetched" else "models/README.md"
+        how = {"fetched": "appliance models fetch", "own": "appliance models add"}.get(
+            entry.kind, "models/README.md"
+        )
         state = f"not here ({entry.kind}: {how})"
     else:
         state = "here"
@@ -99,8 +108,8 @@ def _fetch(catalogue: Catalogue, options: argparse.Namespace) -> int:
             f"models fetch {options.name or ''}: no such model", hint=f"known: {', '.join(entries)}"
         )
     entry = entries[options.name]
-    if entry.kind == "bundled":
-        print(f"{entry.id}: is bundled, nothing to fetch")
+    if entry.kind in {"bundled", "own"}:
+        print(f"{entry.id}: is {entry.kind}, nothing to fetch")
         return 0
     folder = options.to or _writable_folder()
     path = fetch(entry, folder, copy_from=options.copy_from)

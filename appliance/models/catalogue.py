@@ -46,8 +46,8 @@ class Catalogue:
         self._folders = folders
         self._reader = ModelReader(folders[0], timing=timing)
         self._loaded: dict[str, Model] = {}
-        self.manifest = _read_manifest(folders[0] / "manifest.toml")
-        more = (_read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
+        self.manifest = read_manifest(folders[0] / "manifest.toml")
+        more = (read_manifest(f / "manifest.toml") for f in folders[1:] if _has_manifest(f))
         entries = {e.id: e for one in (*more, self.manifest) for e in one.model}
         self._entries = {e.id: e for e in self.manifest.model} | entries
 
@@ -90,6 +90,26 @@ class Catalogue:
             f"model {name!r}: not in the catalogue and not a path",
             hint=f"known: {', '.join(self._entries)}; or a path ending in .tflite or .onnx",
         )
+
+    def read_own(self, path: Path, labels: Path | None = None) -> Model:
+        """Return the model of a file by itself, whatever any manifest says of it.
+
+        Args:
+            path: a .tflite or .onnx file.
+            labels: its labels, instead of those in it or beside it.
+
+        Raises:
+            ModelError: another kind of file, damaged, or no detector that we can decode.
+            LabelsError: its labels do not fit.
+        """
+        form = _SUFFIXES.get(path.suffix)
+        if form is None or form not in {"tflite", "onnx"}:
+            raise ModelError(
+                f"model {path}: is no .tflite or .onnx file",
+                hint="other kinds are described in a manifest.toml beside them",
+            )
+        content = read_model_bytes(path)
+        return self._reader.read(content, path.stem, path, form, None, labels_file=labels)
 
     def reference(self, model: Model, target: Target) -> Model | None:
         """Return a model of the same weights that ``target`` takes, if one is here."""
@@ -182,7 +202,12 @@ def _has_manifest(folder: Path) -> bool:
     return (folder / "manifest.toml").is_file()
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Return what a manifest says.
+
+    Raises:
+        ModelError: it is damaged.
+    """
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:

@@ -52,6 +52,7 @@ def how_to_get(entry: ModelEntry) -> str:
         "built": f"make models, then appliance models fetch {entry.id} --from models/out",
         "fetched": f"appliance models fetch {entry.id}",
         "system": f"apt install {entry.package}",
+        "own": f"appliance models add FILE --name {entry.id}",
     }[entry.kind]
 
 
@@ -113,6 +114,6 @@ def recorded(entry: ModelEntry, path: Path) -> str:
 
 
 def _cure(entry: ModelEntry) -> str:
-    if entry.kind == "built":
+    if entry.kind in {"built", "own"}:
         return how_to_get(entry)
     return "restore it (git checkout, reinstall, or fetch again)"

@@ -85,6 +85,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     What is bundled is pinned here by size and hash. What is built is not: another processor rounds
     otherwise and builds other bytes, so the build vouches for them with a record beside each file.
+    What the owner added is pinned in a manifest of its own; without a label file it has no names.
     """
 
     id: str
@@ -92,7 +93,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     file: str
     bytes: int = 0
     sha256: str = ""
-    kind: Literal["bundled", "built", "fetched", "system"]
+    kind: Literal["bundled", "built", "fetched", "system", "own"]
     format: Format = "tflite"
     family: str = ""
     task: str = ""

@@ -15,7 +15,7 @@ from appliance.models.heads import blind_head, build_head
 from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
-from appliance.models.own_labels import own_labels
+from appliance.models.own_labels import own_labels, read_own_labels
 from appliance.models.tflite import inspect_tflite
 
 if TYPE_CHECKING:
@@ -54,7 +54,14 @@ class ModelReader:
         self._nameless: set[Path] = set()
 
     def read(
-        self, content: bytes, name: str, path: Path, form: Format, entry: ModelEntry | None
+        self,
+        content: bytes,
+        name: str,
+        path: Path,
+        form: Format,
+        entry: ModelEntry | None,
+        *,
+        labels_file: Path | None = None,
     ) -> Model:
         """Return the model of a file's bytes.
 
@@ -64,6 +71,7 @@ class ModelReader:
             path: where the file lies.
             form: its format.
             entry: what the manifest says of it; None for the owner's own.
+            labels_file: of an own model, instead of what is found.
 
         Raises:
             ModelError: damaged, or no detector that we can decode.
@@ -97,7 +105,7 @@ class ModelReader:
             if isinstance(head, BlindHead)
             else self._labels(path, entry, classes, offset)
             if entry is not None
-            else self._own_labels(content, path, name, head, classes)
+            else self._own_labels(content, path, labels_file, head, classes)
         )
         if isinstance(head, RawSsdHead) and len(names.names) not in {0, (classes or 0) + offset}:
             head = replace(head, label_ids=names.columns())
@@ -145,7 +153,7 @@ class ModelReader:
         )
 
     def _own_labels(
-        self, content: bytes, path: Path, name: str, head: Head, classes: int | None
+        self, content: bytes, path: Path, file: Path | None, head: Head, classes: int | None
     ) -> Labels:
         """Return the labels of a model that no manifest knows; none where it has none, said once.
 
@@ -153,6 +161,8 @@ class ModelReader:
         """
         raw = isinstance(head, RawSsdHead)
         known = classes - 1 if raw and classes is not None else classes
+        if file is not None:
+            return read_own_labels(file, known, sparse=raw)
         labels = own_labels(content, path, known, sparse=raw)
         if labels is not None:
             return labels
@@ -161,7 +171,7 @@ class ModelReader:
             log.warning(
                 "model %s: has no labels, so what it sees is called class_1, class_2, ... "
                 "(put them beside it, one name a line: %s)",
-                name,
+                path,
                 path.with_name(f"{path.stem}.labels.txt"),
             )
         return Labels(())
