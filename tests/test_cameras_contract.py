@@ -23,7 +23,7 @@ from appliance.errors import ConfigError, FrameError, SourceLostError, SourceUna
 from appliance.pipeline import CameraEvent, Lane
 from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
-from appliance.preprocess import View
+from appliance.preprocess import Preprocessor, View
 from appliance.selection.proof import load_frame
 from appliance.sources import create_source
 from appliance.sources.images import read_image
@@ -195,6 +195,44 @@ def test_picamera2_asks_for_the_colours_that_are_read(
     one.open()
     one.close()
     assert "colours come as Rec709, range Limited" in caplog.text
+
+
+def coded(red: float, green: float, blue: float, kr: float, kb: float) -> tuple[int, int, int]:
+    """Return Y, Cb, Cr of a colour, limited range, as ITU-R's recommendations define them."""
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    cb, cr = (blue - y) / (2 - 2 * kb), (red - y) / (2 - 2 * kr)
+    return (
+        round(16 + 219 * y / 255),
+        round(128 + 224 * cb / 255),
+        round(128 + 224 * cr / 255),
+    )
+
+
+BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
+
+
+@pytest.mark.parametrize("pixel_format", [PixelFormat.I420, PixelFormat.NV12])
+@pytest.mark.parametrize("colour", [(200, 30, 30), (30, 180, 60), (20, 40, 220), (255, 255, 255)])
+def test_yuv_is_read_in_the_colour_space_that_is_asked_for(
+    pixel_format: PixelFormat, colour: tuple[int, int, int]
+) -> None:
+    """Smpte170m of libcamera: BT.601's weights, limited range."""
+    assert np.abs(np.subtract(read_as(pixel_format, coded(*colour, *BT601)), colour)).max() <= 3
+    if colour != (255, 255, 255):  # of which both make the same
+        wrong = read_as(pixel_format, coded(*colour, *BT709))
+        assert np.abs(np.subtract(wrong, colour)).max() > 8
+
+
+def read_as(pixel_format: PixelFormat, yuv: tuple[int, int, int]) -> list[int]:
+    """Return red, green, blue that the model is given of a picture of one colour."""
+    y, cb, cr = yuv
+    chroma = [cb] * 8 + [cr] * 8 if pixel_format is PixelFormat.I420 else [cb, cr] * 8
+    pixels = np.array([y] * 32 + chroma, np.uint8).reshape(6, 8)
+    out = np.zeros((4, 8, 3), np.uint8)
+    frame = Frame(pixels, pixel_format, 8, 4, captured_ns=0, seq=0)
+    Preprocessor(View(), 8, 4).run(frame, out)
+    rgb: list[int] = out[2, 4].tolist()
+    return rgb
 
 
 def test_picamera2_with_a_format_we_cannot_read(picamera2: type[picamera2_like.Picamera2]) -> None:
