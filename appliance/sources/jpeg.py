@@ -39,19 +39,26 @@ def decode(content: bytes | memoryview, name: str) -> Pixels:
 
 
 def _decoded(content: bytes) -> Pixels:
+    picture: Pixels | None = None
     try:
-        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True), np.uint8)
+        height, width = simplejpeg.decode_jpeg_header(content, strict=True)[:2]
+        picture = np.empty((height, width, 3), np.uint8)
+        simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True, buffer=picture)
     except ValueError as error:
         stray = _STRAY.search(str(error))
         if stray is None or int(stray[1]) > MOST_STRAY_BYTES:
             raise
         marker = int(stray[2], 16)
+        if picture is not None and marker == END:
+            return picture  # it was complete before they came
         tidy = content if marker in _OF_THE_SCAN else tidied(content)
         if tidy != content:
             return _decoded(tidy)
-        if marker != END and not _whole(content):
+        if not _whole(content):
             raise
-        return np.asarray(simplejpeg.decode_jpeg(content, colorspace="BGR", strict=False), np.uint8)
+        loose = simplejpeg.decode_jpeg(content, colorspace="BGR", strict=False)
+        return np.asarray(loose, np.uint8)
+    return picture
 
 
 def _whole(content: bytes) -> bool:
