@@ -17,6 +17,7 @@ from appliance.accelerators.delegate import placement
 from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator
 from appliance.accelerators.teflon import TeflonAccelerator
 from appliance.accelerators.vx import VxAccelerator
+from appliance.clock import SystemClock
 from appliance.detectors import load_model
 from appliance.errors import (
     AcceleratorUnavailableError,
@@ -24,6 +25,7 @@ from appliance.errors import (
     ModelError,
 )
 from appliance.models import Catalogue, find_models_folder
+from appliance.selection import Layout, Prover
 from tests.helpers import side_python
 
 if TYPE_CHECKING:
@@ -247,6 +249,16 @@ def test_a_delegate_that_takes_scales_for_each_channel_is_counted_too(
     assert not detector.degraded
     assert detector.placement == "55 of 113 operators on the delegate, 55 of 88 convolutions"
     detector.close()
+
+
+def test_the_share_is_in_what_a_proof_says(library: Path, model: Model) -> None:
+    """Where `appliance probe --prove` and the choice show it; with labels of our own, unjudged."""
+    prover = Prover(CpuAccelerator(Options()), SystemClock())
+    coral = EdgeTpuAccelerator(Options(), library=str(library))
+    proof = prover.prove(coral, model, None, Layout(1, 1))
+    assert proof.right is None
+    assert not proof.degraded
+    assert re.search(r", 1 of \d+ operators on the delegate$", proof.reason)
 
 
 def test_the_coral_counts_its_own_operator(library: Path, model: Model) -> None:

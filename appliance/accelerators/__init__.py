@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from appliance.accelerators.machine import Machine
 from appliance.errors import AcceleratorUnavailableError, UsageError
@@ -69,6 +69,15 @@ class Detector(Protocol):
 
     def close(self) -> None:
         """Free the runtime; safe to call twice."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A detector that can say how much of its model the accelerator took."""
+
+    @property
+    def share(self) -> str:
+        """Return the share in words; empty where all or nothing is taken."""
 
 
 Status = Literal["tested", "contract", "refused"]
@@ -264,6 +273,7 @@ __all__ = [
     "Machine",
     "Options",
     "Registry",
+    "Shared",
     "Target",
     "found",
 ]

@@ -125,6 +125,7 @@ class EdgeTpuAccelerator:
             engine="DelegateEngine",
             options={"library": str(found), "delegate": options},
             promises=PLACED,
+            shares=True,
             exit_codes=_MEANINGS,
             lost_hint="is it plugged in, readable (udev rule), and used by nobody else?",
         )

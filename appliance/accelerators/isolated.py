@@ -58,6 +58,7 @@ class EngineSpec:
         open_seconds, infer_seconds: bounds.
         exit_codes: what an exit code means here, besides ``SIGNALS``.
         lost_hint: what to do when it is lost.
+        shares: it may take a part of the model only; ``placement`` then says how much it took.
         telling: picks out of the child's last words what is worth adding to its refusal.
     """
 
@@ -72,6 +73,7 @@ class EngineSpec:
     infer_seconds: float = INFER_SECONDS
     exit_codes: Mapping[int, str] = field(default_factory=dict)
     lost_hint: str = ""
+    shares: bool = False
     telling: Callable[[str], str] | None = None
 
 
@@ -133,6 +135,11 @@ class IsolatedDetector:
         if self._spec.promises in self.placement:
             return ""
         return f"{self._spec.accelerator} does not run the model: it runs on {self.placement}"
+
+    @property
+    def share(self) -> str:
+        """Return how much of the model was taken, where a part may be; else nothing."""
+        return self.placement if self._spec.shares else ""
 
     @property
     def pid(self) -> int:

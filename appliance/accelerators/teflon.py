@@ -104,5 +104,6 @@ class TeflonAccelerator:
                 "delegate": {},
             },
             promises=PLACED,
+            shares=True,
         )
         return IsolatedDetector(spec, model, threads=threads)

@@ -79,5 +79,6 @@ class VxAccelerator:
             },
             interpreter=self._side.named,
             promises=PLACED,
+            shares=True,
         )
         return IsolatedDetector(spec, model, threads=threads)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from appliance.accelerators import Shared
 from appliance.clock import NS_PER_MS, NS_PER_SECOND
 from appliance.errors import ApplianceError
 from appliance.preprocess import Preprocessor, View
@@ -38,7 +39,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         accelerator, model_id: what was proved.
         right: whether what it sees is right; None where nothing is there to compare with.
-        reason: why it is refused or degraded, or what it was compared with.
+        reason: why it is refused or degraded, or what it was compared with and how much of the
+            model the accelerator took.
         fps: inferences a second of all workers together; 0 where it was not timed.
         inference_ms: median of one.
         degraded: it runs, but not on what it promises.
@@ -81,6 +83,7 @@ class Prover:
             detectors.append(accelerator.open(model, threads=layout.threads))
             right, reason = self.judge(detectors[0], model, twin)
             degraded = detectors[0].degraded
+            share = detectors[0].share if isinstance(detectors[0], Shared) else ""
             if right is False:
                 return self._refusal(accelerator, model, reason)
             while len(detectors) < layout.workers:
@@ -95,7 +98,7 @@ class Prover:
             accelerator=accelerator.name,
             model_id=model.id,
             right=right,
-            reason=degraded or reason,
+            reason=degraded or (f"{reason}, {share}" if share else reason),
             fps=round(fps, 2),
             inference_ms=round(inference_ms, 3),
             degraded=bool(degraded),
