@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
+_USUAL_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 ESCAPE = (
     "a user or password holds a sign that has to be escaped: write / as %2F, ? as %3F, # as %23, "
     "@ as %40 (in the path too)"
@@ -59,7 +59,7 @@ def without_secrets(source: str) -> str:
     parts = _parts(source)
     if parts is None:
         scheme = source.partition(":")[0]
-        careless = scheme.lower() in NETWORK_SCHEMES and "@" in source
+        careless = scheme.lower() in _USUAL_PORTS and "@" in source
         return f"{scheme}:{_LEFT_OUT}" if careless else source
     if parts.local:
         return source
@@ -115,3 +115,35 @@ def _parts(source: str) -> _Parts | None:
         path=path,
         rest=tail[len(path) :],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an address leads, for asking there why it gives no video.
+
+    Attributes:
+        scheme: in small letters.
+        host: name or number.
+        port: given, or usual for the scheme.
+        request: path and query, which may hold secrets.
+        user: whether user or password are given.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    request: str
+    user: bool
+
+
+def endpoint_of(source: str) -> Endpoint | None:
+    """Return where an address leads; None where it is no network camera's."""
+    parts = _parts(source)
+    if parts is None or not parts.host:
+        return None
+    scheme = parts.scheme.removesuffix("://").rpartition(":")[2].lower()
+    if scheme not in _USUAL_PORTS:
+        return None
+    port = int(parts.port.removeprefix(":") or _USUAL_PORTS[scheme])
+    host = parts.host.removeprefix("[").removesuffix("]")
+    return Endpoint(scheme, host, port, f"{parts.path}{parts.rest}" or "/", bool(parts.user))

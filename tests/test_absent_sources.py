@@ -43,7 +43,7 @@ def test_a_benchmark_of_a_camera_that_is_not_there_ends_and_says_why(
     assert main(words) == 69
     told = "".join(capsys.readouterr())
     assert "cannot be opened" in told
-    assert "check address, user and password" in told
+    assert "nothing listens at 127.0.0.1:" in told
     assert "sEcret9" not in told
 
 

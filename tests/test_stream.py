@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from appliance.clock import ManualClock, SystemClock
-from appliance.errors import SourceLostError
+from appliance.errors import SourceLostError, SourceUnavailableError
 from appliance.values import ClockOrigin
-from tests.helpers import source
+from tests.helpers import free_port, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,12 @@ FRAMES = 60
 
 class Camera(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200)
+        status = self.path[1:].partition("?")[0]
+        self.send_response(int(status) if status.isdigit() else 200)
+        if status.isdigit() or status == "page":
+            self.end_headers()
+            self.wfile.write(b"<html>not a camera</html>")
+            return
         if self.path == "/film":
             self.end_headers()
             film: bytes = self.server.film  # type: ignore[attr-defined]
@@ -140,3 +146,44 @@ def test_a_read_that_took_the_time_out_is_a_loss_whatever_it_returns(
             one.read()
     else:
         assert one.read() is not None
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "words"),
+    [
+        ("", "/401", "it asks for user and password: none are given"),
+        ("admin:sEcret9@", "/401?key=sEcret8", "it asks for user and password: check those given"),
+        ("", "/404", "it has nothing at this path"),
+        ("", "/503", "it answers with 503"),
+        ("", "/page", "it answers, but not with video that can be decoded"),
+    ],
+)
+def test_why_a_camera_cannot_be_opened_is_asked_of_it(
+    camera: str, user: str, path: str, words: str
+) -> None:
+    with pytest.raises(SourceUnavailableError) as caught:
+        source(camera.replace("://", f"://{user}") + path).open()
+    assert words in str(caught.value)
+    assert "sEcret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (f"127.0.0.1:{free_port()}", "nothing listens at 127.0.0.1:"),
+        ("no-such-camera.invalid:554", "there is no host no-such-camera.invalid"),
+    ],
+)
+def test_who_is_not_there_is_told_from_who_refuses(host: str, words: str) -> None:
+    with pytest.raises(SourceUnavailableError, match=words):
+        source(f"rtsp://admin:pw@{host}/cam").open()
+
+
+def test_a_camera_that_takes_the_connection_and_is_silent_is_told_as_such() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        port = listener.getsockname()[1]
+        one = source(f"rtsp://127.0.0.1:{port}/cam", options={"open_timeout_seconds": 1.0})
+        with pytest.raises(SourceUnavailableError, match="no video within 1 s"):
+            one.open()

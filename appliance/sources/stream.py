@@ -12,9 +12,10 @@ import cv2
 import msgspec
 import numpy as np
 
-from appliance.addresses import without_secrets
+from appliance.addresses import endpoint_of, without_secrets
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.sources.reach import why_no_video
 from appliance.values import ClockOrigin, Frame, PixelFormat
 
 if TYPE_CHECKING:
@@ -65,14 +66,26 @@ class StreamSource:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             round(self._options.read_timeout_seconds * 1000),
         ]
+        began_ns = self._clock.monotonic_ns()
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, timeouts)
         if not capture.isOpened():
             capture.release()
             raise SourceUnavailableError(
                 f"stream {self.name}: cannot be opened",
-                hint="check address, user and password, and that the camera is on",
+                hint=self._why_not(self._clock.monotonic_ns() - began_ns),
             )
         self._capture = capture
+
+    def _why_not(self, took_ns: int) -> str:
+        """Return what there is to know of a failure to open; asks only while there is time."""
+        seconds = self._options.open_timeout_seconds
+        left = seconds - took_ns / NS_PER_SECOND
+        if left <= 0:
+            return f"no video within {seconds:g} s: check the address, and that the camera is on"
+        endpoint = endpoint_of(self._url)
+        if endpoint is None or left < seconds / 2:
+            return "check address, user and password, and that the camera is on"
+        return why_no_video(endpoint, left / 2)
 
     def read(self) -> Frame | None:
         """Return the next frame.
