@@ -15,6 +15,7 @@ ESCAPE = (
     "a user or password holds a sign that has to be escaped: write / as %2F, ? as %3F, # as %23, "
     "@ as %40 (in the path too)"
 )
+_LAST_PORT = 65_535
 _ADDRESS = re.compile(r"((?:[a-z0-9]+:)?)([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
 _HEAD = re.compile(r"[^/?#]*")
 _PORT = re.compile(r"(?P<host>\[[^]]*\]|[^:]*)(?::(?P<port>\d{0,5}))?")
@@ -145,5 +146,7 @@ def endpoint_of(source: str) -> Endpoint | None:
     if scheme not in _USUAL_PORTS:
         return None
     port = int(parts.port.removeprefix(":") or _USUAL_PORTS[scheme])
+    if port > _LAST_PORT:
+        return None
     host = parts.host.removeprefix("[").removesuffix("]")
     return Endpoint(scheme, host, port, f"{parts.path}{parts.rest}" or "/", bool(parts.user))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import cli
-from appliance.addresses import ESCAPE, fault_of, secrets_of, without_secrets
+from appliance.addresses import ESCAPE, Endpoint, endpoint_of, fault_of, secrets_of, without_secrets
 from appliance.config import Camera
 from appliance.errors import ConfigError
 from appliance.sources import check_source, parse_source
@@ -92,6 +92,23 @@ def test_a_password_with_unescaped_signs_is_refused_in_words(password: str) -> N
 def test_addresses_that_are_clear_are_taken(source: str) -> None:
     assert fault_of(source) == ""
     check_source(Camera(source=source))
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("rtsp://u:p@host/cam?x=1#y", ("rtsp", "host", 554, "/cam?x=1#y", True)),
+        ("stream:HTTP://host:8080", ("http", "host", 8080, "/", False)),
+        ("https://[::1]/x", ("https", "::1", 443, "/x", False)),
+        ("rtsp://host:/x", ("rtsp", "host", 554, "/x", False)),
+        ("rtsp://host:99999/x", None),
+        ("ftp://host/x", None),
+        ("video:/a/b", None),
+        ("file:///a/b", None),
+    ],
+)
+def test_where_an_address_leads(source: str, place: tuple[str, str, int, str, bool] | None) -> None:
+    assert endpoint_of(source) == (Endpoint(*place) if place else None)
 
 
 def test_capital_letters_in_the_scheme_change_nothing() -> None:
