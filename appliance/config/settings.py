@@ -193,7 +193,8 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Where frames come from: auto (whichever camera is there), picamera2, "
             "libcamera, v4l2:/dev/video0, rtsp://..., http://..., video:PATH, images:PATH or "
-            "synthetic."
+            "synthetic. In the user and password of an address, / is written %2F, ? %3F, # %23 and "
+            "@ %40."
         ),
     ] = "auto"
     width: Annotated[
