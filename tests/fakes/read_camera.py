@@ -33,7 +33,9 @@ def main(path: str, reads: int, opens: int, options: str) -> None:
     logging.getLogger().setLevel(logging.INFO)
     camera = source(f"v4l2:{path}", width=640, height=480, fps=120, options=json.loads(options))
     frames = failures = 0
+    quarters: list[list[float]] = []
     origins = set()
+    size = (0, 0)
     for _ in range(opens):
         camera.open()
         for _ in range(reads):
@@ -45,14 +47,18 @@ def main(path: str, reads: int, opens: int, options: str) -> None:
                 continue
             assert frame is not None
             frames += 1
+            size = frame.width, frame.height
             origins.add(frame.origin.value)
             half_height, half_width = frame.height // 2, frame.width // 2
-            [
+            quarters = [
                 frame.pixels[y : y + half_height, x : x + half_width].mean((0, 1)).round(1).tolist()
                 for y in (0, half_height)
                 for x in (0, half_width)
             ]
         camera.close()
+    found = {"frames": frames, "failures": failures, "quarters": quarters, "size": size}
+    line = json.dumps({**found, "origins": sorted(origins), "log": log.lines})
+    sys.stdout.write(line + "\n")
 
 
 if __name__ == "__main__":
