@@ -311,6 +311,15 @@ def test_the_loss_of_a_camera_that_hangs_is_reported_and_so_is_its_return(
     picamera2.script = [{}, {}]  # then it falls silent
     clock, stop, seen = ManualClock(start_ns=10**12), threading.Event(), list[CameraEvent]()
 
+    camera = source("picamera2", clock)
+    read = camera.read
+
+    def ten_a_second() -> Frame | None:
+        clock.advance(0.1)
+        return read()
+
+    camera.read = ten_a_second  # type: ignore[method-assign]
+
     def note(event: CameraEvent) -> None:
         seen.append(event)
         if event.kind == "camera_lost":
@@ -322,7 +331,7 @@ def test_the_loss_of_a_camera_that_hangs_is_reported_and_so_is_its_return(
     lane = Lane(
         index=0,
         name="front",
-        source=source("picamera2", clock),
+        source=camera,
         view=View(),
         emit=lambda _observation, _lane: 0,
         clock=clock,
