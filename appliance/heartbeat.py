@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from appliance.clock import Clock
 
-BUSY_SECONDS = 5.0
-"""Longest between a sign of progress and the next sign, where no wait is declared."""
+BUSY_SECONDS = 8.0
+"""Longest between a sign of progress and the next, where no wait is declared; and what waits have
+to spare: a small board that boots, or swaps, keeps a thread from running for seconds."""
 
 
 class Heartbeat:

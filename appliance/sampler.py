@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 1.0
 """How long the supervisor waits for a snapshot; it takes milliseconds."""
-READ_SECONDS = 8.0
+READ_SECONDS = 9.0
 """Longest that reading everything may take: firmware answers in a second even when it is busy."""
 IDLE_SECONDS = 60.0
 """Between two signs while nobody asks: health is published at least once an hour."""

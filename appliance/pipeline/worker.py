@@ -8,7 +8,7 @@ import numpy as np
 
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import DetectorError, FrameError
-from appliance.heartbeat import Heartbeat
+from appliance.heartbeat import BUSY_SECONDS, Heartbeat
 from appliance.preprocess import Layout, Preprocessor, boxes_to_source, same_boxes
 from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from appliance.pipeline.slot import Exchange, Pending
 
 IDLE_SECONDS = 0.5
-INFERENCE_SECONDS = 10.0
-"""Longest that the first frame may take from preprocessing to hand-off before the worker counts
-as hung: the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s."""
-LONGEST_SECONDS = 30.0
+INFERENCE_SECONDS, LONGEST_SECONDS = 10.0, 30.0
 USUAL_TIMES = 10
-"""On slow boards the bound grows to so many times the longest that a frame took. It does not shrink
-on fast ones: an accelerator may be lost (4 s) and its picture run on the fallback within it."""
+"""A frame may take so many times the longest one so far from preprocessing to hand-off before the
+worker counts as hung, within these two: an accelerator may be lost (4 s) and its picture run on the
+fallback in the shorter; the slowest published board (a Pi 3 with Tiny YOLO) needs 2 s, and the
+first frame, in the middle of a slow board's boot, may take the longer."""
 CLOSE_SECONDS = 5.0
 """Longest that closing a detector may take; a child gets 1 s before it is killed."""
 MAX_CONSECUTIVE_ERRORS = 10
@@ -66,7 +65,7 @@ class Worker:
         self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
         self._errors = 0
         self._may_work = may_work
-        self._bound_seconds = INFERENCE_SECONDS
+        self._bound_seconds = LONGEST_SECONDS
         self._longest_ns = 0
 
     @property
@@ -78,7 +77,7 @@ class Worker:
         """Work until ``stop`` is set."""
         try:
             while not stop.is_set():
-                self.heartbeat.wait("a frame", IDLE_SECONDS + 1)
+                self.heartbeat.wait("a frame", IDLE_SECONDS + BUSY_SECONDS)
                 if self._may_work():
                     self.work_one(exchange, IDLE_SECONDS)
                 else:

@@ -19,7 +19,10 @@ if try "$@" sh -c 'exec 3</dev/kmsg'; then fault "the kernel log opens"; else sa
 if sh -c "exec 3<$disk"; then say "devices: without the rules the disk opens"; else fault "the disk never opens"; fi
 
 pid=$(show MainPID)
-[ "$(ps -o user= -p "$pid")" = appliance ] && say "runs as appliance" || fault "does not run as appliance"
+[ "$(ps -o user= -p "$pid")" = appliance ] && say "runs as appliance" || {
+    fault "does not run as appliance"
+    journalctl --no-pager -u appliance.service -n 15 | sed 's/^/probe: /'
+}
 systemctl is-active --quiet ssh && fault "SSH runs without a key" || say "SSH is off"
 listening=$(ss -Hltn | awk '{print $4}' | grep -v '^127\|^\[::1\]' | sort | xargs)
 say "listens on the network: $listening"
