@@ -70,7 +70,7 @@ class FrameInfo(Struct, frozen=True, kw_only=True):
     captured_at: Moment
     captured_ns: Annotated[int, Meta(description="CLOCK_MONOTONIC of the unit.")]
     origin: Annotated[
-        Literal["sensor", "driver", "read"], Meta(description="What captured_* marks.")
+        Literal["sensor", "driver", "arrival", "read"], Meta(description="What captured_* marks.")
     ]
     width: Annotated[int, Meta(gt=0)]
     height: Annotated[int, Meta(gt=0)]

@@ -63,7 +63,7 @@ class MotionGate:
 def tiny(frame: Frame, plan: Layout) -> Pixels:
     """Return the looked-at part of a frame, uint8 (36, 64, 3), or (36, 64) of formats with Y."""
     x0, y0, x1, y1 = plan.crop
-    part = frame.pixels[y0:y1, x0:x1]
+    part = frame.planes[0][y0:y1, x0:x1]
     sampled = cv2.resize(part, _SAMPLED_SIZE, interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.resize(sampled, TINY_SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 

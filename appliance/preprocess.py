@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from appliance import yuv
 from appliance.errors import FrameError
 from appliance.values import PixelFormat
 
@@ -26,11 +27,6 @@ _ROTATE: dict[int, int] = {
     90: cv2.ROTATE_90_CLOCKWISE,
     180: cv2.ROTATE_180,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
-_TO_RGB: dict[PixelFormat, int] = {
-    PixelFormat.BGR24: cv2.COLOR_BGR2RGB,
-    PixelFormat.I420: cv2.COLOR_YUV2RGB_I420,
-    PixelFormat.NV12: cv2.COLOR_YUV2RGB_NV12,
 }
 _LETTERBOX_GREY = 128
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -59,7 +55,8 @@ class Layout:
     """Where the pixels of one frame size go (pure arithmetic, see ``layout``).
 
     Attributes:
-        crop: x0, y0, x1, y1 in pixels of the raw frame (even numbers, for the chroma planes).
+        crop: x0, y0, x1, y1 in pixels of the raw frame; even, for the chroma planes, except for
+            the far edge of an odd size.
         target: width, height of the resized picture before it is turned.
         placed: x, y, w, h in pixels of the model's input that the turned picture fills.
         upright: width, height of the whole frame, upright, in pixels.
@@ -157,20 +154,13 @@ class Preprocessor:
     def _resize_to_rgb(self, frame: Frame, plan: Layout, rgb: Pixels) -> None:
         x0, y0, x1, y1 = plan.crop
         if frame.format is PixelFormat.RGB24:
-            _resize(frame.pixels[y0:y1, x0:x1], rgb)
+            yuv.resize(frame.planes[0][y0:y1, x0:x1], rgb)
             return
         if frame.format is PixelFormat.BGR24:
-            _resize(frame.pixels[y0:y1, x0:x1], rgb)
+            yuv.resize(frame.planes[0][y0:y1, x0:x1], rgb)
             cv2.cvtColor(rgb, cv2.COLOR_BGR2RGB, dst=rgb)
             return
-        target_w, target_h = plan.target
-        if target_w % 2 or target_h % 2:
-            full = np.asarray(cv2.cvtColor(frame.pixels, _TO_RGB[frame.format]), np.uint8)
-            _resize(full[y0:y1, x0:x1], rgb)
-            return
-        small = self._buffer("yuv", (target_h * 3 // 2, target_w))
-        _resize_planes(frame, plan, small)
-        cv2.cvtColor(small, _TO_RGB[frame.format], dst=rgb)
+        yuv.to_rgb(frame, plan.crop, rgb, self._buffer)
 
     def _turn(self, picture: Pixels, out: Pixels) -> None:
         view = self._view
@@ -190,37 +180,19 @@ class Preprocessor:
         return self._scratch[key]
 
 
-def _resize(picture: Pixels, out: Pixels) -> None:
-    """Resize into ``out``: bilinear, as the models were trained; a plain copy at equal size."""
-    if picture.shape == out.shape:
-        np.copyto(out, picture)
-    else:
-        cv2.resize(picture, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
-
-
-def _resize_planes(frame: Frame, plan: Layout, small: Pixels) -> None:
-    """Resize the Y and the chroma planes on their own, so that colours convert at model size."""
-    x0, y0, x1, y1 = plan.crop
-    w, h = plan.target
-    _resize(frame.pixels[y0:y1, x0:x1], small[:h])
-    if frame.format is PixelFormat.NV12:
-        chroma = frame.pixels[frame.height :].reshape(frame.height // 2, frame.width // 2, 2)
-        part = chroma[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2]
-        _resize(part, small[h:].reshape(h // 2, w // 2, 2))
-        return
-    quarter = (frame.height // 2, frame.width // 2)
-    planes = frame.pixels[frame.height :].reshape(2, *quarter)
-    small_planes = small[h:].reshape(2, h // 2, w // 2)
-    for plane, small_plane in zip(planes, small_planes, strict=True):
-        _resize(plane[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], small_plane)
-
-
 def _raw_crop(view: View, width: int, height: int) -> tuple[int, int, int, int]:
     x, y, w, h = _to_raw(view, view.crop)
-    x0, y0 = (int(x * width) // 2 * 2, int(y * height) // 2 * 2)
-    x1 = min(width, max(x0 + 2, round((x + w) * width / 2) * 2))
-    y1 = min(height, max(y0 + 2, round((y + h) * height / 2) * 2))
-    return min(x0, max(0, x1 - 2)), min(y0, max(0, y1 - 2)), x1, y1
+    x0, x1 = _even(x, x + w, width)
+    y0, y1 = _even(y, y + h, height)
+    return x0, y0, x1, y1
+
+
+def _even(begin: float, end: float, size: int) -> tuple[int, int]:
+    """Return both in pixels: even, for the chroma planes, except for the end of an odd size."""
+    low, high = int(begin * size) // 2 * 2, end * size
+    last = size if high > size - 1 else max(low + 2, round(high / 2) * 2)
+    last = min(size, last)
+    return min(low, max(0, last - 2) // 2 * 2), last
 
 
 def _to_upright(

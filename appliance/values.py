@@ -28,12 +28,34 @@ class PixelFormat(enum.Enum):
     RGB24 = "rgb24"
     """(height, width, 3), red first."""
     I420 = "i420"
-    """(height * 3 / 2, width): a Y plane, then quarter-size U and V planes (BT.601)."""
+    """Y (height, width), then U and V of half the height and width, rounded up."""
     NV12 = "nv12"
-    """(height * 3 / 2, width): a Y plane, then interleaved quarter-size UV."""
+    """Y (height, width), then U and V by turns: half the height and width, rounded up, by 2."""
 
 
-_PLANAR = frozenset({PixelFormat.I420, PixelFormat.NV12})
+class Matrix(enum.Enum):
+    """How Y, U and V were made of red, green and blue; the value is its name in messages."""
+
+    BT601 = "bt601"
+    BT709 = "bt709"
+    BT2020 = "bt2020"
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """What the numbers of an I420 or NV12 picture mean.
+
+    Attributes:
+        matrix: which weights of the colours.
+        full_range: 0..255 are used; else 16..235 of Y and 16..240 of U and V.
+    """
+
+    matrix: Matrix
+    full_range: bool
+
+
+BT601_LIMITED = Colours(Matrix.BT601, full_range=False)
+"""What cameras give unless they say otherwise."""
 
 
 class ClockOrigin(enum.Enum):
@@ -43,6 +65,8 @@ class ClockOrigin(enum.Enum):
     """Stamped by the sensor's driver stack: start of the frame's readout."""
     DRIVER = "driver"
     """Stamped by the kernel driver when the frame began to arrive."""
+    ARRIVAL = "arrival"
+    """Stamped by us when the frame's last byte was here: camera and network are not measured."""
     READ = "read"
     """Stamped by us when we began to read: everything before is not measured."""
 
@@ -75,8 +99,9 @@ class Frame:
     """One captured picture.
 
     Attributes:
-        pixels: uint8, shaped as ``format`` says; rows may be strided, the last axis not.
-        format: layout of ``pixels``.
+        planes: uint8, shaped as ``format`` says; rows may be strided, the last axis not. They may
+            be views of memory that is another picture after ``release``.
+        format: layout of ``planes``.
         width, height: size of the picture in pixels.
         captured_ns: CLOCK_MONOTONIC nanoseconds of ``origin``.
         seq: number of the frame at its camera; gaps are frames that were dropped.
@@ -84,12 +109,13 @@ class Frame:
         release: hands the buffer back to the driver; called exactly once, by the pipeline.
         name: where the picture came from (a file's path), empty for cameras.
         seen: what the camera itself detected; None for cameras that only take pictures.
+        colours: what the planes of I420 and NV12 mean; says nothing of other formats.
 
     Raises:
-        FrameError: the pixels do not have the shape or type that the format needs.
+        FrameError: the planes do not have the shapes or types that the format needs.
     """
 
-    pixels: Pixels
+    planes: tuple[Pixels, ...]
     format: PixelFormat
     width: int
     height: int
@@ -99,28 +125,34 @@ class Frame:
     release: Callable[[], None] = _nothing
     name: str = ""
     seen: Seen | None = None
+    colours: Colours = BT601_LIMITED
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pixels, np.ndarray) or self.pixels.dtype != np.uint8:
-            got = getattr(self.pixels, "dtype", type(self.pixels).__name__)
-            raise FrameError(f"frame {self.seq}: pixels must be uint8, got {got}")
         if self.width <= 0 or self.height <= 0:
             raise FrameError(f"frame {self.seq}: no picture is {self.width}x{self.height}")
-        if self.pixels.shape != frame_shape(self.format, self.width, self.height):
+        for plane in self.planes:
+            if not isinstance(plane, np.ndarray) or plane.dtype != np.uint8:
+                got = getattr(plane, "dtype", type(plane).__name__)
+                raise FrameError(f"frame {self.seq}: planes must be uint8, got {got}")
+        shapes = tuple(plane.shape for plane in self.planes)
+        wanted = plane_shapes(self.format, self.width, self.height)
+        if shapes != wanted:
             raise FrameError(
                 f"frame {self.seq}: {self.format.value} of {self.width}x{self.height} must have "
-                f"shape {frame_shape(self.format, self.width, self.height)}, "
-                f"got {self.pixels.shape}"
+                f"planes of {wanted}, got {shapes}"
             )
-        if self.format in _PLANAR and (self.width % 2 or self.height % 2):
-            raise FrameError(f"frame {self.seq}: {self.format.value} needs even sides")
+        if any(plane.strides[-1] != 1 and plane.shape[-1] > 1 for plane in self.planes):
+            raise FrameError(f"frame {self.seq}: the bytes of a row must follow each other")
 
 
-def frame_shape(pixel_format: PixelFormat, width: int, height: int) -> tuple[int, ...]:
-    """Return the array shape of a picture of that format and size."""
-    if pixel_format in _PLANAR:
-        return (height * 3 // 2, width)
-    return (height, width, 3)
+def plane_shapes(pixel_format: PixelFormat, width: int, height: int) -> tuple[tuple[int, ...], ...]:
+    """Return the array shape of each plane of a picture of that format and size."""
+    half = ((height + 1) // 2, (width + 1) // 2)
+    if pixel_format is PixelFormat.I420:
+        return (height, width), half, half
+    if pixel_format is PixelFormat.NV12:
+        return (height, width), (*half, 2)
+    return ((height, width, 3),)
 
 
 @dataclass(frozen=True, slots=True)

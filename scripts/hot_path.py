@@ -36,7 +36,7 @@ CANDIDATES = 24
 def main() -> None:
     """Measure, print."""
     keep_quiet()
-    picture = golden_frame(0.0, SIZE)[0].pixels
+    picture = golden_frame(0.0, SIZE)[0].planes[0]
     chance = np.random.default_rng(1)
     logits = logits_of(CANDIDATES, chance)
     boxes, scores, classes = candidates(chance)

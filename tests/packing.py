@@ -65,17 +65,19 @@ def lay(pixel_format: str, picture: Pixels, stride: int) -> bytes:
     return _padded(ordered.reshape(height, -1), stride)
 
 
-def tight(pixel_format: str, picture: Pixels) -> Pixels:
-    """Return what a frame of that picture must hold, pixel by pixel."""
-    height, width = picture.shape[:2]
+def tight(pixel_format: str, picture: Pixels) -> tuple[Pixels, ...]:
+    """Return the planes that a frame of that picture must hold, pixel by pixel."""
     if pixel_format == "YUV420":
-        content = b"".join(plane.tobytes() for plane in planes_of(picture))
-        return np.frombuffer(content, np.uint8).reshape(height * 3 // 2, width)
+        return planes_of(picture)
     if pixel_format == "NV12":
         y, u, v = planes_of(picture)
-        by_turns = np.stack([u, v], axis=2)
-        return np.frombuffer(y.tobytes() + by_turns.tobytes(), np.uint8).reshape(-1, width)
-    return picture if pixel_format in {"RGB888", "XRGB8888"} else picture[:, :, ::-1]
+        return y, np.stack([u, v], axis=2)
+    return (picture if pixel_format in {"RGB888", "XRGB8888"} else picture[:, :, ::-1],)
+
+
+def same(planes: tuple[Pixels, ...], others: tuple[Pixels, ...]) -> bool:
+    """Say whether two pictures are the same to the bit."""
+    return len(planes) == len(others) and all(map(np.array_equal, planes, others))
 
 
 def _padded(rows: Pixels, stride: int) -> bytes:

@@ -27,11 +27,11 @@ from appliance.preprocess import Preprocessor, View
 from appliance.selection.proof import load_frame
 from appliance.sources import create_source
 from appliance.sources.images import read_image
-from appliance.values import ClockOrigin, Frame, PixelFormat
+from appliance.values import BT601_LIMITED, ClockOrigin, Colours, Frame, Matrix, PixelFormat
 from tests.fakes import picamera2_like
-from tests.fakes.libcamera_like import ColorSpace, Layout, Manager, Module
+from tests.fakes.libcamera_like import ColorSpace, Encoding, Layout, Manager, Module, Range
 from tests.helpers import open_descriptors, source
-from tests.packing import tight
+from tests.packing import same, tight
 from tests.samples import FREE_PICTURES
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_picamera2_delivers_the_isps_small_picture(
     frame = one.read()
     assert frame is not None
     assert (frame.format, frame.width, frame.height) == (PixelFormat.I420, 300, 300)
-    assert frame.pixels.shape == (450, 300)
+    assert [plane.shape for plane in frame.planes] == [(300, 300), (150, 150), (150, 150)]
     assert (frame.origin, frame.captured_ns) == (ClockOrigin.SENSOR, 10**12 - 20_000_000)
     frame.release()
     assert [request.released for request in camera.requests] == [1]
@@ -115,8 +115,9 @@ def test_picamera2_every_picture_comes_out_to_the_pixel(
 ) -> None:
     noise = np.random.default_rng(width * height)
     content = noise.integers(0, 256, (height, width, 3), np.uint8)
-    frame_pixels = through_picamera2(content, pixel_format, chip)
-    assert np.array_equal(frame_pixels, tight(pixel_format, content))
+    planes = through_picamera2(content, pixel_format, chip)
+    assert same(planes, tight(pixel_format, content))
+    assert not any(plane.flags.owndata for plane in planes)
 
 
 @pytest.mark.parametrize("side", [192, 224, 256, 300, 320, 416, 640])
@@ -127,15 +128,16 @@ def test_picamera2_colours_of_every_models_size_are_those_of_the_picture(
     content = np.zeros((side, side, 3), np.uint8)
     content[:, : side // 2] = (30, 30, 200)  # red, as blue comes first
     content[side // 2 :, side // 2 :] = (200, 60, 30)
-    pixels = through_picamera2(content, "YUV420", chip)
-    decoded = cv2.cvtColor(pixels, cv2.COLOR_YUV2BGR_I420)
+    planes = through_picamera2(content, "YUV420", chip)
+    flat = np.concatenate([plane.ravel() for plane in planes]).reshape(-1, side)
+    decoded = cv2.cvtColor(flat, cv2.COLOR_YUV2BGR_I420)
     off = np.abs(decoded.astype(int) - content.astype(int))
     assert off.mean() < 2
     assert (off > 30).mean() < 0.001
 
 
-def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> Pixels:
-    """Return the pixels of a frame whose stream shows ``content``."""
+def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> tuple[Pixels, ...]:
+    """Return the planes of a frame whose stream shows ``content``."""
     height, width = content.shape[:2]
     with pytest.MonkeyPatch.context() as patch:
         kind = install(patch)
@@ -150,7 +152,7 @@ def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> Pixels:
         assert frame is not None
         frame.release()
         one.close()
-    return frame.pixels
+    return frame.planes
 
 
 def test_picamera2_padding_changes_no_detection(data: Samples, default_model: Model) -> None:
@@ -160,7 +162,7 @@ def test_picamera2_padding_changes_no_detection(data: Samples, default_model: Mo
     same = total = 0
     try:
         for path in paths:
-            content = cv2.resize(read_image(path, CLOCK, 0).pixels, detector.input_size).astype(
+            content = cv2.resize(read_image(path, CLOCK, 0).planes[0], detector.input_size).astype(
                 np.uint8
             )
             wanted = detections(detector, tight("YUV420", content))
@@ -174,27 +176,49 @@ def test_picamera2_padding_changes_no_detection(data: Samples, default_model: Mo
     assert same >= 0.99 * total
 
 
-def detections(detector: Detector, pixels: Pixels) -> set[tuple[float, ...]]:
+def detections(detector: Detector, planes: tuple[Pixels, ...]) -> set[tuple[float, ...]]:
     width, height = detector.input_size
-    load_frame(detector, Frame(pixels, PixelFormat.I420, width, height, captured_ns=0, seq=0))
+    load_frame(detector, Frame(planes, PixelFormat.I420, width, height, captured_ns=0, seq=0))
     detector.infer()
     found = detector.detections(0.3)
     rows = zip(found.label_ids, found.scores, found.boxes, strict=True)
     return {(int(label), float(score), *map(float, box)) for label, score, box in rows}
 
 
-def test_picamera2_asks_for_the_colours_that_are_read(
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, BT601_LIMITED),
+        (ColorSpace(Encoding.Rec601, Range.Full), Colours(Matrix.BT601, full_range=True)),
+        (ColorSpace.Rec709(), Colours(Matrix.BT709, full_range=False)),
+        (ColorSpace(Encoding.Rec2020, Range.Limited), Colours(Matrix.BT2020, full_range=False)),
+    ],
+)
+def test_picamera2_asks_for_colours_and_reads_those_that_come(
+    picamera2: type[picamera2_like.Picamera2],
+    caplog: pytest.LogCaptureFixture,
+    given: ColorSpace | None,
+    read: Colours,
+) -> None:
+    picamera2.colours_instead = given
+    one = source("picamera2", CLOCK)
+    one.open()
+    frame = one.read()
+    assert frame is not None
+    one.close()
+    assert picamera2.made[0].configuration["colour_space"] == ColorSpace.Smpte170m()
+    assert frame.colours == read
+    assert "somewhat off" not in caplog.text
+
+
+def test_picamera2_colours_that_nobody_knows_are_told(
     picamera2: type[picamera2_like.Picamera2], caplog: pytest.LogCaptureFixture
 ) -> None:
+    picamera2.colours_instead = ColorSpace(Encoding.Null, Range.Full)
     one = source("picamera2", CLOCK)
     one.open()
     one.close()
-    assert picamera2.made[0].configuration["colour_space"] == ColorSpace.Smpte170m()
-    assert "somewhat off" not in caplog.text
-    picamera2.colours_instead = ColorSpace.Rec709()
-    one.open()
-    one.close()
-    assert "colours come as Rec709, range Limited" in caplog.text
+    assert "colours come as Null, range Full, which is not known here" in caplog.text
 
 
 def coded(red: float, green: float, blue: float, kr: float, kb: float) -> tuple[int, int, int]:
@@ -226,10 +250,11 @@ def test_yuv_is_read_in_the_colour_space_that_is_asked_for(
 def read_as(pixel_format: PixelFormat, yuv: tuple[int, int, int]) -> list[int]:
     """Return red, green, blue that the model is given of a picture of one colour."""
     y, cb, cr = yuv
-    chroma = [cb] * 8 + [cr] * 8 if pixel_format is PixelFormat.I420 else [cb, cr] * 8
-    pixels = np.array([y] * 32 + chroma, np.uint8).reshape(6, 8)
+    luma = np.full((4, 8), y, np.uint8)
+    u, v = np.full((2, 4), cb, np.uint8), np.full((2, 4), cr, np.uint8)
+    planes = (luma, u, v) if pixel_format is PixelFormat.I420 else (luma, np.dstack([u, v]))
     out = np.zeros((4, 8, 3), np.uint8)
-    frame = Frame(pixels, pixel_format, 8, 4, captured_ns=0, seq=0)
+    frame = Frame(planes, pixel_format, 8, 4, captured_ns=0, seq=0)
     Preprocessor(View(), 8, 4).run(frame, out)
     rgb: list[int] = out[2, 4].tolist()
     return rgb
@@ -447,7 +472,7 @@ def test_v4l2_decodes_mjpeg_strictly_and_uses_the_drivers_stamp(
     frame = one.read()
     assert frame is not None
     assert (frame.origin, frame.captured_ns) == (ClockOrigin.DRIVER, 999_980_000_000)
-    assert frame.pixels.shape == (48, 64, 3)
+    assert frame.planes[0].shape == (48, 64, 3)
     with pytest.raises(FrameError, match="damaged JPEG"):
         one.read()
     with pytest.raises(SourceLostError, match="stopped delivering"):

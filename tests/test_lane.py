@@ -79,7 +79,7 @@ class ScriptedSource:
         grey = {"dark": 0, "bright": 200}.get(kind, 100)
         seen = Seen("chip", "m", np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
         return Frame(
-            np.full((36, 64, 3), grey, np.uint8),
+            (np.full((36, 64, 3), grey, np.uint8),),
             PixelFormat.BGR24,
             64,
             36,

@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from appliance.clock import ManualClock, SystemClock
 from appliance.config.settings import Controls
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
-from appliance.values import ClockOrigin, PixelFormat
-from tests.fakes.libcamera_like import ColorSpace, ControlId, Layout, Manager, Module, Status
+from appliance.values import BT601_LIMITED, ClockOrigin, Colours, Matrix, PixelFormat
+from tests.fakes.libcamera_like import (
+    ColorSpace,
+    ControlId,
+    Encoding,
+    Layout,
+    Manager,
+    Module,
+    Range,
+    Status,
+)
 from tests.helpers import open_descriptors, source, wait_for
-from tests.packing import lay, stride_of, tight
+from tests.packing import lay, same, stride_of, tight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,14 +102,14 @@ def test_every_picture_comes_out_to_the_pixel(
             one.open()
             manager.cameras[0].complete()
             frame = read(one)
-            assert np.array_equal(frame.pixels, tight(pixel_format, picture))
+            assert same(frame.planes, tight(pixel_format, picture))
             frame.release()
             one.close()
     finally:
         manager.close()
 
 
-def test_planes_that_lie_apart_are_put_together(manager: Manager) -> None:
+def test_planes_that_lie_apart_are_handed_on_as_they_lie(manager: Manager) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
     laid = lay("NV12", picture, 24)
     layout = Layout("NV12", (16, 8), 24, gap=64)
@@ -108,19 +117,34 @@ def test_planes_that_lie_apart_are_put_together(manager: Manager) -> None:
     manager.cameras[0].layout = layout
     one = opened()
     manager.cameras[0].complete()
-    assert np.array_equal(read(one).pixels, tight("NV12", picture))
+    frame = read(one)
+    assert same(frame.planes, tight("NV12", picture))
+    assert not any(plane.flags.owndata for plane in frame.planes)
     one.close()
 
 
-def test_yuv_is_asked_for_as_it_is_read(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:
+def test_yuv_is_read_in_the_colours_that_the_camera_gives(
+    manager: Manager, caplog: pytest.LogCaptureFixture
+) -> None:
     camera = manager.cameras[0]
     camera.layout = Layout("NV12", (64, 48), 64, paint=lambda: bytes(64 * 72))
-    opened().close()
+    assert colours_of_a_frame(manager) == BT601_LIMITED
     assert camera.config.color_space == ColorSpace.Smpte170m()
-    assert "somewhat off" not in caplog.text
     camera.layout.colours = ColorSpace.Rec709()  # what it gives instead
-    opened().close()
-    assert "colours come as Rec709, range Limited" in caplog.text
+    assert colours_of_a_frame(manager) == Colours(Matrix.BT709, full_range=False)
+    assert "somewhat off" not in caplog.text
+    camera.layout.colours = ColorSpace(Encoding.Null, Range.Full)
+    assert colours_of_a_frame(manager) == BT601_LIMITED
+    assert "colours come as Null, range Full, which is not known here" in caplog.text
+
+
+def colours_of_a_frame(manager: Manager) -> Colours:
+    one = opened()
+    manager.cameras[0].complete()
+    frame = read(one)
+    frame.release()
+    one.close()
+    return frame.colours
 
 
 def test_a_cancelled_request_costs_one_frame(manager: Manager) -> None:

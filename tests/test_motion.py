@@ -23,6 +23,7 @@ from appliance.service import ServiceManager
 from appliance.supervisor import Requests
 from appliance.values import Frame, PixelFormat, Pixels
 from tests.helpers import Subscriber, environment, wait_for
+from tests.packing import planes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +44,8 @@ def picture(x: int = -1, grey: int = 90, noise: float = 0.0, seed: int = 0) -> P
     return np.clip(scene, 0, 255).astype(np.uint8)
 
 
-def frame(pixels: Pixels, form: PixelFormat = PixelFormat.BGR24) -> Frame:
-    return Frame(pixels, form, *SIZE, captured_ns=0, seq=0)
+def frame(*planes: Pixels, form: PixelFormat = PixelFormat.BGR24) -> Frame:
+    return Frame(planes, form, *SIZE, captured_ns=0, seq=0)
 
 
 class Gate(MotionGate):
@@ -125,9 +126,10 @@ def test_every_format_is_compared(form: PixelFormat) -> None:
     def shot(x: int) -> Frame:
         pixels = picture(x=x)
         if form is PixelFormat.RGB24:
-            return frame(pixels, form)
-        planes = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420), np.uint8)
-        return frame(planes, form)  # the Y plane is the same in both
+            return frame(pixels, form=form)
+        y, u, v = planes_of(pixels)
+        chroma = (u, v) if form is PixelFormat.I420 else (np.dstack([u, v]),)
+        return frame(y, *chroma, form=form)
 
     one = gate()
     assert one.admits(shot(-1), 9 * SECOND)

@@ -115,8 +115,8 @@ def test_a_turned_picture_is_seen_upright(
     path = write(tmp_path / f"turned{suffix}", orientation, order)
     frame = read_image(path, SystemClock(), 0)
     assert (frame.width, frame.height) == (WIDTH, HEIGHT)
-    assert frame.pixels.flags.c_contiguous
-    assert np.array_equal(frame.pixels, seen(path, orientation))
+    assert frame.planes[0].flags.c_contiguous
+    assert np.array_equal(frame.planes[0], seen(path, orientation))
 
 
 @pytest.mark.parametrize("orientation", [6, 7])
@@ -126,8 +126,8 @@ def test_folders_and_the_benchmark_see_the_same(orientation: int, tmp_path: Path
     one.open()
     frame, benched = one.read(), one_picture(path)
     assert frame is not None
-    assert np.array_equal(frame.pixels, seen(path, orientation))
-    assert np.array_equal(benched.pixels, seen(path, orientation))
+    assert np.array_equal(frame.planes[0], seen(path, orientation))
+    assert np.array_equal(benched.planes[0], seen(path, orientation))
 
 
 def test_boxes_are_told_in_the_upright_picture(
@@ -145,6 +145,6 @@ def test_an_orientation_that_does_not_exist_turns_nothing(orientation: int, tmp_
     content = path.read_bytes()
     strange = content.replace(exif(1, "<"), exif(orientation, "<"))
     assert strange != content
-    plain = read_image(path, SystemClock(), 0).pixels
+    plain = read_image(path, SystemClock(), 0).planes[0]
     path.write_bytes(strange)
-    assert np.array_equal(read_image(path, SystemClock(), 0).pixels, plain)
+    assert np.array_equal(read_image(path, SystemClock(), 0).planes[0], plain)

@@ -179,7 +179,7 @@ def test_frames_that_nobody_took_are_released_and_booked() -> None:
     running = pipeline(lanes=(one,), exchange=exchange)
     number = one.ledger.capture()
     pixels = np.zeros((2, 2, 3), np.uint8)
-    frame = Frame(pixels, PixelFormat.BGR24, 2, 2, 0, 0, release=lambda: released.append(1))
+    frame = Frame((pixels,), PixelFormat.BGR24, 2, 2, 0, 0, release=lambda: released.append(1))
     exchange.replace(0, Pending(one, frame, number, 0))
     one.ledger.capture()  # and one that hangs in a worker
     running.stop()

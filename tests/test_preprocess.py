@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from appliance.preprocess import Preprocessor, View, boxes_to_source, layout
-from appliance.values import Frame, PixelFormat, Pixels
+from appliance.values import BT601_LIMITED, Colours, Frame, Matrix, PixelFormat, Pixels
+
+if TYPE_CHECKING:
+    from appliance.preprocess import Layout
+
+Floats: TypeAlias = NDArray[np.float64]
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SIDE = st.integers(10, 300).map(lambda n: n * 2)
+ANY_COLOURS = [Colours(matrix, full_range=full) for matrix in Matrix for full in (False, True)]
+WEIGHTS = {
+    Matrix.BT601: (0.299, 0.114),
+    Matrix.BT709: (0.2126, 0.0722),
+    Matrix.BT2020: (0.2627, 0.0593),
+}
 
 
 def picture() -> Pixels:
@@ -24,24 +36,166 @@ def picture() -> Pixels:
     return rgb
 
 
-def frame(pixel_format: PixelFormat) -> Frame:
-    rgb = picture()
-    makers: dict[PixelFormat, Any] = {
-        PixelFormat.RGB24: rgb.copy,
-        PixelFormat.BGR24: rgb[..., ::-1].copy,
-        PixelFormat.I420: lambda: cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420),
-        PixelFormat.NV12: lambda: nv12(rgb),
-    }
-    made = makers[pixel_format]()
-    return Frame(made, pixel_format, 120, 80, 0, 0)
+def frame(
+    pixel_format: PixelFormat, rgb: Floats | None = None, colours: Colours = BT601_LIMITED
+) -> Frame:
+    """Return ``rgb``, 0..255 of any size, in a format; the plain picture if none is given."""
+    given = picture().astype(float) if rgb is None else rgb
+    height, width = given.shape[:2]
+    if pixel_format in {PixelFormat.RGB24, PixelFormat.BGR24}:
+        step = 1 if pixel_format is PixelFormat.RGB24 else -1
+        planes: tuple[Pixels, ...] = (given[..., ::step].round().astype(np.uint8, order="C"),)
+    else:
+        y, u, v = coded(given, colours)
+        chroma = (u, v) if pixel_format is PixelFormat.I420 else (np.dstack([u, v]),)
+        planes = (y, *chroma)
+    return Frame(planes, pixel_format, width, height, 0, 0, colours=colours)
 
 
-def nv12(rgb: Pixels) -> Pixels:
-    i420 = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420))
-    h = rgb.shape[0]
-    u, v = i420[h:].reshape(2, h // 2, rgb.shape[1] // 2)
-    out: Pixels = np.vstack([i420[:h], np.dstack([u, v]).reshape(h // 2, -1)])
+def coded(rgb: Floats, colours: Colours) -> list[Pixels]:
+    """Return Y, U and V of a picture as the recommendations define them, each U and V of four."""
+    kr, kb = WEIGHTS[colours.matrix]
+    red, green, blue = np.moveaxis(rgb / 255, 2, 0)
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    u, v = (blue - y) / (2 - 2 * kb), (red - y) / (2 - 2 * kr)
+    y, u, v = (
+        (255 * y, 128 + 255 * u, 128 + 255 * v)
+        if colours.full_range
+        else (16 + 219 * y, 128 + 224 * u, 128 + 224 * v)
+    )
+    halves = [mean_of_four(plane) for plane in (u, v)]
+    return [plane.round().clip(0, 255).astype(np.uint8) for plane in (y, *halves)]
+
+
+def mean_of_four(plane: Floats) -> Floats:
+    """Return half the size, rounded up: the last row and column of an odd size count twice."""
+    height, width = plane.shape
+    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+    small: Floats = even.reshape(len(even) // 2, 2, -1, 2).mean((1, 3))
+    return small
+
+
+def reference(one: Frame, plan: Layout, view: View, size: tuple[int, int]) -> Floats:
+    """Return what the model must see of a frame, in float64 throughout."""
+    x0, y0, x1, y1 = plan.crop
+    width, height = plan.target
+    if len(one.planes) == 1:
+        step = -1 if one.format is PixelFormat.BGR24 else 1
+        rgb = bilinear(one.planes[0][y0:y1, x0:x1, ::step].astype(float), width, height)
+    else:
+        luma = bilinear(one.planes[0][y0:y1, x0:x1].astype(float), width, height)
+        both = np.dstack(one.planes[1:])[y0 // 2 : -(-y1 // 2), x0 // 2 : -(-x1 // 2)]
+        # OpenCV's own conversion takes one U and V for four pixels of the model's.
+        step = 2 if one.colours == BT601_LIMITED and not (width % 2 or height % 2) else 1
+        chroma = bilinear(both.astype(float), width // step, height // step)
+        chroma = chroma.repeat(step, 0).repeat(step, 1)
+        rgb = decoded(np.dstack([luma, chroma]), one.colours)
+    rgb = np.rot90(rgb, -view.rotation // 90)
+    rgb = rgb[:: -1 if view.flip_vertical else 1, :: -1 if view.flip_horizontal else 1]
+    x, y, w, h = plan.placed
+    out = np.full((size[1], size[0], 3), 128.0)
+    out[y : y + h, x : x + w] = rgb
     return out
+
+
+def decoded(yuv: Floats, colours: Colours) -> Floats:
+    kr, kb = WEIGHTS[colours.matrix]
+    y, u, v = np.moveaxis(yuv, 2, 0)
+    y, u, v = (
+        (y / 255, (u - 128) / 255, (v - 128) / 255)
+        if colours.full_range
+        else ((y - 16) / 219, (u - 128) / 224, (v - 128) / 224)
+    )
+    red, blue = y + (2 - 2 * kr) * v, y + (2 - 2 * kb) * u
+    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    return (np.dstack([red, green, blue]) * 255).clip(0, 255)
+
+
+def bilinear(plane: Floats, width: int, height: int) -> Floats:
+    """Resize with the middles of the pixels where OpenCV has them."""
+    for axis, size in ((0, height), (1, width)):
+        length = plane.shape[axis]
+        at = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
+        low = at.astype(int)
+        high = np.minimum(low + 1, length - 1)
+        share = (at - low).reshape([-1 if n == axis else 1 for n in range(plane.ndim)])
+        plane = plane.take(low, axis) * (1 - share) + plane.take(high, axis) * share
+    return plane
+
+
+def smooth(width: int, height: int, seed: int) -> Floats:
+    """Return a picture of every colour without edges: half the chroma is all of it."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    waves = rng.uniform(-4, 4, (3, 2)), rng.uniform(0, 7, 3)
+    channels = [
+        127.5 + 127.5 * np.sin(along[0] * x + along[1] * y + phase)
+        for along, phase in zip(*waves, strict=True)
+    ]
+    return np.dstack(channels)
+
+
+SIZES = st.tuples(st.integers(40, 160), st.integers(40, 160))
+VIEWS = st.builds(
+    View,
+    rotation=st.sampled_from([0, 90, 180, 270]),
+    flip_horizontal=st.booleans(),
+    flip_vertical=st.booleans(),
+    crop=st.sampled_from([(0.0, 0.0, 1.0, 1.0), (0.25, 0.1, 0.5, 0.9), (0.5, 0.4, 0.5, 0.6)]),
+    fit=st.sampled_from(["stretch", "letterbox"]),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(list(PixelFormat)),
+    st.sampled_from(ANY_COLOURS),
+    SIZES,
+    st.tuples(st.integers(30, 90), st.integers(30, 90)),
+    VIEWS,
+    st.integers(0, 99),
+)
+def test_the_model_sees_what_exact_arithmetic_makes_of_the_frame(
+    pixel_format: PixelFormat,
+    colours: Colours,
+    size: tuple[int, int],
+    target: tuple[int, int],
+    view: View,
+    seed: int,
+) -> None:
+    one = frame(pixel_format, smooth(*size, seed), colours)
+    out = np.zeros((target[1], target[0], 3), np.uint8)
+    plan = Preprocessor(view, *target).run(one, out)
+    assert np.abs(out - reference(one, plan, view, target)).mean() < 1
+
+
+@pytest.mark.parametrize("pixel_format", [PixelFormat.I420, PixelFormat.NV12])
+@pytest.mark.parametrize("colours", ANY_COLOURS)
+@pytest.mark.parametrize("size", [(128, 96), (129, 97)])
+def test_a_picture_comes_out_as_it_went_into_its_colour_space(
+    pixel_format: PixelFormat, colours: Colours, size: tuple[int, int]
+) -> None:
+    rgb = smooth(*size, seed=3)
+    out = np.zeros((size[1], size[0], 3), np.uint8)
+    Preprocessor(View(), *size).run(frame(pixel_format, rgb, colours), out)
+    assert np.abs(out - rgb).mean() < 1.5
+    other = Colours(colours.matrix, full_range=not colours.full_range)
+    Preprocessor(View(), *size).run(replace(frame(pixel_format, rgb, colours), colours=other), out)
+    assert np.abs(out - rgb).mean() > 5  # read wrongly, it is seen
+
+
+@given(st.integers(1, 400), st.integers(1, 400), VIEWS)
+def test_a_part_of_any_size_lies_in_the_frame_and_a_whole_is_whole(
+    width: int, height: int, view: View
+) -> None:
+    x0, y0, x1, y1 = layout(view, width, height, 300, 300).crop
+    assert 0 <= x0 < x1 <= width
+    assert 0 <= y0 < y1 <= height
+    assert x0 % 2 == y0 % 2 == 0
+    assert x1 % 2 == 0 or x1 == width
+    assert y1 % 2 == 0 or y1 == height
+    if view.crop == (0.0, 0.0, 1.0, 1.0):
+        assert (x0, y0, x1, y1) == (0, 0, width, height)
 
 
 @pytest.mark.parametrize("pixel_format", list(PixelFormat))

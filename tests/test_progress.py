@@ -7,15 +7,13 @@ import pytest
 
 from appliance.clock import NS_PER_SECOND
 from appliance.pipeline.progress import REMEMBERED, Progress, StillPicture
-from appliance.values import Frame, PixelFormat, Pixels
+from appliance.values import Frame, PixelFormat, Pixels, plane_shapes
 from tests.helpers import source
 
 
-def frame(pixels: Pixels, kind: PixelFormat = PixelFormat.BGR24) -> Frame:
-    height, width = pixels.shape[:2]
-    if kind is not PixelFormat.BGR24:
-        height = height * 2 // 3
-    return Frame(pixels=pixels, format=kind, width=width, height=height, captured_ns=0, seq=0)
+def frame(*planes: Pixels, kind: PixelFormat = PixelFormat.BGR24) -> Frame:
+    height, width = planes[0].shape[:2]
+    return Frame(planes=planes, format=kind, width=width, height=height, captured_ns=0, seq=0)
 
 
 def frozen_after(still: StillPicture, pictures: list[Frame], fps: float = 20) -> float | None:
@@ -32,20 +30,32 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...] = (240, 320, 3)) -> P
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"),
+    ("kind", "size"),
     [
-        (PixelFormat.BGR24, (240, 320, 3)),
-        (PixelFormat.NV12, (360, 320)),
-        (PixelFormat.I420, (9, 4)),
+        (PixelFormat.BGR24, (320, 240)),
+        (PixelFormat.NV12, (320, 240)),
+        (PixelFormat.I420, (4, 6)),
+        (PixelFormat.I420, (5, 7)),
     ],
 )
-def test_the_same_picture_for_its_limit_is_frozen(
-    kind: PixelFormat, shape: tuple[int, ...]
-) -> None:
-    one = frame(noise(np.random.default_rng(1), shape), kind)
+def test_the_same_picture_for_its_limit_is_frozen(kind: PixelFormat, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    one = frame(*(noise(rng, shape) for shape in plane_shapes(kind, *size)), kind=kind)
     after = frozen_after(StillPicture(5), [one] * 200)
     assert after is not None
     assert 4.5 <= after <= 5.0
+
+
+@pytest.mark.parametrize("kind", [PixelFormat.NV12, PixelFormat.I420])
+def test_a_change_of_any_plane_is_life(kind: PixelFormat) -> None:
+    shapes = plane_shapes(kind, 16, 12)
+    for changing in range(len(shapes)):
+        still, rng = StillPicture(5), np.random.default_rng(2)
+        for number in range(60):
+            planes = [np.full(shape, 90, np.uint8) for shape in shapes]
+            planes[changing] = noise(rng, shapes[changing])
+            still.look(frame(*planes, kind=kind), round((1 + number / 4) * NS_PER_SECOND))
+        assert not still.frozen
 
 
 def test_a_picture_that_froze_was_so_since_it_was_looked_at_last() -> None:
@@ -194,5 +204,5 @@ def test_a_picture_that_a_camera_looked_at_itself_is_none_to_judge() -> None:
 
     seen = Seen("chip", "m", np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
     pixels = np.zeros((4, 4, 3), np.uint8)
-    one = Frame(pixels, PixelFormat.BGR24, 4, 4, captured_ns=0, seq=0, seen=seen)
+    one = Frame((pixels,), PixelFormat.BGR24, 4, 4, captured_ns=0, seq=0, seen=seen)
     assert frozen_after(StillPicture(1), [one] * 100) is None

@@ -198,13 +198,13 @@ def test_looking_loads_the_picture_and_leaves_out_the_weak() -> None:
 
 def test_a_golden_frame_has_the_size_that_is_asked_for() -> None:
     frame, truth = golden_frame(0.0)
-    assert (frame.width, frame.height, frame.pixels.shape) == (640, 480, (480, 640, 3))
+    assert (frame.width, frame.height, frame.planes[0].shape) == (640, 480, (480, 640, 3))
     small, same = golden_frame(0.0, (320, 240))
-    assert (small.width, small.height, small.pixels.shape) == (320, 240, (240, 320, 3))
+    assert (small.width, small.height, small.planes[0].shape) == (320, 240, (240, 320, 3))
     assert [one.label for one in same] == [one.label for one in truth]
     assert {one.label for one in truth} == set(TRUTH)
     again, _ = golden_frame(0.0)
-    assert np.array_equal(again.pixels, frame.pixels)  # the same film each time
+    assert np.array_equal(again.planes[0], frame.planes[0])  # the same film each time
     assert (frame.captured_ns, frame.seq) == (0, 0)
 
 

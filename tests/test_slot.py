@@ -16,7 +16,7 @@ from tests.helpers import wait_for, wait_until_blocked
 
 def pending(seq: int, lane: str = "a") -> Pending[str]:
     pixels = np.zeros((2, 2, 3), np.uint8)
-    return Pending(lane, Frame(pixels, PixelFormat.BGR24, 2, 2, 0, seq), seq, 0)
+    return Pending(lane, Frame((pixels,), PixelFormat.BGR24, 2, 2, 0, seq), seq, 0)
 
 
 def test_a_newer_live_frame_replaces_the_older() -> None:

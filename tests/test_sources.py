@@ -134,7 +134,9 @@ def test_the_synthetic_camera_keeps_its_instants_and_its_timecode() -> None:
         frame = one.read()
         assert frame is not None
         assert frame.captured_ns == start + (number + 1) * 50_000_000
-        assert timecode.read(frame.pixels) == timecode.Timecode(frame.captured_ns // 1000, number)
+        assert timecode.read(frame.planes[0]) == timecode.Timecode(
+            frame.captured_ns // 1000, number
+        )
 
 
 def test_the_same_seed_is_the_same_film() -> None:
@@ -146,7 +148,7 @@ def test_the_same_seed_is_the_same_film() -> None:
         }
         one = source("synthetic", ManualClock(), **settings)
         one.open()
-        return [frame.pixels.tobytes() for frame in iter(one.read, None)]
+        return [frame.planes[0].tobytes() for frame in iter(one.read, None)]
 
     assert film(1) == film(1) != film(2)
 
@@ -155,7 +157,7 @@ def test_the_synthetic_camera_keeps_few_buffers_and_uses_them_again() -> None:
     one = source("synthetic", width=64, height=48, options={"rate": "file"})
     one.open()
     frames = [one.read() for _ in range(SPARE_BUFFERS + 3)]
-    pictures = [weakref.ref(frame.pixels) for frame in frames if frame is not None]
+    pictures = [weakref.ref(frame.planes[0]) for frame in frames if frame is not None]
     for frame in frames:
         assert frame is not None
         frame.release()
@@ -163,7 +165,7 @@ def test_the_synthetic_camera_keeps_few_buffers_and_uses_them_again() -> None:
     assert sum(picture() is not None for picture in pictures) == SPARE_BUFFERS
     again = [one.read() for _ in range(SPARE_BUFFERS)]
     kept = [picture() for picture in pictures]
-    assert all(frame and any(frame.pixels is its for its in kept) for frame in again)
+    assert all(frame and any(frame.planes[0] is its for its in kept) for frame in again)
 
 
 def test_the_truth_is_where_the_objects_are() -> None:
@@ -200,7 +202,7 @@ def test_the_script_is_acted_out() -> None:
     fourth = one.read()
     small = one.read()
     assert first is not None and second is not None and third is not None
-    assert fourth is not None and fourth.pixels is third.pixels
+    assert fourth is not None and fourth.planes[0] is third.planes[0]
     assert small is not None and (small.width, small.height) == (32, 24)
 
 

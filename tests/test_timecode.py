@@ -22,7 +22,7 @@ def test_it_is_read_from_the_models_picture(size: tuple[int, int], fit: str) -> 
     out = np.zeros((300, 300, 3), np.uint8)
     view = View(fit="letterbox" if fit == "letterbox" else "stretch")
     plan = Preprocessor(view, 300, 300).run(
-        Frame(pixels, PixelFormat.BGR24, width, height, 0, 0), out
+        Frame((pixels,), PixelFormat.BGR24, width, height, 0, 0), out
     )
     x, y, w, h = plan.placed
     if (h, fit) == (168, "letterbox"):  # cells of 4 pixels: still readable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,11 +26,40 @@ FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
         (np.zeros((4, 4), np.uint8), 4, 4),
         (np.zeros((4, 4, 3), np.uint16), 4, 4),
         (np.zeros((4, 5, 3), np.uint8), 4, 4),
+        (np.zeros((4, 4, 3), np.uint8)[..., ::-1], 4, 4),
     ],
 )
 def test_a_frame_must_have_its_shape(pixels: Any, width: int, height: int) -> None:
     with pytest.raises(FrameError):
-        Frame(pixels, PixelFormat.BGR24, width, height, 0, 0)
+        Frame((pixels,), PixelFormat.BGR24, width, height, 0, 0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 4), (4, 7), (9, 3)])
+@pytest.mark.parametrize(
+    ("kind", "of_a_half"),
+    [(PixelFormat.I420, [(), ()]), (PixelFormat.NV12, [(2,)])],
+)
+def test_planes_are_as_large_as_their_format_says_and_none_is_missing(
+    kind: PixelFormat, of_a_half: list[tuple[int, ...]], size: tuple[int, int]
+) -> None:
+    width, height = size
+    half = (math.ceil(height / 2), math.ceil(width / 2))
+    shapes: list[tuple[int, ...]] = [(height, width), *((*half, *more) for more in of_a_half)]
+    planes = tuple(np.zeros(shape, np.uint8) for shape in shapes)
+    assert Frame(planes, kind, width, height, 0, 0).planes is planes
+    wrong = [planes[:-1], (*planes, planes[-1])]
+    for number, (above, *rest) in enumerate(shapes):
+        larger = np.zeros((above + 1, *rest), np.uint8)
+        wrong.append((*planes[:number], larger, *planes[number + 1 :]))
+    for these in wrong:
+        with pytest.raises(FrameError, match=f"{kind.value} of {width}x{height}"):
+            Frame(these, kind, width, height, 0, 0)
+
+
+def test_rows_may_be_strided_to_any_distance() -> None:
+    memory = np.zeros((4, 64), np.uint8)
+    Frame((memory[:, :12].reshape(4, 4, 3),), PixelFormat.BGR24, 4, 4, 0, 0)
+    Frame((memory, memory[:2, :32], memory[2:, :32]), PixelFormat.I420, 64, 4, 0, 0)
 
 
 @given(

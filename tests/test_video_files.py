@@ -73,7 +73,7 @@ def test_a_frame_that_cannot_be_decoded_costs_that_frame(
     frames, failed = read(film)
     assert len(frames) == FRAMES - len(bad)
     assert len(failed) == len(bad)
-    shown = [round(float(frame.pixels.mean()) / 5) for frame in frames]
+    shown = [round(float(frame.planes[0].mean()) / 5) for frame in frames]
     assert shown == [number for number in range(FRAMES) if number not in bad]
     numbers = [frame.seq for frame in frames]
     assert numbers == shown  # a damaged one has a number, too

@@ -72,7 +72,7 @@ class Bench:
     def frame(self, width: int = 64, height: int = 48, **fields: Any) -> Frame:
         number = self._seq
         self._seq += 1
-        given = {"pixels": np.full((height, width, 3), (10, 20, 30), np.uint8), **fields}
+        given = {"planes": (np.full((height, width, 3), (10, 20, 30), np.uint8),), **fields}
         return Frame(
             format=PixelFormat.BGR24, width=width, height=height,
             captured_ns=self.clock.monotonic_ns(), seq=100 + number, origin=ClockOrigin.SENSOR,

@@ -81,7 +81,8 @@ def preload(inner: Source, count: int = POOL) -> list[Frame]:
                 continue
             if frame is None:
                 break
-            frames.append(replace(frame, pixels=frame.pixels.copy(), release=lambda: None))
+            kept = tuple(plane.copy() for plane in frame.planes)
+            frames.append(replace(frame, planes=kept, release=lambda: None))
             frame.release()
     finally:
         inner.close()

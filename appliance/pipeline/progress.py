@@ -109,5 +109,8 @@ class StillPicture:
 
 
 def _fingerprint(frame: Frame) -> tuple[int, ...]:
-    rows = frame.pixels[:: max(1, frame.pixels.shape[0] // _ROWS)]
-    return (zlib.crc32(np.ascontiguousarray(rows).data), *frame.pixels.shape)
+    step = max(1, frame.height // _ROWS)
+    found = 0
+    for plane in frame.planes:
+        found = zlib.crc32(np.ascontiguousarray(plane[::step]).data, found)
+    return found, frame.width, frame.height, len(frame.planes)

@@ -180,7 +180,7 @@ def golden_frame(
     width, height = size
     picture = np.zeros((height, width, 3), np.uint8)
     truth = Scene(width, height, GOLDEN_SEED).render(seconds, picture)
-    return Frame(picture, PixelFormat.BGR24, width, height, captured_ns=0, seq=0), truth
+    return Frame((picture,), PixelFormat.BGR24, width, height, captured_ns=0, seq=0), truth
 
 
 def look(detector: Detector, frame: Frame) -> Detections:

@@ -127,7 +127,7 @@ def read_image(path: Path, clock: Clock, seq: int) -> Frame:
     pixels = _decode(content, str(path))
     height, width = pixels.shape[:2]
     return Frame(
-        pixels=pixels,
+        planes=(pixels,),
         format=PixelFormat.BGR24,
         width=width,
         height=height,

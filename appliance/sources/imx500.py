@@ -136,7 +136,7 @@ class Imx500Source:
             width, height = self._camera.camera_configuration()["main"]["size"]
             picture = np.asarray(request.make_array("main"), np.uint8)[:height, :width, :3]
             return Frame(
-                pixels=picture,
+                planes=(picture,),
                 format=PixelFormat.BGR24,
                 width=width,
                 height=height,

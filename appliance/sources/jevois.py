@@ -112,7 +112,7 @@ class JeVoisSource:
                 found.append(one)
         seq, self._seq = self._seq, self._seq + 1
         return Frame(
-            pixels=self._picture,
+            planes=(self._picture,),
             format=PixelFormat.BGR24,
             width=width,
             height=height,

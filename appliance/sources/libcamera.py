@@ -20,7 +20,7 @@ from appliance.sources import colours
 from appliance.sources.camera_manager import QUEUE_READERS
 from appliance.sources.libcamera_session import FORMATS, CameraSession
 from appliance.sources.stamps import StampVerifier
-from appliance.values import ClockOrigin, Frame
+from appliance.values import BT601_LIMITED, ClockOrigin, Frame
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
@@ -51,6 +51,7 @@ class LibcameraSource:
         self._clock = request.clock
         self._stamps = StampVerifier(request.clock, ClockOrigin.SENSOR)
         self._session: CameraSession | None = None
+        self._colours = BT601_LIMITED
         self._seq = 0
 
     def open(self) -> None:
@@ -106,10 +107,10 @@ class LibcameraSource:
             session.reuse(request)
             raise FrameError(f"frame {seq} of libcamera: {status}")
         try:
-            pixels, stamp = session.picture(request)
+            planes, stamp = session.picture(request)
             captured_ns, origin = self._stamps.stamp(stamp, read_ns)
             return Frame(
-                pixels=pixels,
+                planes=planes,
                 format=session.format,
                 width=session.width,
                 height=session.height,
@@ -117,6 +118,7 @@ class LibcameraSource:
                 seq=seq,
                 origin=origin,
                 release=lambda: session.reuse(request),
+                colours=self._colours,
             )
         except BaseException:
             session.reuse(request)
@@ -161,7 +163,7 @@ class LibcameraSource:
         if str(config.pixel_format) == "NV12":
             config.color_space = colours.wanted(library)
             _validate(library, configuration, camera)
-            colours.tell_others(f"camera {camera.id}", config.color_space)
+            self._colours = colours.read_as(f"camera {camera.id}", config.color_space)
         return configuration, config
 
     def _controls(self, library: Any, camera: Any) -> dict[Any, Any]:

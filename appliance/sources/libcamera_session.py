@@ -82,8 +82,8 @@ class CameraSession:
         """Return the oldest finished request, or None if none comes in time."""
         return self._queue.next(seconds, clock)
 
-    def picture(self, request: Any) -> tuple[Pixels, int]:
-        """Return a request's pixels, a view of its buffer where possible, and its stamp."""
+    def picture(self, request: Any) -> tuple[tuple[Pixels, ...], int]:
+        """Return the planes of a request, views of its buffer, and its stamp."""
         buffer = request.buffers[self._config.stream]
         read = self._two_planes if self.format is PixelFormat.NV12 else self._one_plane
         return read(buffer), buffer.metadata.timestamp
@@ -132,24 +132,17 @@ class CameraSession:
         """Return what lies in a plane's file from where the plane begins."""
         return np.frombuffer(self._maps[plane.fd], np.uint8, offset=plane.offset)
 
-    def _one_plane(self, buffer: Any) -> Pixels:
-        return rows.interleaved(
+    def _one_plane(self, buffer: Any) -> tuple[Pixels, ...]:
+        picture = rows.interleaved(
             self._memory(buffer.planes[0]),
             width=self.width,
             height=self.height,
             stride=self._config.stride,
         )
+        return (picture,)
 
-    def _two_planes(self, buffer: Any) -> Pixels:
-        """Return NV12 as (height * 3 / 2, width): a view where its planes follow each other."""
-        luma, chroma = buffer.planes[0], buffer.planes[1]
-        width, height, stride = self.width, self.height, self._config.stride
-        if chroma.fd == luma.fd and chroma.offset == luma.offset + height * stride:
-            return rows.nv12(self._memory(luma), width=width, height=height, stride=stride)
-        parts = ((luma, height), (chroma, height // 2))
-        return np.vstack(
-            [
-                rows.plane(self._memory(one), width=width, height=many, stride=stride)
-                for one, many in parts
-            ]
-        )
+    def _two_planes(self, buffer: Any) -> tuple[Pixels, ...]:
+        """Return the planes of NV12, which may lie anywhere."""
+        luma, chroma = (self._memory(plane) for plane in buffer.planes[:2])
+        size = {"width": self.width, "height": self.height, "stride": self._config.stride}
+        return rows.plane(luma, **size), rows.chroma_by_turns(chroma, **size)

@@ -20,7 +20,7 @@ from appliance.sources import colours, rows
 from appliance.sources.camera_manager import QUEUE_READERS
 from appliance.sources.picamera2_camera import make_camera, shut
 from appliance.sources.stamps import StampVerifier
-from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
+from appliance.values import BT601_LIMITED, ClockOrigin, Frame, PixelFormat, Pixels
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
@@ -68,6 +68,7 @@ class Picamera2Source:
         self._stride = 0
         self._bytes_a_pixel = 3
         self._format = PixelFormat.BGR24
+        self._colours = BT601_LIMITED
         self._seq = 0
 
     def open(self) -> None:
@@ -115,7 +116,7 @@ class Picamera2Source:
             captured_ns, origin = self._stamps.stamp(stamp, read_ns)
             width, height = self._size
             return Frame(
-                pixels=self._pixels(request),
+                planes=self._planes(request),
                 format=self._format,
                 width=width,
                 height=height,
@@ -123,6 +124,7 @@ class Picamera2Source:
                 seq=seq,
                 origin=origin,
                 release=request.release,
+                colours=self._colours,
             )
         except BaseException:
             request.release()
@@ -135,7 +137,7 @@ class Picamera2Source:
             shut(camera, f"picamera2:{self._request.target or '0'}")
         QUEUE_READERS.leave(self)
 
-    def _pixels(self, request: Any) -> Pixels:
+    def _planes(self, request: Any) -> tuple[Pixels, ...]:
         """Return the stream's picture without the padding of its rows.
 
         From the whole buffer: picamera2's own arrays leave I420's padding in, and up to 0.3.36 do
@@ -147,13 +149,14 @@ class Picamera2Source:
             return rows.i420(memory, width=width, height=height, stride=self._stride)
         if self._format is PixelFormat.NV12:
             return rows.nv12(memory, width=width, height=height, stride=self._stride)
-        return rows.interleaved(
+        picture = rows.interleaved(
             memory,
             width=width,
             height=height,
             stride=self._stride,
             bytes_a_pixel=self._bytes_a_pixel,
         )
+        return (picture,)
 
     def _configure(self, camera: Any) -> None:
         settings = self._request.camera
@@ -192,7 +195,7 @@ class Picamera2Source:
         self._bytes_a_pixel = 4 if got["format"].startswith("X") else 3
         if self._format in _PLANAR:
             stream = camera.stream_map[self._stream]
-            colours.tell_others("camera picamera2", stream.configuration.color_space)
+            self._colours = colours.read_as("camera picamera2", stream.configuration.color_space)
 
     def _lores_size(self) -> tuple[int, int]:
         """Return the model's size, turned if the camera lies on its side, never above main."""

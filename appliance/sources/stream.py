@@ -104,7 +104,7 @@ class StreamSource:
         seq, self._seq = self._seq, self._seq + 1
         height, width = pixels.shape[:2]
         return Frame(
-            pixels=np.asarray(pixels, np.uint8),
+            planes=(np.asarray(pixels, np.uint8),),
             format=PixelFormat.BGR24,
             width=width,
             height=height,

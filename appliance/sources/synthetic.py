@@ -144,7 +144,7 @@ class SyntheticSource:
             raise FrameError(f"frame {seq}: truncated, as its script says")
         elif mishap.kind == "duplicate" and self._last is not None:
             self._seq += 1
-            return _frame(self._last.pixels, self._last.captured_ns, seq)
+            return _frame(self._last.planes[0], self._last.captured_ns, seq)
         elif mishap.kind == "resize":
             self._seq += 1
             return self._render(self._clock.monotonic_ns(), seq, shrink=2)
@@ -160,7 +160,7 @@ def _buffer(width: int, height: int) -> Pixels:
 def _frame(pixels: Pixels, captured_ns: int, seq: int) -> Frame:
     height, width = pixels.shape[:2]
     return Frame(
-        pixels=pixels,
+        planes=(pixels,),
         format=PixelFormat.BGR24,
         width=width,
         height=height,

@@ -143,7 +143,7 @@ class V4l2Source:
         pixels = self._pixels(np.asarray(data, np.uint8), seq)
         height, width = pixels.shape[:2]
         return Frame(
-            pixels=pixels,
+            planes=(pixels,),
             format=PixelFormat.BGR24,
             width=width,
             height=height,

@@ -113,7 +113,7 @@ class VideoSource:
         self._delivered = True
         height, width = pixels.shape[:2]
         return Frame(
-            pixels=pixels,
+            planes=(pixels,),
             format=PixelFormat.BGR24,
             width=width,
             height=height,

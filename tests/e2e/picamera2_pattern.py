@@ -81,7 +81,7 @@ def main() -> None:
         for _ in range(FRAMES):
             frame = source.read()
             assert frame is not None and (frame.width, frame.height) == (640, 480), frame
-            assert frame.pixels.any(), "a black picture"
+            assert frame.planes[0].any(), "a black picture"
             frame.release()
     finally:
         source.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Status = enum.Enum("Status", ["Pending", "Complete", "Cancelled"])
 Validity = enum.Enum("Validity", ["Valid", "Adjusted", "Invalid"])
-Encoding = enum.Enum("Encoding", ["Null", "Rec601", "Rec709"])
+Encoding = enum.Enum("Encoding", ["Null", "Rec601", "Rec709", "Rec2020"])
 Range = enum.Enum("Range", ["Full", "Limited"])
 BUFFERS = 4
 

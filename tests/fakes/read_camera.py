@@ -51,7 +51,10 @@ def main(path: str, reads: int, opens: int, options: str) -> None:
             origins.add(frame.origin.value)
             half_height, half_width = frame.height // 2, frame.width // 2
             quarters = [
-                frame.pixels[y : y + half_height, x : x + half_width].mean((0, 1)).round(1).tolist()
+                frame.planes[0][y : y + half_height, x : x + half_width]
+                .mean((0, 1))
+                .round(1)
+                .tolist()
                 for y in (0, half_height)
                 for x in (0, half_width)
             ]
