@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,7 @@ def wire(
             pace=pace.lane(),
             gate=_gate(camera),
             period_seconds=1 / camera.fps,
-            frozen_seconds=_frozen_seconds(camera, source),
+            frozen_seconds=partial(_frozen_seconds, camera, source),
             on_change=on_change,
         )
         for index, (camera, source) in enumerate(zip(settings.camera, sources, strict=True))

@@ -103,17 +103,18 @@ def test_the_manifest_tells_the_accuracy(size: str, data: Samples, built_models:
 
 @pytest.mark.parametrize(
     ("model", "mean", "ap50"),
-    [("ssdlite-mobilenet-v2-int8", 0.297, 0.543), ("ssdlite-mobilenet-v2-int8-224", 0.201, 0.382)],
+    [("ssdlite-mobilenet-v2-int8", 0.28, 0.52), ("ssdlite-mobilenet-v2-int8-224", 0.19, 0.36)],
 )
 def test_accuracy_on_pictures_that_everybody_can_have(
     model: str, mean: float, ap50: float, fetched: Samples
 ) -> None:
-    """As measured: the same pictures saved once more as JPEG move both by about half the margin.
+    """At least what was measured of the pictures as they are, and saved once more as JPEG.
 
+    One object more or less of a class moves the mean of so few pictures by 0.1, upwards too.
     Colours the wrong way round, sizes without their exponential, a missing suppression or swapped
-    coordinates move them by more than the margin.
+    coordinates take all of it below.
     """
     got = measure(fetched / "coco-free", "cpu", model)
     assert got.pictures == 7
-    assert got.map == pytest.approx(mean, abs=0.02)
-    assert got.ap50 == pytest.approx(ap50, abs=0.03)
+    assert got.map >= mean
+    assert got.ap50 >= ap50

@@ -606,7 +606,7 @@ def test_the_same_picture_for_too_long_is_told_of_live_cameras(live: bool, told:
     def note() -> None:
         changes.append(scene.lane.picture.frozen)
 
-    scene = setting(*["frame"] * 200, live=live, frozen_seconds=1.0, on_change=note)
+    scene = setting(*["frame"] * 200, live=live, frozen_seconds=lambda: 1.0, on_change=note)
     for _ in range(150):
         scene.capture()
         if (pending := scene.exchange.take(0)) is not None:
@@ -616,7 +616,7 @@ def test_the_same_picture_for_too_long_is_told_of_live_cameras(live: bool, told:
 
 
 def test_a_camera_that_was_opened_again_is_not_frozen() -> None:
-    scene = setting(*["frame"] * 150, GONE, "frame", frozen_seconds=1.0)
+    scene = setting(*["frame"] * 150, GONE, "frame", frozen_seconds=lambda: 1.0)
     scene.run()
     assert not scene.lane.picture.frozen
 

@@ -41,7 +41,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...] = (240, 320, 3)) -> P
 def test_the_same_picture_for_its_limit_is_frozen(kind: PixelFormat, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     one = frame(*(noise(rng, shape) for shape in plane_shapes(kind, *size)), kind=kind)
-    after = frozen_after(StillPicture(5), [one] * 200)
+    after = frozen_after(StillPicture(lambda: 5), [one] * 200)
     assert after is not None
     assert 4.5 <= after <= 5.0
 
@@ -50,7 +50,7 @@ def test_the_same_picture_for_its_limit_is_frozen(kind: PixelFormat, size: tuple
 def test_a_change_of_any_plane_is_life(kind: PixelFormat) -> None:
     shapes = plane_shapes(kind, 16, 12)
     for changing in range(len(shapes)):
-        still, rng = StillPicture(5), np.random.default_rng(2)
+        still, rng = StillPicture(lambda: 5), np.random.default_rng(2)
         for number in range(60):
             planes = [np.full(shape, 90, np.uint8) for shape in shapes]
             planes[changing] = noise(rng, shapes[changing])
@@ -62,14 +62,14 @@ def test_a_picture_that_froze_was_so_since_it_was_looked_at_last() -> None:
     rng = np.random.default_rng(2)
     last = frame(noise(rng))
     moving = [frame(noise(rng)) for _ in range(53)]
-    after = frozen_after(StillPicture(5), moving + [last] * 200)
+    after = frozen_after(StillPicture(lambda: 5), moving + [last] * 200)
     assert after is not None
     assert 4.5 <= after - 53 / 20 <= 5.0
 
 
 def test_one_noisy_line_is_life_enough() -> None:
     rng = np.random.default_rng(3)
-    still = StillPicture(5)
+    still = StillPicture(lambda: 5)
     pixels = noise(rng, (1080, 1920, 3))
     for number in range(60):
         changed = pixels.copy()
@@ -80,7 +80,7 @@ def test_one_noisy_line_is_life_enough() -> None:
 
 def test_it_tells_when_it_freezes_and_when_it_moves_again() -> None:
     rng = np.random.default_rng(4)
-    still, one = StillPicture(5), frame(noise(rng))
+    still, one = StillPicture(lambda: 5), frame(noise(rng))
     news = [still.look(one, round(n / 4 * NS_PER_SECOND)) for n in range(4, 40)]
     assert news.count(True) == 1
     assert still.look(frame(noise(rng)), 11 * NS_PER_SECOND)
@@ -91,13 +91,16 @@ def test_it_tells_when_it_freezes_and_when_it_moves_again() -> None:
 
 
 def test_a_limit_of_zero_never_looks() -> None:
-    assert frozen_after(StillPicture(0), [frame(noise(np.random.default_rng(5)))] * 999) is None
+    assert (
+        frozen_after(StillPicture(lambda: 0), [frame(noise(np.random.default_rng(5)))] * 999)
+        is None
+    )
 
 
 def test_pictures_of_a_changed_size_are_not_alike() -> None:
     sizes = [(240, 320, 3), (240, 322, 3)]
     black = [frame(np.zeros(sizes[n // 30 % 2], np.uint8)) for n in range(300)]
-    assert frozen_after(StillPicture(5), black) is None
+    assert frozen_after(StillPicture(lambda: 5), black) is None
 
 
 def test_the_synthetic_camera_lives() -> None:
@@ -106,7 +109,7 @@ def test_the_synthetic_camera_lives() -> None:
     pictures = [camera.read() for _ in range(60)]
     camera.close()
     frames = [one for one in pictures if one is not None]
-    assert frozen_after(StillPicture(1), frames, fps=4) is None
+    assert frozen_after(StillPicture(lambda: 1), frames, fps=4) is None
 
 
 def at(seconds: float) -> int:
@@ -171,7 +174,7 @@ def test_nothing_new_is_as_good_as_a_result_unless_one_is_owed() -> None:
 
 def test_four_pictures_a_second_are_looked_at() -> None:
     rng = np.random.default_rng(6)
-    still, one, other = StillPicture(1), frame(noise(rng)), frame(noise(rng))
+    still, one, other = StillPicture(lambda: 1), frame(noise(rng)), frame(noise(rng))
     still.look(one, at(10))
     for number in range(1, 40):  # what differs comes between two looks, and is not seen
         still.look(other if number % 2 else one, at(10) + number * NS_PER_SECOND // 8)
@@ -182,7 +185,7 @@ def test_four_pictures_a_second_are_looked_at() -> None:
 
 def test_after_a_gap_a_picture_is_half_a_second_old_at_most() -> None:
     rng = np.random.default_rng(8)
-    still, one = StillPicture(1), frame(noise(rng))
+    still, one = StillPicture(lambda: 1), frame(noise(rng))
     still.look(frame(noise(rng)), at(1))
     assert not any(still.look(one, at(moment)) for moment in (10, 10.1, 10.45, 10.5))
     assert not still.frozen  # the second look came at 10.45, and a third too soon
@@ -191,7 +194,7 @@ def test_after_a_gap_a_picture_is_half_a_second_old_at_most() -> None:
 
 def test_of_a_low_picture_every_row_is_looked_at() -> None:
     rng = np.random.default_rng(7)
-    still, pixels = StillPicture(1), noise(rng, (90, 1920, 3))
+    still, pixels = StillPicture(lambda: 1), noise(rng, (90, 1920, 3))
     for number in range(40):
         changed = pixels.copy()
         changed[5] = rng.integers(0, 255, (1920, 3))
@@ -205,4 +208,4 @@ def test_a_picture_that_a_camera_looked_at_itself_is_none_to_judge() -> None:
     seen = Seen("chip", "m", np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
     pixels = np.zeros((4, 4, 3), np.uint8)
     one = Frame((pixels,), PixelFormat.BGR24, 4, 4, captured_ns=0, seq=0, seen=seen)
-    assert frozen_after(StillPicture(1), [one] * 100) is None
+    assert frozen_after(StillPicture(lambda: 1), [one] * 100) is None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import socket
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pytest
 
 from appliance.clock import ManualClock, SystemClock
-from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
+from appliance.sources.encoded import EncodedVideo
 from appliance.values import ClockOrigin
 from tests.helpers import free_port, source
 
@@ -21,15 +28,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FRAMES = 60
+USER, PASSWORD = "admin", "p/w#1@x"
+
+
+def jpeg(number: int) -> bytes:
+    picture = np.full((120, 160, 3), number * 4, np.uint8)
+    picture[:, ::16] = 128
+    return cv2.imencode(".jpg", picture)[1].tobytes()
 
 
 class Camera(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status = self.path[1:].partition("?")[0]
+        if self.path.startswith("/for/") and not self._known(self.path[5:]):
+            return
         self.send_response(int(status) if status.isdigit() else 200)
         if status.isdigit() or status == "page":
             self.end_headers()
             self.wfile.write(b"<html>not a camera</html>")
+            return
+        if self.path == "/picture":
+            content = jpeg(7)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
             return
         if self.path == "/film":
             self.end_headers()
@@ -41,8 +64,9 @@ class Camera(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             for number in range(FRAMES):
-                picture = np.full((120, 160, 3), number * 4, np.uint8)
-                content = cv2.imencode(".jpg", picture)[1].tobytes()
+                content = jpeg(number)
+                if self.path == "/cut" and number % 3 == 2:
+                    content = content[: len(content) // 2]
                 head = (
                     f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
                 )
@@ -51,6 +75,23 @@ class Camera(BaseHTTPRequestHandler):
                 self.server.hold.wait(20)  # type: ignore[attr-defined]
         except OSError:
             return
+
+    def _known(self, method: str) -> bool:
+        """Let in who knows user and password; ask everybody else, by the method."""
+        given = self.headers.get("Authorization", "")
+        if given == "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode():
+            return method == "basic"
+        if given.startswith("Digest "):
+            words = dict(re.findall(r'(\w+)="?([^",]*)"?', given))
+            one = hashlib.md5(f"{USER}:door:{PASSWORD}".encode()).hexdigest()  # noqa: S324
+            two = hashlib.md5(f"GET:{words['uri']}".encode()).hexdigest()  # noqa: S324
+            if hashlib.md5(f"{one}:abc:{two}".encode()).hexdigest() == words["response"]:  # noqa: S324
+                return method == "digest"
+        self.send_response(401)
+        asked = 'Basic realm="door"' if method == "basic" else 'Digest realm="door", nonce="abc"'
+        self.send_header("WWW-Authenticate", asked)
+        self.end_headers()
+        return False
 
     def log_message(self, *_: object) -> None:
         return
@@ -87,10 +128,10 @@ def test_frames_arrive_and_an_end_is_a_loss(camera: str, path: str) -> None:
     one = source(camera + path, options={"read_timeout_seconds": 1.0})
     one.open()
     seen = 0
-    with pytest.raises(SourceLostError, match="ended or went silent"):
+    with pytest.raises(SourceLostError, match=r"broke off|silent for 1\.\d s"):
         while (frame := one.read()) is not None:
             assert (frame.width, frame.height, frame.seq) == (160, 120, seen)
-            assert frame.origin is ClockOrigin.READ
+            assert frame.origin is ClockOrigin.ARRIVAL
             seen += 1
     assert seen > FRAMES // 2
     one.close()
@@ -114,7 +155,7 @@ def test_a_picture_that_the_decoder_held_back_over_a_silence_is_not_shown(camera
     one = source(camera + "/film", clock, options={"read_timeout_seconds": 1.0})
     one.open()
     seen = 0
-    with pytest.raises(SourceLostError, match="ended or went silent"):
+    with pytest.raises(SourceLostError, match=r"silent for 1\.\d s"):
         while one.read() is not None:
             assert clock.readings[-1] - clock.readings[0] < 10**9
             clock.readings.clear()
@@ -126,23 +167,20 @@ def test_a_picture_that_the_decoder_held_back_over_a_silence_is_not_shown(camera
 
 @pytest.mark.parametrize(("seconds", "lost"), [(1.9, False), (2.0, True), (2.1, True)])
 def test_a_read_that_took_the_time_out_is_a_loss_whatever_it_returns(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, *, lost: bool
+    camera: str, monkeypatch: pytest.MonkeyPatch, seconds: float, *, lost: bool
 ) -> None:
     clock = ManualClock()
-
-    class Silent:
-        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-            return True
-
-        def read(self) -> tuple[bool, object]:
-            clock.advance(seconds)
-            return True, np.zeros((12, 16, 3), np.uint8)
-
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Silent())
-    one = source("rtsp://host/cam", clock, options={"read_timeout_seconds": 2.0})
+    one = source(camera + "/ends", clock, options={"read_timeout_seconds": 2.0})
     one.open()
+    real = EncodedVideo.read
+
+    def late(self: EncodedVideo) -> object:
+        clock.advance(seconds)
+        return real(self)
+
+    monkeypatch.setattr(EncodedVideo, "read", late)
     if lost:
-        with pytest.raises(SourceLostError, match="went silent"):
+        with pytest.raises(SourceLostError, match=rf"silent for {seconds} s"):
             one.read()
     else:
         assert one.read() is not None
@@ -154,7 +192,7 @@ def test_a_read_that_took_the_time_out_is_a_loss_whatever_it_returns(
         ("", "/401", "it asks for user and password: none are given"),
         ("admin:sEcret9@", "/401?key=sEcret8", "it asks for user and password: check those given"),
         ("", "/404", "it has nothing at this path"),
-        ("", "/503", "it answers with 503"),
+        ("", "/503", "it refuses: Server returned 5XX"),
         ("", "/page", "it answers, but not with video that can be decoded"),
     ],
 )
@@ -187,3 +225,110 @@ def test_a_camera_that_takes_the_connection_and_is_silent_is_told_as_such() -> N
         one = source(f"rtsp://127.0.0.1:{port}/cam", options={"open_timeout_seconds": 1.0})
         with pytest.raises(SourceUnavailableError, match="no video within 1 s"):
             one.open()
+
+
+def test_an_address_that_gives_one_picture_is_refused_with_what_to_use(camera: str) -> None:
+    with pytest.raises(SourceUnavailableError, match=r"gives one picture and ends .*MJPEG"):
+        source(camera + "/picture").open()
+
+
+def test_a_cut_picture_is_no_frame_and_the_next_one_is(camera: str) -> None:
+    one = source(camera + "/cut")
+    one.open()
+    whole, cut = 0, 0
+    with pytest.raises(SourceLostError):
+        while True:
+            try:
+                frame = one.read()
+            except FrameError as error:
+                assert "damaged JPEG" in str(error)
+                cut += 1
+                continue
+            assert frame is not None
+            assert round(frame.planes[0][60, 8].mean() / 4) % 3 != 2
+            whole += 1
+    assert whole == pytest.approx(2 * cut, abs=2)
+    assert whole + cut > FRAMES // 2
+    one.close()
+
+
+@pytest.mark.parametrize("method", ["basic", "digest"])
+def test_user_and_password_are_given_as_the_camera_asks(camera: str, method: str) -> None:
+    known = camera.replace("://", f"://{USER}:{quote(PASSWORD, safe='')}@")
+    one = source(f"{known}/for/{method}")
+    one.open()
+    assert one.read() is not None
+    one.close()
+    with pytest.raises(SourceUnavailableError, match="check those given") as caught:
+        source(f"{known.replace('%23', '%24')}/for/{method}").open()
+    assert "p%2F" not in str(caught.value)
+    with pytest.raises(SourceUnavailableError, match="none are given"):
+        source(f"{camera}/for/{method}").open()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for this machine's address that nobody else has signed."""
+    path = tmp_path / "camera.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=camera"
+    words += " -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", *words.split(), "-keyout", str(tmp_path / "key.pem"), "-out", str(path)],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    server.hold = threading.Event()  # type: ignore[attr-defined]
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_camera_is_trusted_by_its_certificate_or_not_at_all(
+    secure: str, certificate: Path
+) -> None:
+    with pytest.raises(SourceUnavailableError, match=r"certificate is not trusted.*tls_ca_file"):
+        source(secure + "/ends").open()
+    with pytest.raises(SourceUnavailableError, match="certificate is not trusted"):
+        by_name = secure.replace("127.0.0.1", "localhost")
+        source(by_name + "/ends", options={"tls_ca_file": str(certificate)}).open()
+    for option in (("tls_ca_file", str(certificate)), ("tls_verify", False)):
+        one = source(secure + "/ends", options=dict([option]))
+        one.open()
+        assert one.read() is not None
+        one.close()
+
+
+def test_closed_by_another_thread_the_one_that_reads_ends(camera: str) -> None:
+    one = source(camera + "/silent", options={"read_timeout_seconds": 2.0})
+    opened, ended = threading.Event(), []
+
+    def read() -> None:
+        one.open()
+        opened.set()
+        try:
+            while one.read() is not None:
+                pass
+        except SourceLostError as error:
+            ended.append(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert opened.wait(20)
+    one.close()
+    reader.join(20)
+    assert not reader.is_alive()
+    assert ended

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from appliance.errors import FrameError, MediaError
+from appliance.sources.decoded import ReadError
+from appliance.sources.encoded import EncodedVideo
 from tests.helpers import source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from appliance.values import Frame
@@ -55,7 +56,7 @@ def read(path: Path, most: int = 500, **options: bool) -> tuple[list[Frame], lis
         try:
             frame = one.read()
         except FrameError as error:
-            assert "cannot be decoded" in str(error)
+            assert "damaged JPEG" in str(error)
             failed.append(len(frames))
             continue
         if frame is None:
@@ -90,19 +91,10 @@ def test_a_loop_plays_what_lies_behind_the_damage(film: Path) -> None:
 def test_a_loop_of_a_file_that_cannot_seek_goes_on(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., cv2.VideoCapture] = cv2.VideoCapture
+    def cannot(_: EncodedVideo) -> None:
+        raise ReadError("cannot seek")
 
-    class WithoutSeeking:
-        def __init__(self, *given: object) -> None:
-            self._inner = real(*given)
-
-        def set(self, _key: int, _value: float) -> bool:
-            return False
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._inner, name)
-
-    monkeypatch.setattr(cv2, "VideoCapture", WithoutSeeking)
+    monkeypatch.setattr(EncodedVideo, "rewind", cannot)
     assert len(read(film, 2 * FRAMES + 1, loop=True)[0]) == 2 * FRAMES + 1
 
 
@@ -127,5 +119,8 @@ def test_a_file_of_which_nothing_can_be_decoded_names_its_codec(film: Path) -> N
     spoil(film, *range(FRAMES))
     one = source(f"video:{film}")
     one.open()
-    with pytest.raises(MediaError, match=r"holds no readable frame .*MJPG"):
+    for _ in range(FRAMES):
+        with pytest.raises(FrameError, match="damaged JPEG"):
+            one.read()
+    with pytest.raises(MediaError, match=r"holds no readable frame .*mjpeg"):
         one.read()

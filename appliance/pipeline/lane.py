@@ -83,7 +83,7 @@ class Lane:
         pace: this camera's share of what the governor allows.
         gate: leaves out frames in which nothing moved; None to look at all.
         period_seconds: between two frames, as configured.
-        frozen_seconds: the same picture for so long is a fault; 0 never is.
+        frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
         clock: the appliance's clock.
     """
@@ -102,7 +102,7 @@ class Lane:
         pace: LanePace | None = None,
         gate: MotionGate | None = None,
         period_seconds: float = 0.0,
-        frozen_seconds: float = 0.0,
+        frozen_seconds: Callable[[], float] = lambda: 0.0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.index = index
@@ -114,7 +114,7 @@ class Lane:
         self.heartbeat = Heartbeat(f"capture {name}", clock)
         self.progress = Progress()
         self.period_seconds = period_seconds
-        self.picture = StillPicture(frozen_seconds if source.live else 0.0)
+        self.picture = StillPicture(frozen_seconds if source.live else lambda: 0.0)
         self._open_seconds = (
             source.open_seconds if isinstance(source, SlowToOpen) else STALL_SECONDS
         )

@@ -16,6 +16,8 @@ import numpy as np
 from appliance.clock import NS_PER_SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.values import Frame
 
 REMEMBERED = 16
@@ -75,23 +77,31 @@ class StillPicture:
     """For how long a camera's picture has been the same, to the bit. Used by its capture thread.
 
     Args:
-        limit_seconds: the same for so long is a frozen camera; 0 never is.
+        limit_seconds: the same for so long is a frozen camera; 0 never is. Asked each time: what
+            an encoder repeats is known only once some of it has come.
     """
 
-    def __init__(self, limit_seconds: float) -> None:
-        self.limit_seconds = limit_seconds
-        self._limit_ns = round(limit_seconds * NS_PER_SECOND)
+    def __init__(self, limit_seconds: Callable[[], float]) -> None:
+        self._limit_seconds = limit_seconds
         self._looked_ns = 0
         self._print: tuple[int, ...] | None = None
         self._since_ns = 0
         self.frozen = False
+
+    @property
+    def limit_seconds(self) -> float:
+        """Return after how long the same picture is a fault; 0 never."""
+        return self._limit_seconds()
 
     def look(self, frame: Frame, now_ns: int) -> bool:
         """Take a frame; return True if it shows that the picture is frozen, or no longer is.
 
         Only four frames a second are compared.
         """
-        if not self._limit_ns or frame.seen is not None or now_ns - self._looked_ns < _LOOK_NS:
+        if frame.seen is not None or now_ns - self._looked_ns < _LOOK_NS:
+            return False
+        limit_ns = self.limit_seconds * NS_PER_SECOND
+        if not limit_ns:
             return False
         # The picture that is the same now was so before it was looked at first.
         before_ns = max(self._looked_ns, now_ns - 2 * _LOOK_NS)
@@ -99,7 +109,7 @@ class StillPicture:
         now = _fingerprint(frame)
         if now != self._print:
             self._print, self._since_ns = now, now_ns if self._print is None else before_ns
-        was, self.frozen = self.frozen, now_ns - self._since_ns >= self._limit_ns
+        was, self.frozen = self.frozen, now_ns - self._since_ns >= limit_ns
         return was != self.frozen
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""A video file, read as fast as the pipeline takes it, or in real time as a camera would."""
+"""A video file, read as fast as the pipeline takes it, or at its own pace as a camera would."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import cv2
 import msgspec
-import numpy as np
 
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import FrameError, MediaError
-from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
+from appliance.sources.decoded import NotOpenedError, NoVideoError, ReadError
+from appliance.values import ClockOrigin, Frame
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
-
-    _Decoded = tuple[Pixels | None, int]
-    """The next picture, or None at the end, and how many packets before it could not be decoded."""
+    from appliance.sources.decoded import Decoded
+    from appliance.sources.encoded import EncodedVideo
 
 log = logging.getLogger(__name__)
 
-MS_PER_SECOND = 1000.0
-_ATTEMPTS = 300
-"""Packets in a row that cannot be decoded: ten seconds of damage. At the end, 4 ms."""
+_ATTEMPTS = 50
+"""Parts in a row that cannot be read: behind so many there is nothing more."""
 _SHORT_FRAMES, _SHORT_SHARE = 3, 0.02
 """What a sound file may lack of its announced length: frames, or a share of it."""
 
@@ -35,7 +32,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     loop: Annotated[bool, msgspec.Meta(description="Start again at the end.")] = False
     real_time: Annotated[
-        bool, msgspec.Meta(description="Play at the camera's fps and drop frames, as if live.")
+        bool, msgspec.Meta(description="Play at the file's own pace and drop frames, as if live.")
     ] = False
 
 
@@ -50,107 +47,127 @@ class VideoSource:
         self._fps = request.camera.fps
         self._clock = request.clock
         self.live = self._options.real_time
-        self._capture: cv2.VideoCapture | None = None
+        self._video: EncodedVideo | None = None
         self._stopped = threading.Event()
-        self._start_ns = 0
         self._seq = 0
-        self._held: tuple[Pixels, int] | None = None
+        self._began_ns: int | None = None
         self._delivered = False
-        self._reached_ms = 0.0
+        self._reached_seconds = 0.0
         self._told_short = False
 
     def open(self) -> None:
         """Open the file.
 
         Raises:
-            MediaError: missing, or not a video that OpenCV's FFmpeg can read.
+            MediaError: missing, or not a video that FFmpeg can read.
         """
+        from appliance.sources.encoded import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
+
         if not self._path.is_file():
             raise MediaError(f"video {self._path}: no such file")
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise MediaError(
-                f"video {self._path}: cannot be read", hint="is it a video, and complete?"
+        try:
+            self._video = EncodedVideo(
+                f"file:{self._path}",
+                self._clock,
+                options={"protocol_whitelist": "file,crypto,data"},
             )
-        self._capture = capture
-        self._held = None
-        self._start_ns = self._clock.monotonic_ns() - round(self._seq * self._period_ns)
-
-    @property
-    def _period_ns(self) -> float:
-        return NS_PER_SECOND / self._fps
+        except NoVideoError as error:
+            raise MediaError(f"video {self._path}: {error}") from None
+        except NotOpenedError as error:
+            raise MediaError(
+                f"video {self._path}: cannot be read: {error}", hint="is it a video, and complete?"
+            ) from None
+        self._began_ns = None
 
     def read(self) -> Frame | None:
         """Decode the next frame; None after the last.
 
         Raises:
-            FrameError: it is damaged; the next may be fine.
+            FrameError: it is damaged, or predicted from one that is.
             MediaError: there is no frame that can be decoded.
         """
-        if self._capture is None:
+        if self._video is None:
             return None
         captured_ns = self._clock.monotonic_ns()
-        if self.live:
-            due_ns = self._start_ns + round(self._seq * self._period_ns)
-            self._clock.wait(self._stopped, (due_ns - captured_ns) / NS_PER_SECOND)
-            captured_ns = self._clock.monotonic_ns()
-        pixels, failures = self._held or self._next(self._capture)
-        self._held = None
-        if pixels is None and self._options.loop and self._delivered:
-            pixels, failures = self._from_the_start()
-        if pixels is None:
-            if not self._delivered:
-                raise MediaError(
-                    f"video {self._path}: holds no readable frame",
-                    hint=f"its codec is {_codec(self._capture)}: FFmpeg here may not know it",
-                )
-            self._tell_if_short(self._capture)
+        decoded = self._next(self._video)
+        if decoded is None and self._options.loop and self._delivered:
+            decoded = self._from_the_start()
+        if decoded is None:
+            self._nothing_more(self._video)
             return None
         seq, self._seq = self._seq, self._seq + 1
-        if failures:
-            self._held = pixels, failures - 1
-            raise FrameError(f"frame {seq} of video {self._path}: cannot be decoded")
+        if self.live:
+            captured_ns = self._due(decoded, captured_ns)
+        if decoded.picture is None:
+            raise FrameError(f"frame {seq} of video {self._path}: {decoded.fault}")
         self._delivered = True
-        height, width = pixels.shape[:2]
+        picture = decoded.picture
         return Frame(
-            planes=(pixels,),
-            format=PixelFormat.BGR24,
-            width=width,
-            height=height,
+            planes=picture.planes,
+            format=picture.format,
+            width=picture.width,
+            height=picture.height,
+            colours=picture.colours,
             captured_ns=captured_ns,
             seq=seq,
             origin=ClockOrigin.READ,
         )
 
-    def _next(self, capture: cv2.VideoCapture) -> _Decoded:
-        """Decode on until there is a picture: OpenCV says the same of a bad packet and the end."""
-        for failures in range(_ATTEMPTS):
-            ok, pixels = capture.read()
-            if ok:
-                position_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-                self._reached_ms = max(self._reached_ms, position_ms)
-                return np.asarray(pixels, np.uint8), failures
-        return None, 0
+    def _due(self, decoded: Decoded, now_ns: int) -> int:
+        """Wait until the frame is to be shown, and return when that is."""
+        seconds = self._seq / self._fps if decoded.seconds is None else decoded.seconds
+        if self._began_ns is None:
+            self._began_ns = now_ns - round(seconds * NS_PER_SECOND)
+        due_ns = self._began_ns + round(seconds * NS_PER_SECOND)
+        self._clock.wait(self._stopped, (due_ns - now_ns) / NS_PER_SECOND)
+        return self._clock.monotonic_ns()
 
-    def _from_the_start(self) -> _Decoded:
+    def _next(self, video: EncodedVideo) -> Decoded | None:
+        """Read on behind what cannot be read, as long as there is hope."""
+        for _ in range(_ATTEMPTS):
+            try:
+                decoded = video.read()
+            except ReadError:
+                video.skip_damage()
+                continue
+            if decoded is not None and decoded.seconds is not None:
+                self._reached_seconds = max(self._reached_seconds, decoded.seconds)
+            return decoded
+        return None
+
+    def _from_the_start(self) -> Decoded | None:
         """Begin anew: by seeking, or by opening again what cannot seek."""
-        if self._capture is None:
-            return None, 0
-        self._tell_if_short(self._capture)
-        self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        found = self._next(self._capture)
-        if found[0] is not None:
-            return found
-        self._capture.release()
-        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        return self._next(self._capture)
+        if self._video is None:
+            return None
+        self._tell_if_short(self._video)
+        self._began_ns = None
+        try:
+            self._video.rewind()
+        except ReadError:
+            found = None
+        else:
+            found = self._next(self._video)
+        if found is None:
+            self._video.close()
+            self.open()
+            found = self._next(self._video)
+        return found
 
-    def _tell_if_short(self, capture: cv2.VideoCapture) -> None:
+    def _nothing_more(self, video: EncodedVideo) -> None:
+        """Say what is missing, or that there never was anything."""
+        if not self._delivered:
+            raise MediaError(
+                f"video {self._path}: holds no readable frame",
+                hint=f"its codec is {video.codec}",
+            )
+        self._tell_if_short(video)
+
+    def _tell_if_short(self, video: EncodedVideo) -> None:
         """Say, once, that the file ended before what its head announces."""
-        fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if self._told_short or fps <= 0 or frames <= 0:
+        fps, announced = video.fps, video.duration_seconds
+        if self._told_short or not fps or not announced:
             return
-        announced, reached = frames / fps, self._reached_ms / MS_PER_SECOND + 1 / fps
+        reached = self._reached_seconds + 1 / fps
         if announced - reached > max(_SHORT_FRAMES / fps, _SHORT_SHARE * announced):
             self._told_short = True
             log.warning(
@@ -162,15 +179,9 @@ class VideoSource:
 
     def close(self) -> None:
         """Close the file."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
-
-
-def _codec(capture: cv2.VideoCapture) -> str:
-    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-    name = code.to_bytes(4, "little").decode("latin-1").strip("\0 ")
-    return name if name.isprintable() and name else "unknown"
+        video, self._video = self._video, None
+        if video is not None:
+            video.close()
 
 
 def create(request: SourceRequest) -> VideoSource:
