@@ -21,7 +21,6 @@ from appliance.pipeline.lane import FROZEN_SECONDS
 from appliance.pipeline.pace import Pace
 from appliance.pipeline.slot import Exchange
 from appliance.pipeline.worker import Worker
-from appliance.preprocess import View
 from appliance.reporter import Identity, Reporter, new_boot_id
 from appliance.runtime import Runtime, Sinks
 from appliance.sinks.commands import Commands
@@ -30,7 +29,7 @@ from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
 from appliance.sinks.prometheus import PrometheusSink
-from appliance.sources import RepeatsPictures, create_source
+from appliance.sources import RepeatsPictures, create_source, view_of
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -204,17 +203,6 @@ def _frozen_seconds(camera: Camera, source: Source) -> float:
     if camera.frozen_seconds != "auto":
         return camera.frozen_seconds
     return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
-
-
-def view_of(camera: Camera) -> View:
-    """Return how a camera looks at the world."""
-    return View(
-        rotation=camera.rotation,
-        flip_horizontal=camera.flip_horizontal,
-        flip_vertical=camera.flip_vertical,
-        crop=camera.crop,
-        fit=camera.fit,
-    )
 
 
 def _registry_source(clock: Clock) -> Callable[[Camera, tuple[int, int]], Source]:

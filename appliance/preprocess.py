@@ -7,7 +7,8 @@ of a size (``Preprocessor`` keeps its scratch pictures), so each worker owns one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 
 from appliance import yuv
 from appliance.errors import FrameError
-from appliance.values import PixelFormat
+from appliance.values import PixelFormat, reduced
 
 if TYPE_CHECKING:
     from appliance.values import Floats, Frame, Pixels
@@ -30,6 +31,8 @@ _ROTATE: dict[int, int] = {
 }
 _LETTERBOX_GREY = 128
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
+_REDUCTIONS = (8, 4, 2)
+"""Of a JPEG's blocks of 8x8 pixels only the low frequencies are decoded, to 1x1, 2x2 or 4x4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,11 @@ class Layout:
     """Where the pixels of one frame size go (pure arithmetic, see ``layout``).
 
     Attributes:
-        crop: x0, y0, x1, y1 in pixels of the raw frame; even, for the chroma planes, except for
-            the far edge of an odd size.
+        crop: x0, y0, x1, y1 in pixels of the raw frame as it was decoded; even, for the chroma
+            planes, except for the far edge of an odd size.
         target: width, height of the resized picture before it is turned.
         placed: x, y, w, h in pixels of the model's input that the turned picture fills.
-        upright: width, height of the whole frame, upright, in pixels.
+        upright: width, height of the whole frame, upright, in pixels of the camera.
         part: x, y, w, h in 0..1 of the upright frame that ``crop`` covers.
     """
 
@@ -87,6 +90,20 @@ def layout(view: View, width: int, height: int, input_width: int, input_height: 
     return Layout((x0, y0, x1, y1), target, placed, upright, _to_upright(view, part_raw))
 
 
+@lru_cache(maxsize=64)
+def reduction_for(view: View, width: int, height: int, input_width: int, input_height: int) -> int:
+    """Return 1, 2, 4 or 8: by how much a frame may be decoded smaller and lose nothing.
+
+    The part that is looked at must still be as large as what it is resized to.
+    """
+    for by in _REDUCTIONS:
+        plan = layout(view, *reduced(width, height, by), input_width, input_height)
+        x0, y0, x1, y1 = plan.crop
+        if x1 - x0 >= plan.target[0] and y1 - y0 >= plan.target[1]:
+            return by
+    return 1
+
+
 def same_boxes(plan: Layout, input_width: int, input_height: int) -> bool:
     """Say whether boxes of the model's input are boxes of the whole upright frame already."""
     return plan.part == _WHOLE and plan.placed == (0, 0, input_width, input_height)
@@ -112,15 +129,17 @@ class Preprocessor:
     def __init__(self, view: View, input_width: int, input_height: int) -> None:
         self._view = view
         self._input = (input_width, input_height)
-        self._plans: dict[tuple[int, int], Layout] = {}
+        self._plans: dict[tuple[int, int, int], Layout] = {}
         self._scratch: dict[tuple[str, tuple[int, ...]], Pixels] = {}
 
     def plan(self, frame: Frame) -> Layout:
         """Return the layout for frames of this size."""
-        size = (frame.width, frame.height)
-        if size not in self._plans:
-            self._plans = {size: layout(self._view, *size, *self._input)}
-        return self._plans[size]
+        key = (frame.width, frame.height, frame.reduction)
+        if key not in self._plans:
+            whole = layout(self._view, frame.width, frame.height, *self._input)
+            decoded = layout(self._view, *frame.decoded_size, *self._input)
+            self._plans = {key: replace(decoded, upright=whole.upright)}
+        return self._plans[key]
 
     def run(self, frame: Frame, out: Pixels) -> Layout:
         """Write ``frame`` into ``out``, uint8 RGB (input_height, input_width, 3).

@@ -102,7 +102,7 @@ class Frame:
         planes: uint8, shaped as ``format`` says; rows may be strided, the last axis not. They may
             be views of memory that is another picture after ``release``.
         format: layout of ``planes``.
-        width, height: size of the picture in pixels.
+        width, height: size in pixels of the picture that the camera took.
         captured_ns: CLOCK_MONOTONIC nanoseconds of ``origin``.
         seq: number of the frame at its camera; gaps are frames that were dropped.
         origin: what ``captured_ns`` marks.
@@ -110,6 +110,8 @@ class Frame:
         name: where the picture came from (a file's path), empty for cameras.
         seen: what the camera itself detected; None for cameras that only take pictures.
         colours: what the planes of I420 and NV12 mean; says nothing of other formats.
+        reduction: a decoder that was asked for less gave one pixel for so many of the camera's, in
+            each direction. A whole number, as decoders have it, so that the planes' size is known.
 
     Raises:
         FrameError: the planes do not have the shapes or types that the format needs.
@@ -126,23 +128,35 @@ class Frame:
     name: str = ""
     seen: Seen | None = None
     colours: Colours = BT601_LIMITED
+    reduction: int = 1
 
     def __post_init__(self) -> None:
-        if self.width <= 0 or self.height <= 0:
+        if self.width <= 0 or self.height <= 0 or self.reduction <= 0:
             raise FrameError(f"frame {self.seq}: no picture is {self.width}x{self.height}")
         for plane in self.planes:
             if not isinstance(plane, np.ndarray) or plane.dtype != np.uint8:
                 got = getattr(plane, "dtype", type(plane).__name__)
                 raise FrameError(f"frame {self.seq}: planes must be uint8, got {got}")
         shapes = tuple(plane.shape for plane in self.planes)
-        wanted = plane_shapes(self.format, self.width, self.height)
+        wanted = plane_shapes(self.format, *self.decoded_size)
         if shapes != wanted:
+            part = f" / {self.reduction}" if self.reduction > 1 else ""
             raise FrameError(
-                f"frame {self.seq}: {self.format.value} of {self.width}x{self.height} must have "
-                f"planes of {wanted}, got {shapes}"
+                f"frame {self.seq}: {self.format.value} of {self.width}x{self.height}{part} must "
+                f"have planes of {wanted}, got {shapes}"
             )
         if any(plane.strides[-1] != 1 and plane.shape[-1] > 1 for plane in self.planes):
             raise FrameError(f"frame {self.seq}: the bytes of a row must follow each other")
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Return width and height of what is in the planes."""
+        return reduced(self.width, self.height, self.reduction)
+
+
+def reduced(width: int, height: int, reduction: int) -> tuple[int, int]:
+    """Return the size of a picture of which a pixel stands for ``reduction`` each way."""
+    return -(-width // reduction), -(-height // reduction)
 
 
 def plane_shapes(pixel_format: PixelFormat, width: int, height: int) -> tuple[tuple[int, ...], ...]:

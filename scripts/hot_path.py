@@ -1,23 +1,30 @@
 """Time steps of the hot path against other ways to do them; they take turns, medians.
 
+Processor time, so that other work on the machine counts for little.
+
 Usage: python scripts/hot_path.py
 
-Arrays as the default model and a picture of 1280x720 have them; caches warm, one thread.
+Arrays as the default model and a picture of 1280x720 have them; the JPEG is a camera's, of
+1920x1080 with the noise of a sensor; caches warm.
 """
 
 from __future__ import annotations
 
 import statistics
+import time
 import timeit
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from appliance import yuv
 from appliance.postprocess import IOU_THRESHOLD, suppress, true_places
 from appliance.quiet import keep_quiet
 from appliance.selection.parity import iou
 from appliance.selection.proof import golden_frame
+from appliance.sources import jpeg
+from appliance.values import Colours, Frame, Matrix, PixelFormat, plane_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 ROUNDS = 21
 CALLS = 50
 SIZE = (1280, 720)
+CAMERA_SIZE = (1920, 1080)
 ANCHORS, CLASSES = 1917, 90
 THRESHOLD = np.int8(10)
 CANDIDATES = 24
@@ -53,6 +61,20 @@ def main() -> None:
         resize(picture)
         cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=small)
 
+    def from_jpeg(reduction: int) -> None:
+        resize(jpeg.decode(photograph, "photograph", reduction))
+        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=small)
+
+    photograph = jpeg_of_a_camera(chance)
+    bt601, bt709 = (planar(Colours(matrix, full_range=False)) for matrix in list(Matrix)[:2])
+    scratch: dict[tuple[str, tuple[int, ...]], NDArray[np.uint8]] = {}
+
+    def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        return scratch.setdefault((name, shape), np.empty(shape, np.uint8))
+
+    def from_planes(frame: Frame) -> None:
+        yuv.to_rgb(frame, (0, 0, *CAMERA_SIZE), small, buffer)
+
     mask = logits >= THRESHOLD
     rows = [
         ("places of likely scores", "numpy.nonzero", lambda: np.nonzero(mask)),
@@ -66,6 +88,12 @@ def main() -> None:
         ("", "colours last **(taken)**", colours_last),
         ("", "area", lambda: resize(picture, cv2.INTER_AREA)),
         ("", "every other row", lambda: resize(every_other)),
+        ("I420 of 1920x1080 to 300x300", "BT.601, limited range", lambda: from_planes(bt601)),
+        ("", "BT.709, limited range", lambda: from_planes(bt709)),
+        (f"JPEG of 1920x1080 ({len(photograph) // 1000} kB) to 300x300", "decoded whole",
+         lambda: from_jpeg(1)),
+        ("", "decoded to a half **(taken)**", lambda: from_jpeg(2)),
+        ("", "to a quarter **(taken with letterbox)**", lambda: from_jpeg(4)),
     ]  # fmt: skip
     print("| step | how | ms |\n|---|---|---|")
     for (step, how, _), ms in zip(rows, take_turns([call for *_, call in rows]), strict=True):
@@ -73,12 +101,27 @@ def main() -> None:
 
 
 def take_turns(calls: list[Callable[[], object]]) -> list[float]:
-    """Return the median milliseconds of each call."""
+    """Return the median milliseconds of processor time of each call."""
     spent: list[list[float]] = [[] for _ in calls]
     for _ in range(ROUNDS):
         for its, call in zip(spent, calls, strict=True):
-            its.append(timeit.timeit(call, number=CALLS) / CALLS * 1000)
+            its.append(timeit.timeit(call, timer=time.process_time, number=CALLS) / CALLS * 1000)
     return [statistics.median(its) for its in spent]
+
+
+def jpeg_of_a_camera(chance: np.random.Generator) -> bytes:
+    """Return the golden scene as a camera saves it: with noise, and half the colours."""
+    clean = golden_frame(0.0, CAMERA_SIZE)[0].planes[0]
+    noisy = (clean + chance.normal(0, 4, clean.shape)).clip(0, 255).astype(np.uint8)
+    how = [cv2.IMWRITE_JPEG_QUALITY, 80, cv2.IMWRITE_JPEG_SAMPLING_FACTOR]
+    return cv2.imencode(".jpg", noisy, [*how, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422])[1].tobytes()
+
+
+def planar(colours: Colours) -> Frame:
+    """Return a picture of a planar format."""
+    kind = PixelFormat.I420
+    planes = tuple(np.zeros(shape, np.uint8) for shape in plane_shapes(kind, *CAMERA_SIZE))
+    return Frame(planes, kind, *CAMERA_SIZE, captured_ns=0, seq=0, colours=colours)
 
 
 def logits_of(likely: int, chance: np.random.Generator) -> NDArray[np.int8]:

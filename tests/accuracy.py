@@ -25,6 +25,14 @@ def measure(folder: Path, accelerator: str, model: str) -> Accuracy:
 
     The label file may tell of more pictures than there are; those are left out.
     """
+    # More threads of ncnn wait for each other awake: beside other work, seconds a picture.
+    common = ("--threshold", "0.05", "--threads", "1")
+    arguments = (*common, "--accelerator", accelerator, "--model", model)
+    return judge(folder, detect(str(folder / "val2017"), *arguments))
+
+
+def judge(folder: Path, lines: list[dict[str, Any]]) -> Accuracy:
+    """Judge what ``appliance detect --json`` says, a line for each picture."""
     with contextlib.redirect_stdout(io.StringIO()):
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -33,10 +41,7 @@ def measure(folder: Path, accelerator: str, model: str) -> Accuracy:
         ids = {image["file_name"]: image["id"] for image in truth.dataset["images"]}
     rows: list[dict[str, Any]] = []
     seen: list[int] = []
-    # More threads of ncnn wait for each other awake: beside other work, seconds a picture.
-    common = ("--threshold", "0.05", "--threads", "1")
-    arguments = (*common, "--accelerator", accelerator, "--model", model)
-    for line in detect(str(folder / "val2017"), *arguments):
+    for line in lines:
         seen.append(ids[Path(line["image"]).name])
         for one in line["detections"]:
             box = one["box"]
@@ -50,12 +55,12 @@ def measure(folder: Path, accelerator: str, model: str) -> Accuracy:
                 }
             )
     with contextlib.redirect_stdout(io.StringIO()):
-        judge = COCOeval(truth, truth.loadRes(rows), "bbox")
-        judge.params.imgIds = sorted(seen)
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return Accuracy(len(seen), map=float(judge.stats[0]), ap50=float(judge.stats[1]))
+        coco = COCOeval(truth, truth.loadRes(rows), "bbox")
+        coco.params.imgIds = sorted(seen)
+        coco.evaluate()
+        coco.accumulate()
+        coco.summarize()
+    return Accuracy(len(seen), map=float(coco.stats[0]), ap50=float(coco.stats[1]))
 
 
 def detect(*arguments: str) -> list[dict[str, Any]]:

@@ -7,14 +7,17 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 import pytest
 
 from appliance.bench.alone import Alone
 from appliance.bench.plan import Round
 from appliance.bench.published import published
+from appliance.bench.source import preload
 from appliance.cli import main
 from appliance.models import Catalogue, find_models_folder
 from appliance.pipeline import Counts
+from appliance.values import Frame, PixelFormat
 from tests.tiny_model import tiny_classifier
 
 if TYPE_CHECKING:
@@ -30,6 +33,32 @@ def bench(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     assert main(["bench", "--json", *words]) == 0
     figures: dict[str, Any] = json.loads(capsys.readouterr().out)
     return figures
+
+
+def test_preloaded_frames_stay_when_the_camera_has_its_memory_back() -> None:
+    memory = np.zeros((2, 12, 16), np.uint8)
+
+    class Recycling:
+        live = True
+        seq = 0
+
+        def open(self) -> None:
+            pass
+
+        def read(self) -> Frame:
+            self.seq += 1
+            mine = memory[self.seq % 2]
+            mine[:] = self.seq
+            planes = (mine[:8], mine[8:, :8], mine[8:, 8:])
+            return Frame(planes, PixelFormat.I420, 16, 8, 0, self.seq)
+
+        def close(self) -> None:
+            memory[:] = 255
+
+    kept = preload(Recycling(), 6)
+    assert [{int(one) for one in np.unique(plane)} for frame in kept for plane in frame.planes] == [
+        {number} for number in range(1, 7) for _ in range(3)
+    ]
 
 
 def test_both_methods_stand_beside_what_was_published(capsys: pytest.CaptureFixture[str]) -> None:

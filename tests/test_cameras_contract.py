@@ -457,6 +457,29 @@ class FakeCapture:
         self.properties["released"] = True
 
 
+@pytest.mark.parametrize(
+    ("view", "by"), [({}, 2), ({"fit": "letterbox"}, 4), ({"crop": (0.0, 0.0, 0.4, 0.4)}, 1)]
+)
+def test_v4l2_decodes_no_more_than_the_model_needs_and_tells_the_cameras_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, view: dict[str, Any], by: int
+) -> None:
+    device = tmp_path / "video0"
+    device.touch()
+    content = cv2.imencode(".jpg", np.full((1080, 1920, 3), 90, np.uint8))[1].ravel()
+    capture = FakeCapture([content[None], content[None, :-9]], 999_980.0)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
+    one = source(f"v4l2:{device}", ManualClock(start_ns=10**12), **view)
+    one.open()
+    frame = one.read()
+    assert frame is not None
+    assert (frame.width, frame.height, frame.reduction) == (1920, 1080, by)
+    assert frame.planes[0].shape == (1080 // by, 1920 // by, 3)
+    assert Preprocessor(View(), 300, 300).plan(frame).upright == (1920, 1080)
+    with pytest.raises(FrameError, match="damaged JPEG"):
+        one.read()
+    one.close()
+
+
 def test_v4l2_decodes_mjpeg_strictly_and_uses_the_drivers_stamp(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
+import msgspec
 import pytest
 
-from appliance.accelerators import Machine, Registry
+from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators.cpu import CpuAccelerator
 from appliance.detectors import load_model
 from appliance.errors import ModelError
 from appliance.models import Catalogue, find_models_folder
-from tests.accuracy import detect, measure
+from appliance.preprocess import Preprocessor, View, boxes_to_source, reduction_for
+from appliance.reporter import to_box
+from appliance.sources import jpeg
+from appliance.values import Frame, PixelFormat
+from tests.accuracy import detect, judge, measure
 from tests.helpers import ROOT, side_python, skip_if_missing
 
 if TYPE_CHECKING:
+    from appliance.models import Model
     from tests.samples import Samples
 
 
@@ -118,3 +127,56 @@ def test_accuracy_on_pictures_that_everybody_can_have(
     assert got.pictures == 7
     assert got.map >= mean
     assert got.ap50 >= ap50
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox"])
+def test_decoding_a_camera_s_jpegs_no_larger_than_needed_costs_no_accuracy(
+    fit: Literal["stretch", "letterbox"], data: Samples, default_model: Model
+) -> None:
+    """Pictures as large as a camera's; saved anew, 0.007 either way is chance."""
+    folder, view = data / "coco-tiny", View(fit=fit)
+    pictures = {
+        path: enlarged(path.read_bytes()) for path in sorted((folder / "val2017").glob("*.jpg"))
+    }
+    lines: dict[str, list[dict[str, Any]]] = {"whole": [], "reduced": []}
+    detector = CpuAccelerator(Options()).open(default_model, threads=1)
+    width, height = detector.input_size
+    preprocessor = Preprocessor(view, width, height)
+    reductions = set()
+    for (path, content), how in itertools.product(pictures.items(), lines):
+        size = jpeg.size_of(content, path.name)
+        by = reduction_for(view, *size, width, height) if how == "reduced" else 1
+        reductions.add(by)
+        pixels = jpeg.decode(content, path.name, by)
+        frame = Frame((pixels,), PixelFormat.BGR24, *size, captured_ns=0, seq=0, reduction=by)
+        with detector.input() as tensor:
+            plan = preprocessor.run(frame, tensor)
+        del tensor
+        detector.infer()
+        seen = detector.detections(0.05)
+        found = boxes_to_source(seen.boxes, plan, width, height).tolist()
+        lines[how].append({
+            "image": str(path),
+            "width": size[0] / ENLARGED,
+            "height": size[1] / ENLARGED,
+            "detections": [
+                {"label_id": label, "score": score, "box": msgspec.to_builtins(to_box(box))}
+                for label, score, box in zip(
+                    seen.label_ids.tolist(), seen.scores.tolist(), found, strict=True
+                )
+            ],
+        })  # fmt: skip
+    detector.close()
+    assert reductions > {1}
+    assert judge(folder, lines["reduced"]).map == pytest.approx(
+        judge(folder, lines["whole"]).map, abs=0.015
+    )
+
+
+ENLARGED = 3
+
+
+def enlarged(content: bytes) -> bytes:
+    picture = jpeg.decode(content, "small")
+    large = cv2.resize(picture, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()

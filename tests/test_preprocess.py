@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.preprocess import Preprocessor, View, boxes_to_source, layout
+from appliance.preprocess import Preprocessor, View, boxes_to_source, layout, reduction_for
 from appliance.values import BT601_LIMITED, Colours, Frame, Matrix, PixelFormat, Pixels
 
 if TYPE_CHECKING:
@@ -253,6 +253,69 @@ def test_the_whole_view_maps_onto_the_whole_frame(
     shown = np.asarray([[x / 300, y / 300, (x + w) / 300, (y + h) / 300]], np.float32)
     mapped = boxes_to_source(shown, plan, 300, 300)[0]
     assert mapped == pytest.approx([0, 0, 1, 1], abs=1e-5)
+
+
+@given(
+    st.integers(16, 4000),
+    st.integers(16, 4000),
+    st.integers(32, 640),
+    st.integers(32, 640),
+    VIEWS,
+)
+def test_a_frame_is_decoded_as_small_as_the_part_that_is_looked_at_allows(
+    width: int, height: int, input_width: int, input_height: int, view: View
+) -> None:
+    def is_enough(by: int) -> bool:
+        plan = layout(view, -(-width // by), -(-height // by), input_width, input_height)
+        x0, y0, x1, y1 = plan.crop
+        return x1 - x0 >= plan.target[0] and y1 - y0 >= plan.target[1]
+
+    by = reduction_for(view, width, height, input_width, input_height)
+    assert by in {1, 2, 4, 8}
+    assert by == 1 or is_enough(by)
+    assert by == 8 or not is_enough(2 * by)
+
+
+@pytest.mark.parametrize(
+    ("view", "size", "by"),
+    [
+        (View(), (1920, 1080), 2),  # of height 1080 / 4 = 270 is too little
+        (View(fit="letterbox"), (1920, 1080), 4),
+        (View(rotation=90), (1080, 1920), 2),
+        (View(), (599, 600), 2),
+        (View(), (598, 600), 1),
+        (View(), (2400, 2400), 8),
+        (View(crop=(0.0, 0.0, 0.5, 0.5)), (1920, 1080), 1),
+        (View(crop=(0.0, 0.0, 0.5, 1.0)), (2400, 1200), 4),
+        (View(), (200, 100), 1),
+    ],
+)
+def test_how_small_a_frame_is_decoded_for_300x300(
+    view: View, size: tuple[int, int], by: int
+) -> None:
+    assert reduction_for(view, *size, 300, 300) == by
+
+
+@settings(deadline=None)
+@given(st.sampled_from([2, 4, 8]), SIZES, VIEWS, st.integers(0, 99))
+def test_what_was_decoded_smaller_lies_where_it_lay(
+    by: int, size: tuple[int, int], view: View, seed: int
+) -> None:
+    width, height = size[0] * by, size[1] * by
+    whole = frame(PixelFormat.RGB24, smooth(width, height, seed))
+    means = whole.planes[0].reshape(size[1], by, size[0], by, 3).mean((1, 3))
+    small = replace(whole, planes=(means.round().astype(np.uint8),), reduction=by)
+    outs, plans = [], []
+    for one in (whole, small):
+        outs.append(np.zeros((40, 40, 3), np.uint8))
+        plans.append(Preprocessor(view, 40, 40).run(one, outs[-1]))
+    assert plans[0].upright == plans[1].upright
+    box = np.asarray([[0.2, 0.3, 0.6, 0.9]], np.float32)
+    places = [boxes_to_source(box, plan, 40, 40) for plan in plans]
+    assert np.abs(places[0] - places[1]).max() < 0.08  # bars and parts are whole, even pixels
+    if view.crop == (0.0, 0.0, 1.0, 1.0) and view.fit == "stretch":
+        assert np.array_equal(places[0], places[1])
+        assert np.abs(outs[0].astype(float) - outs[1]).mean() < 4
 
 
 def test_a_crop_sees_only_its_part_and_reports_in_the_full_frame() -> None:

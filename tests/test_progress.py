@@ -46,6 +46,17 @@ def test_the_same_picture_for_its_limit_is_frozen(kind: PixelFormat, size: tuple
     assert 4.5 <= after <= 5.0
 
 
+def test_of_a_picture_decoded_smaller_every_row_that_there_is_may_be_life() -> None:
+    rng = np.random.default_rng(9)
+    still, pixels = StillPicture(5), noise(rng, (90, 160, 3))
+    for number in range(60):
+        pixels = pixels.copy()
+        pixels[5] = rng.integers(0, 255, (160, 3))
+        one = Frame((pixels,), PixelFormat.BGR24, 1280, 720, 0, 0, reduction=8)
+        still.look(one, round((1 + number / 4) * NS_PER_SECOND))
+    assert not still.frozen
+
+
 @pytest.mark.parametrize("kind", [PixelFormat.NV12, PixelFormat.I420])
 def test_a_change_of_any_plane_is_life(kind: PixelFormat) -> None:
     shapes = plane_shapes(kind, 16, 12)

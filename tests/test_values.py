@@ -56,6 +56,21 @@ def test_planes_are_as_large_as_their_format_says_and_none_is_missing(
             Frame(these, kind, width, height, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("reduction", "shape"), [(1, (5, 9, 3)), (2, (3, 5, 3)), (4, (2, 3, 3)), (8, (1, 2, 3))]
+)
+def test_a_reduced_frame_has_so_many_pixels_fewer_and_keeps_the_cameras_size(
+    reduction: int, shape: tuple[int, ...]
+) -> None:
+    pixels = np.zeros(shape, np.uint8)
+    one = Frame((pixels,), PixelFormat.BGR24, 9, 5, 0, 0, reduction=reduction)
+    assert (one.width, one.height) == (9, 5)
+    assert one.decoded_size == (shape[1], shape[0])
+    for other in {0, 1, 2, 4, 8} - {reduction}:
+        with pytest.raises(FrameError):
+            Frame((pixels,), PixelFormat.BGR24, 9, 5, 0, 0, reduction=other)
+
+
 def test_rows_may_be_strided_to_any_distance() -> None:
     memory = np.zeros((4, 64), np.uint8)
     Frame((memory[:, :12].reshape(4, 4, 3),), PixelFormat.BGR24, 4, 4, 0, 0)

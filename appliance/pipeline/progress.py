@@ -119,8 +119,8 @@ class StillPicture:
 
 
 def _fingerprint(frame: Frame) -> tuple[int, ...]:
-    step = max(1, frame.height // _ROWS)
+    step = max(1, len(frame.planes[0]) // _ROWS)
     found = 0
     for plane in frame.planes:
         found = zlib.crc32(np.ascontiguousarray(plane[::step]).data, found)
-    return found, frame.width, frame.height, len(frame.planes)
+    return found, *frame.decoded_size, len(frame.planes)

@@ -15,6 +15,7 @@ import msgspec
 from appliance.addresses import fault_of, without_secrets
 from appliance.config.faults import find_faults
 from appliance.errors import ConfigError
+from appliance.preprocess import View, reduction_for
 
 if TYPE_CHECKING:
     from appliance.clock import Clock
@@ -81,7 +82,7 @@ class SourceRequest:
         target: what follows the kind: a device, path or address; may be empty.
         camera: the camera's settings.
         options: the kind's own options, an instance of its ``Options`` struct.
-        input_width, input_height: the model's input in pixels, for sensors that can scale.
+        input_width, input_height: the model's input in pixels, for whatever can scale.
         clock: the appliance's clock.
     """
 
@@ -91,6 +92,26 @@ class SourceRequest:
     input_width: int
     input_height: int
     clock: Clock
+
+    def reduction(self, width: int, height: int) -> int:
+        """Return by how much a frame of that size may be decoded smaller: the model sees no less.
+
+        Only the model looks at frames of a source; whoever wants all of a frame asks for 1.
+        """
+        return reduction_for(
+            view_of(self.camera), width, height, self.input_width, self.input_height
+        )
+
+
+def view_of(camera: Camera) -> View:
+    """Return how a camera looks at the world."""
+    return View(
+        rotation=camera.rotation,
+        flip_horizontal=camera.flip_horizontal,
+        flip_vertical=camera.flip_vertical,
+        crop=camera.crop,
+        fit=camera.fit,
+    )
 
 
 # kind: (module, schemes that mean it besides the kind's own name)

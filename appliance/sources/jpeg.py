@@ -14,6 +14,7 @@ import simplejpeg
 
 from appliance.errors import FrameError
 from appliance.sources.jpeg_layout import END, intervals, segments, tidied
+from appliance.values import reduced
 
 if TYPE_CHECKING:
     from appliance.values import Pixels
@@ -26,37 +27,64 @@ _EXIF = b"Exif\x00\x00"
 _ORIENTATION, _SHORT = 0x0112, 3
 
 
-def decode(content: bytes | memoryview, name: str) -> Pixels:
+def size_of(content: bytes | memoryview, name: str) -> tuple[int, int]:
+    """Return width and height of a JPEG, as it is stored.
+
+    Raises:
+        FrameError: not a JPEG, or its head is damaged.
+    """
+    try:
+        return _size(bytes(content))
+    except ValueError as error:
+        raise FrameError(f"{name}: damaged JPEG: {error}") from error
+
+
+def decode(content: bytes | memoryview, name: str, reduction: int = 1) -> Pixels:
     """Return a JPEG as uint8 BGR (height, width, 3), as it is stored.
+
+    Args:
+        content: the JPEG.
+        name: of it, for errors.
+        reduction: 1, 2, 4 or 8: one pixel for so many each way, in less time. All of the content is
+            read all the same, so damage is found as it is without.
 
     Raises:
         FrameError: not a JPEG, truncated, or damaged where the decoder can tell.
     """
     try:
-        return _decoded(bytes(content))
+        return _decoded(bytes(content), reduction)
     except (ValueError, OverflowError, MemoryError) as error:
         raise FrameError(f"{name}: damaged JPEG: {error}") from error
 
 
-def _decoded(content: bytes) -> Pixels:
-    picture: Pixels | None = None
+def _size(content: bytes) -> tuple[int, int]:
+    # Not strict: stray bytes are judged when it is decoded.
     try:
-        height, width = simplejpeg.decode_jpeg_header(content, strict=True)[:2]
-        picture = np.empty((height, width, 3), np.uint8)
-        simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True, buffer=picture)
+        height, width = simplejpeg.decode_jpeg_header(content, strict=False)[:2]
+    except KeyError as error:  # simplejpeg looks up what a damaged head does not say
+        raise ValueError("its head is damaged") from error
+    return width, height
+
+
+def _decoded(content: bytes, reduction: int) -> Pixels:
+    width, height = reduced(*_size(content), reduction)
+    least = {"min_width": width, "min_height": height}
+    picture = np.empty((height, width, 3), np.uint8)
+    try:
+        simplejpeg.decode_jpeg(content, colorspace="BGR", strict=True, buffer=picture, **least)
     except ValueError as error:
         stray = _STRAY.search(str(error))
         if stray is None or int(stray[1]) > MOST_STRAY_BYTES:
             raise
         marker = int(stray[2], 16)
-        if picture is not None and marker == END:
+        if marker == END:
             return picture  # it was complete before they came
         tidy = content if marker in _OF_THE_SCAN else tidied(content)
         if tidy != content:
-            return _decoded(tidy)
+            return _decoded(tidy, reduction)
         if not _whole(content):
             raise
-        loose = simplejpeg.decode_jpeg(content, colorspace="BGR", strict=False)
+        loose = simplejpeg.decode_jpeg(content, colorspace="BGR", strict=False, **least)
         return np.asarray(loose, np.uint8)
     return picture
 

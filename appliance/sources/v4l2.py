@@ -1,9 +1,10 @@
 """USB and other V4L2 cameras, through OpenCV's V4L2 backend.
 
 MJPEG is taken undecoded and decoded strictly here, so that a truncated picture is dropped
-instead of shown half grey. A camera that has not the format asked for delivers another one, which
-OpenCV converts; what was asked and what came is said once where they differ. OpenCV reports the
-driver's buffer stamp (CLOCK_MONOTONIC) as the position in milliseconds; it is verified at start.
+instead of shown half grey, and no larger than the model needs it. A camera that has not the format
+asked for delivers another one, which OpenCV converts; what was asked and what came is said once
+where they differ. OpenCV reports the driver's buffer stamp (CLOCK_MONOTONIC) as the position in
+milliseconds; it is verified at start.
 
 Tested with the real OpenCV over a preloaded device, and with a fake capture; not run on hardware
 in this repository's tests.
@@ -83,6 +84,7 @@ class V4l2Source:
     live = True
 
     def __init__(self, request: SourceRequest) -> None:
+        self._request = request
         self._device = request.target or "/dev/video0"
         self._camera = request.camera
         self._options: Options = request.options
@@ -140,8 +142,7 @@ class V4l2Source:
         driver_ns = round(position_ms * NS_PER_MS) if position_ms > 0 else None
         captured_ns, origin = self._stamps.stamp(driver_ns, read_ns)
         seq, self._seq = self._seq, self._seq + 1
-        pixels = self._pixels(np.asarray(data, np.uint8), seq)
-        height, width = pixels.shape[:2]
+        pixels, (width, height), reduction = self._picture(np.asarray(data, np.uint8), seq)
         return Frame(
             planes=(pixels,),
             format=PixelFormat.BGR24,
@@ -150,6 +151,7 @@ class V4l2Source:
             captured_ns=captured_ns,
             seq=seq,
             origin=origin,
+            reduction=reduction,
         )
 
     def close(self) -> None:
@@ -158,11 +160,15 @@ class V4l2Source:
             self._capture.release()
             self._capture = None
 
-    def _pixels(self, data: Pixels, seq: int) -> Pixels:
+    def _picture(self, data: Pixels, seq: int) -> tuple[Pixels, tuple[int, int], int]:
+        """Return the pixels, the size that the camera took, and by how much they are fewer."""
         if data.ndim == 3 and data.shape[2] == 3:
-            return data
+            return data, (data.shape[1], data.shape[0]), 1
         if data.size >= 2 and data.ravel()[0] == 0xFF and data.ravel()[1] == 0xD8:
-            return jpeg.decode(data.tobytes(), f"frame {seq} of {self._device}")
+            content, name = data.tobytes(), f"frame {seq} of {self._device}"
+            size = jpeg.size_of(content, name)
+            reduction = self._request.reduction(*size)
+            return jpeg.decode(content, name, reduction), size, reduction
         raise FrameError(
             f"frame {seq} of {self._device}: unexpected shape {data.shape}",
             hint="OpenCV cannot convert this format; `v4l2-ctl --list-formats` shows the others",
