@@ -48,7 +48,7 @@ def test_the_same_picture_for_its_limit_is_frozen(kind: PixelFormat, size: tuple
 
 def test_of_a_picture_decoded_smaller_every_row_that_there_is_may_be_life() -> None:
     rng = np.random.default_rng(9)
-    still, pixels = StillPicture(5), noise(rng, (90, 160, 3))
+    still, pixels = StillPicture(lambda: 5), noise(rng, (90, 160, 3))
     for number in range(60):
         pixels = pixels.copy()
         pixels[5] = rng.integers(0, 255, (160, 3))

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from appliance.sources.jpeg import decode
+from appliance.sources import jpeg
 from appliance.values import BT601_LIMITED, Colours, Matrix, PixelFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av import VideoFrame
     from av.error import FFmpegError
     from av.video.plane import VideoPlane
@@ -65,7 +67,7 @@ class Picture:
     """A decoded picture, upright.
 
     Attributes:
-        planes, format, width, height, colours: as in a Frame.
+        planes, format, width, height, colours, reduction: as in a Frame.
     """
 
     planes: tuple[Pixels, ...]
@@ -73,6 +75,7 @@ class Picture:
     width: int
     height: int
     colours: Colours
+    reduction: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +141,23 @@ def picture_of(frame: VideoFrame) -> Picture:
     return Picture(ours, kind, width, height, _colours(frame))
 
 
-def picture_of_jpeg(content: memoryview, name: str) -> Picture:
+def picture_of_jpeg(
+    content: memoryview, name: str, reduction: Callable[[int, int], int]
+) -> Picture:
     """Return a JPEG's picture, decoded strictly.
+
+    Args:
+        content: the JPEG.
+        name: of it, for errors.
+        reduction: of a picture's width and height: as in ``jpeg.decode``.
 
     Raises:
         FrameError: it is cut, or damaged.
     """
-    pixels = decode(content, name)
-    height, width = pixels.shape[:2]
-    return Picture((pixels,), PixelFormat.BGR24, width, height, BT601_LIMITED)
+    width, height = jpeg.size_of(content, name)
+    by = reduction(width, height)
+    pixels = jpeg.decode(content, name, by)
+    return Picture((pixels,), PixelFormat.BGR24, width, height, BT601_LIMITED, by)
 
 
 def _colours(frame: VideoFrame) -> Colours:

@@ -30,7 +30,7 @@ from appliance.sources.said import DecoderWords, missing
 from appliance.sources.soundness import Soundness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from av.container import InputContainer
     from av.packet import Packet
@@ -56,6 +56,7 @@ class EncodedVideo:
         address: a path behind ``file:``, or a URL.
         clock: stamps what arrives.
         options: of the demuxer and the protocol, in FFmpeg's words.
+        reduction: how much smaller a JPEG of some width and height may be decoded.
         timeouts: seconds for opening (each of its two steps) and for each reading; None waits.
 
     Attributes:
@@ -75,11 +76,13 @@ class EncodedVideo:
         clock: Clock,
         *,
         options: Mapping[str, str],
+        reduction: Callable[[int, int], int],
         timeouts: tuple[float, float] | None = None,
     ) -> None:
         av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
         self._clock = clock
+        self._reduction = reduction
         self._owner = threading.get_ident()
         self._opened_ns = clock.monotonic_ns()
         self._close_asked = threading.Event()
@@ -285,7 +288,7 @@ class EncodedVideo:
         seconds = self._seconds(packet.pts)
         arrived_ns = self._arrived[number]
         try:
-            picture = picture_of_jpeg(memoryview(packet), f"packet {number}")
+            picture = picture_of_jpeg(memoryview(packet), f"packet {number}", self._reduction)
         except FrameError as error:
             self._ready.append(Decoded(None, arrived_ns, seconds, str(error)))
         else:

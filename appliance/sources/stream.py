@@ -71,6 +71,7 @@ class StreamSource:
         self._url = request.target
         self._options: Options = request.options
         self._clock = request.clock
+        self._reduction = request.reduction
         self._video: EncodedVideo | None = None
         self._seq = 0
         self._damaged_ns: int | None = None
@@ -145,6 +146,7 @@ class StreamSource:
             self._url,
             self._clock,
             options=options,
+            reduction=self._reduction,
             timeouts=(self._options.open_timeout_seconds, self._options.read_timeout_seconds),
         )
 
@@ -189,6 +191,7 @@ class StreamSource:
             width=picture.width,
             height=picture.height,
             colours=picture.colours,
+            reduction=picture.reduction,
             captured_ns=decoded.arrived_ns,
             seq=seq,
             origin=ClockOrigin.ARRIVAL,

@@ -46,6 +46,7 @@ class VideoSource:
         self._options: Options = request.options
         self._fps = request.camera.fps
         self._clock = request.clock
+        self._reduction = request.reduction
         self.live = self._options.real_time
         self._video: EncodedVideo | None = None
         self._stopped = threading.Event()
@@ -70,6 +71,7 @@ class VideoSource:
                 f"file:{self._path}",
                 self._clock,
                 options={"protocol_whitelist": "file,crypto,data"},
+                reduction=self._reduction,
             )
         except NoVideoError as error:
             raise MediaError(f"video {self._path}: {error}") from None
@@ -108,6 +110,7 @@ class VideoSource:
             width=picture.width,
             height=picture.height,
             colours=picture.colours,
+            reduction=picture.reduction,
             captured_ns=captured_ns,
             seq=seq,
             origin=ClockOrigin.READ,
