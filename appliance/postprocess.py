@@ -125,6 +125,49 @@ def decode_postprocessed(
     return Detections.of(boxes[keep][:, [1, 0, 3, 2]], scores[keep], label_ids)
 
 
+def likely(
+    values: NDArray[Any], quantisation: Quantisation, score_threshold: float, *, activated: bool
+) -> tuple[NDArray[np.intp], Floats]:
+    """Return the places of scores that reach the threshold, in the flat form, and these scores.
+
+    Args:
+        values: stored scores, probabilities if ``activated``, else before their sigmoid.
+        quantisation: of them.
+        score_threshold: lowest score kept, 0..1.
+        activated: see ``values``.
+    """
+    lowest = _lowest_stored(values.dtype, quantisation, score_threshold, activated)
+    places = true_places(np.ascontiguousarray(values >= lowest))
+    rows, columns = np.divmod(places, values.shape[1])
+    stored = values[rows, columns]
+    return places, quantisation.real(stored) if activated else _scores(stored, quantisation)
+
+
+def strongest(
+    boxes: Floats,
+    scores: Floats,
+    classes: NDArray[Any],
+    *,
+    iou_threshold: float,
+    label_offset: int,
+) -> Detections:
+    """Return what is left of candidates when the weaker of those that overlap in a class are gone.
+
+    Args:
+        boxes: (n, 4) xyxy in 0..1 of the model's input.
+        scores: (n,).
+        classes: (n,) numbers of class columns.
+        iou_threshold: as ``suppress`` has it.
+        label_offset: label id of class number 0.
+    """
+    if len(scores) > MAX_CANDIDATES:
+        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        boxes, scores, classes = boxes[best], scores[best], classes[best]
+    keep = suppress(boxes, scores, classes, iou_threshold)[:MAX_DETECTIONS]
+    ids = classes[keep].astype(np.int32) + np.int32(label_offset)
+    return Detections.of(boxes[keep], scores[keep], ids)
+
+
 def suppress(
     boxes: Floats,
     scores: Floats,
@@ -224,17 +267,18 @@ def _factors(
 def _scores(stored: NDArray[Any], quantisation: Quantisation) -> Floats:
     """Return the probabilities of stored logits; those of 8 bits are looked up."""
     if stored.dtype.itemsize > 1:
-        return _sigmoid(quantisation.real(stored))
+        return sigmoid(quantisation.real(stored))
     return _score_table(stored.dtype, quantisation)[stored.view(np.uint8)]
 
 
 @lru_cache(maxsize=64)
 def _score_table(dtype: np.dtype[Any], quantisation: Quantisation) -> Floats:
     """Return the probability of each stored logit, by its bits."""
-    return _sigmoid(quantisation.real(np.arange(256, dtype=np.uint8).view(dtype)))
+    return sigmoid(quantisation.real(np.arange(256, dtype=np.uint8).view(dtype)))
 
 
-def _sigmoid(values: Floats) -> Floats:
+def sigmoid(values: Floats) -> Floats:
+    """Return the probabilities of logits."""
     return (1 / (1 + np.exp(-values))).astype(np.float32)
 
 

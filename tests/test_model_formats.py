@@ -19,6 +19,7 @@ from appliance.models.model import Labels
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
 from appliance.target import Target
+from tests.onnx_bytes import node, onnx, tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,47 +30,7 @@ NCNN = Target("ncnn", frozenset({"ncnn"}))
 EDGETPU = Target("edgetpu", frozenset({"tflite"}), compiled=True)
 
 
-# --- ONNX: a protobuf of our own making, as small as it gets
-
-
-def field(number: int, payload: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + varint(len(payload)) + payload
-
-
-def number(field_number: int, value: int) -> bytes:
-    return bytes([field_number << 3]) + varint(value)
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def tensor(name: str, shape: tuple[int, ...], kind: int = 1) -> bytes:
-    dims = b"".join(field(1, number(1, side)) for side in shape)
-    return field(1, name.encode()) + field(2, field(1, number(1, kind) + field(2, dims)))
-
-
-def node(operator: str, inputs: tuple[str, ...], output: str) -> bytes:
-    wires = b"".join(field(1, one.encode()) for one in inputs) + field(2, output.encode())
-    return wires + field(4, operator.encode())
-
-
-def onnx(
-    *,
-    inputs: tuple[bytes, ...],
-    outputs: tuple[bytes, ...],
-    stored: bytes = b"",
-    nodes: tuple[bytes, ...] = (),
-) -> bytes:
-    graph = b"".join(field(1, one) for one in nodes)
-    graph += b"".join(field(11, one) for one in inputs)
-    graph += b"".join(field(12, one) for one in outputs)
-    graph += field(5, field(8, b"weights") + field(9, stored))
-    return number(1, 8) + field(7, graph)
+# --- ONNX
 
 
 BOXES, SCORES = tensor("boxes", (1, 1917, 4)), tensor("scores", (1, 1917, 91))

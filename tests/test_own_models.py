@@ -93,9 +93,9 @@ PICTURE = (TensorInfo("picture", (1, 300, 300, 3), "uint8"),)
 def head_of(outputs: tuple[TensorInfo, ...], folder: Path) -> tuple[str, ...]:
     scales = (10.0, 10.0, 5.0, 5.0)
     graph = GraphInfo(PICTURE, outputs)
-    return build_head(graph, "mine", anchors=folder / "none.npy", scales=scales, label_offset=None)[
-        0
-    ].tensor_names
+    anchors = folder / "none.npy"
+    found = build_head(graph, "mine", anchors=anchors, scales=scales, label_offset=None)
+    return found.head.tensor_names
 
 
 def four(*names: str, shapes: bool = True) -> tuple[TensorInfo, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from appliance.models import Model
     from appliance.values import Detections, Pixels
 
+log = logging.getLogger(__name__)
+
 _RUNTIMES = (
     ("ai_edge_litert", "ai-edge-litert"),
     ("tflite_runtime", "tflite-runtime"),
 )
 EDGETPU_OPERATOR = "edgetpu-custom-op"
+POSTPROCESS_OPERATOR = "TFLite_Detection_PostProcess"
 _SIGN = np.uint8(0x80)
 _INSTALL = "pip install ai-edge-litert"
 
@@ -81,7 +85,8 @@ class CpuAccelerator:
             interpreter = interpreter_class(model_content=model.content, num_threads=threads)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"model {model.id}: LiteRT refuses it: {error}") from error
+            log.info("model %s: what TensorFlow Lite says: %s", model.id, error)
+            raise _refusal(model) from error
         return CpuDetector(interpreter, model)
 
 
@@ -97,11 +102,12 @@ class CpuDetector:
         if missing:
             raise ModelError(f"model {model.id}: has no output {missing[0]!r}")
         self._outputs = [by_name[name] for name in model.head.tensor_names]
-        self._staging = (
-            None
-            if model.input_kind != "float32"
-            else np.empty((model.input_height, model.input_width, 3), np.uint8)
-        )
+        plain = model.input_kind == "uint8" and model.input_order == "rgb"
+        size = (model.input_height, model.input_width, 3)
+        self._staging = None if plain else np.empty(size, np.uint8)
+        self._step = -1 if model.input_order == "bgr" else 1
+        self._scale = np.asarray(model.input_scale, np.float32)
+        self._offset = np.asarray(model.input_offset, np.float32)
 
     @property
     def accelerator(self) -> str:
@@ -125,23 +131,26 @@ class CpuDetector:
 
     @contextmanager
     def input(self) -> Iterator[Pixels]:
-        """Yield the input tensor itself (8 bit), or a staging picture (float models).
+        """Yield the input tensor itself, or a staging picture where that holds no RGB pixels.
 
         The view is fetched anew each time: one held across ``invoke`` makes LiteRT raise.
         """
         if self._interpreter is None:
             raise DetectorLostError("accelerator cpu: is closed")
         if self._staging is None:
-            tensor = self._interpreter.tensor(self._input)()[0]
-            pixels = tensor.view(np.uint8)
-            yield pixels
-            if tensor.dtype == np.int8:
-                np.bitwise_xor(pixels, _SIGN, out=pixels)  # less 128
+            yield self._interpreter.tensor(self._input)()[0]
             return
         yield self._staging
         tensor = self._interpreter.tensor(self._input)()[0]
-        np.multiply(self._staging, np.float32(self._model.input_scale), out=tensor)
-        tensor += np.float32(self._model.input_offset)
+        if self._model.input_layout == "nchw":
+            tensor = tensor.transpose(1, 2, 0)
+        picture = self._staging[:, :, :: self._step]
+        if tensor.dtype == np.float32:
+            np.multiply(picture, self._scale, out=tensor)
+            tensor += self._offset
+        else:
+            pixels = tensor.view(np.uint8)
+            pixels[:] = picture if tensor.dtype == np.uint8 else picture ^ _SIGN  # less 128
 
     def infer(self) -> None:
         """Invoke; LiteRT releases the interpreter lock of Python meanwhile."""
@@ -158,6 +167,21 @@ class CpuDetector:
     def close(self) -> None:
         """Drop the interpreter; its memory goes with it."""
         self._interpreter = None
+
+
+def _refusal(model: Model) -> ModelError:
+    """Return why the runtime does not load the model, in words; its own are in the log."""
+    foreign = [name for name in model.custom_operators if name != POSTPROCESS_OPERATOR]
+    if foreign:
+        return ModelError(
+            f"model {model.id}: needs the operator {foreign[0]}, which TensorFlow Lite has not",
+            hint="export it with TensorFlow Lite's own operators alone",
+        )
+    return ModelError(
+        f"model {model.id}: TensorFlow Lite cannot load it: an operator in it does not fit what "
+        "goes into it, or is newer than the runtime",
+        hint="export it again, for one picture of a fixed size",
+    )
 
 
 def _import_interpreter() -> Any:

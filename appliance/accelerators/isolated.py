@@ -192,6 +192,7 @@ class IsolatedDetector:
                 "layout": model.input_layout,
                 "scale": model.input_scale,
                 "offset": model.input_offset,
+                "order": model.input_order,
                 "outputs": list(model.head.tensor_names),
             },
         }

@@ -9,25 +9,32 @@ import msgspec
 COCO_LABELS = "coco_labels.txt"
 Format = Literal["tflite", "onnx", "ncnn", "graphdef", "hef", "rknn", "rpk"]
 
+Convention = Literal["raw-ssd", "postprocessed", "yolov8", "yolox", "nanodet", "end-to-end"]
+
 
 class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The picture a model wants: RGB, rows first; floats are pixel * scale + offset."""
+    """The picture a model wants: rows first; floats are pixel * scale + offset.
+
+    ``scale`` and ``offset`` are one number, or one for each colour in ``order``.
+    """
 
     width: int
     height: int
-    dtype: Literal["uint8", "float32"]
-    scale: float = 1.0
-    offset: float = 0.0
+    dtype: Literal["uint8", "int8", "float32"]
+    scale: float | tuple[float, float, float] = 1.0
+    offset: float | tuple[float, float, float] = 0.0
+    order: Literal["rgb", "bgr"] = "rgb"
 
 
 class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the outputs are read: ``raw-ssd`` with anchors and scales, or ``postprocessed``.
+    """How the outputs are read: ``raw-ssd`` with anchors and scales, ``postprocessed``, others.
 
-    ``tensors`` names them where the file's format does not say (boxes and logits; or boxes,
-    classes, scores and count); ``boxes`` and ``classes`` are the counts of a raw head.
+    The others have no anchors, and the model's file tells their shapes. ``tensors`` names the
+    outputs where the file's format does not say (boxes and logits; or boxes, classes, scores and
+    count); ``boxes`` and ``classes`` are the counts of a raw head.
     """
 
-    convention: Literal["raw-ssd", "postprocessed"]
+    convention: Convention
     anchors: str = ""
     tensors: tuple[str, ...] = ()
     boxes: int = 1917

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from appliance.heads import Head
 
 InputKind = Literal["uint8", "int8", "float32"]
+ChannelOrder = Literal["rgb", "bgr"]
+PerChannel = float | tuple[float, float, float]
+"""One number for all colours, or one for each, in the model's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +99,17 @@ class Model:
         sha256: of ``content``, hexadecimal.
         format: kind of file: ``tflite``, ``onnx``, ``ncnn``, ...
         input_width, input_height: pixels.
-        input_kind: ``uint8`` takes raw pixels; ``int8`` pixels less 128 (models that are timed
-            only); ``float32`` pixel * scale + offset.
+        input_kind: ``uint8`` takes raw pixels; ``int8`` pixels less 128; ``float32`` pixel *
+            scale + offset.
         input_layout: ``nhwc`` or ``nchw`` in memory.
-        input_scale, input_offset: for ``float32``.
+        input_scale, input_offset: for ``float32``; of all colours, or of each in their order.
         head: decodes the outputs.
         labels: names by label id.
         path: where it was read from.
         weights: the second file of formats that have one.
         custom_operators: names that only some runtime knows.
+        input_order: of the colours, ``rgb`` or ``bgr``.
+        convention: how the outputs are read, as a manifest calls it; empty where they are not.
     """
 
     id: str
@@ -115,13 +120,15 @@ class Model:
     input_height: int
     input_kind: InputKind
     input_layout: Literal["nhwc", "nchw"]
-    input_scale: float
-    input_offset: float
+    input_scale: PerChannel
+    input_offset: PerChannel
     head: Head
     labels: Labels
     path: Path
     weights: Path | None = None
     custom_operators: tuple[str, ...] = ()
+    input_order: ChannelOrder = "rgb"
+    convention: str = ""
 
 
 def read_labels(path: Path, *, classes: int | None = None, offset: int = 0) -> Labels:

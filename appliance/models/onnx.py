@@ -16,7 +16,7 @@ from appliance.models.lineage import Lineage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MODEL_GRAPH = 7
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
 _TENSOR_NAME = 8
@@ -33,7 +33,9 @@ def inspect_onnx(content: bytes, name: str) -> GraphInfo:
         ModelError: not an .onnx file, or damaged.
     """
     try:
-        graphs = [value for number, value in _fields(memoryview(content)) if number == _MODEL_GRAPH]
+        model = list(_fields(memoryview(content)))
+        graphs = [value for number, value in model if number == _MODEL_GRAPH]
+        metadata = {_text(v, 1): _text(v, 2) for number, v in model if number == _MODEL_METADATA}
         graph = list(_fields(_message(graphs[0])))
         stored = {_text(value, _TENSOR_NAME) for n, value in graph if n == _GRAPH_INITIALIZER}
         inputs = tuple(_tensor(value) for n, value in graph if n == _GRAPH_INPUT)
@@ -48,8 +50,17 @@ def inspect_onnx(content: bytes, name: str) -> GraphInfo:
     if not inputs or not outputs:
         raise ModelError(f"model {name}: has no inputs or no outputs")
     return GraphInfo(
-        inputs, tuple(replace(one, activated=lineage.activated(one.name)) for one in outputs)
+        tuple(map(_of_one_picture, inputs)),
+        tuple(lineage.traced(_of_one_picture(one), one.name) for one in outputs),
+        metadata=metadata,
     )
+
+
+def _of_one_picture(tensor: TensorInfo) -> TensorInfo:
+    """Return a tensor for any number of pictures as one for a single picture."""
+    if len(tensor.shape) < 3 or tensor.shape[0] != 0:
+        return tensor
+    return replace(tensor, shape=(1, *tensor.shape[1:]))
 
 
 def _makers(nodes: Iterator[memoryview]) -> dict[str, tuple[str, tuple[str, ...]]]:

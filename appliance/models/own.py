@@ -15,7 +15,14 @@ from appliance.errors import UnavailableError, UsageError
 from appliance.files import write_whole
 from appliance.heads import RawSsdHead
 from appliance.models.catalogue import AUTO, read_manifest
-from appliance.models.manifest import InputSpec, LabelsSpec, Manifest, ModelEntry, OutputSpec
+from appliance.models.manifest import (
+    Convention,
+    InputSpec,
+    LabelsSpec,
+    Manifest,
+    ModelEntry,
+    OutputSpec,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,12 +102,13 @@ def _entry(model: Model, name: str) -> ModelEntry:
         input=InputSpec(
             width=model.input_width,
             height=model.input_height,
-            dtype="float32" if model.input_kind == "float32" else "uint8",
+            dtype=model.input_kind,
             scale=model.input_scale,
             offset=model.input_offset,
+            order=model.input_order,
         ),
         output=OutputSpec(
-            convention="raw-ssd" if raw else "postprocessed",
+            convention=msgspec.convert(model.convention, Convention),
             anchors=f"{name}.anchors.npy" if raw else "",
             tensors=head.tensor_names,
             scales=head.scales if isinstance(head, RawSsdHead) else (10.0, 10.0, 5.0, 5.0),

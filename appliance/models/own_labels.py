@@ -129,6 +129,20 @@ def fit_labels(text: str, classes: int | None, where: str, *, sparse: bool = Fal
     return Labels(("", *("" if name in _NOTHING else name for name in names)))
 
 
+def fit_names(names: tuple[str, ...], classes: int | None, where: str) -> Labels:
+    """Return the labels of names by class number, the background's place at 0 empty.
+
+    Raises:
+        LabelsError: they are not as many as the model has classes.
+    """
+    if classes is not None and len(names) != classes:
+        raise LabelsError(
+            f"{where}: {len(names)} names, but the model has {classes} classes",
+            hint="its exporter wrote the names of another model; give a file: --labels FILE",
+        )
+    return Labels(("", *names))
+
+
 def _by_number(matches: list[re.Match[str]], where: str) -> list[str]:
     """Return the lines of a file that numbers them itself: ``17  cat``; it may leave some out."""
     names = {int(one[1]): one[2].strip() for one in matches}

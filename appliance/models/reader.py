@@ -11,23 +11,25 @@ from appliance.errors import ModelError
 from appliance.heads import BlindHead, RawSsdHead
 from appliance.models.files import MODELS_VARIABLE, verify_part
 from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
-from appliance.models.heads import blind_head, build_head
+from appliance.models.heads import Recognised, blind_head, build_head, check_input
+from appliance.models.metadata import class_names
 from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
-from appliance.models.own_labels import own_labels, read_own_labels
+from appliance.models.own_labels import fit_names, own_labels, read_own_labels
 from appliance.models.tflite import inspect_tflite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from appliance.heads import Head
     from appliance.models.manifest import Format, ModelEntry
 
 log = logging.getLogger(__name__)
 
 ANCHORS = "ssd_anchors.npy"
+DESCRIBED = ("raw-ssd", "postprocessed")
+"""Heads that a manifest can describe where the file's format does not."""
 POSTPROCESSED_TENSORS = ("boxes", "classes", "scores", "count")
 # Formats that say what they need; the others are described by their entry of the manifest.
 _INSPECTORS: dict[str, Callable[[bytes, str], GraphInfo]] = {
@@ -81,17 +83,20 @@ class ModelReader:
         output = entry.output if entry else None
         labels = entry.labels if entry else None
         try:
-            head, classes, offset = build_head(
+            found = build_head(
                 graph,
                 name,
                 anchors=self._anchors(path, graph, entry),
                 scales=output.scales if output else (10.0, 10.0, 5.0, 5.0),
                 label_offset=labels.offset if labels else None,
+                convention=output.convention if output else "",
             )
+            check_input(graph.inputs[0], found, name, form, entry.input if entry else None)
         except ModelError:
             if not self._timing:
                 raise
-            head, classes, offset = blind_head(graph, name), None, 0
+            found = Recognised(blind_head(graph, name), "", None, 0)
+        head, classes, offset = found.head, found.classes, found.label_offset
         weights = self._weights(path, name, entry, form)
         layout, height, width = _picture(graph.inputs[0])
         spec = entry.input if entry else None
@@ -105,7 +110,7 @@ class ModelReader:
             if isinstance(head, BlindHead)
             else self._labels(path, entry, classes, offset)
             if entry is not None
-            else self._own_labels(content, path, labels_file, head, classes)
+            else self._own_labels(content, path, labels_file, found, graph.metadata)
         )
         if isinstance(head, RawSsdHead) and len(names.names) not in {0, (classes or 0) + offset}:
             head = replace(head, label_ids=names.columns())
@@ -118,13 +123,15 @@ class ModelReader:
             input_height=height,
             input_kind=_KINDS.get(graph.inputs[0].dtype, "float32"),
             input_layout=layout,
-            input_scale=spec.scale if spec else 2 / 255,
-            input_offset=spec.offset if spec else -1.0,
+            input_scale=spec.scale if spec else found.normalisation.scale,
+            input_offset=spec.offset if spec else found.normalisation.offset,
+            input_order=spec.order if spec else found.normalisation.order,
             head=head,
             labels=names,
             path=path,
             weights=weights,
             custom_operators=graph.custom_operators,
+            convention=found.convention,
         )
 
     def verify_parts(self, path: Path, entry: ModelEntry) -> None:
@@ -153,16 +160,24 @@ class ModelReader:
         )
 
     def _own_labels(
-        self, content: bytes, path: Path, file: Path | None, head: Head, classes: int | None
+        self,
+        content: bytes,
+        path: Path,
+        file: Path | None,
+        found: Recognised,
+        metadata: Mapping[str, str],
     ) -> Labels:
         """Return the labels of a model that no manifest knows; none where it has none, said once.
 
         Its head counts the background as class 0, or has none and adds 1.
         """
-        raw = isinstance(head, RawSsdHead)
+        raw, classes = isinstance(found.head, RawSsdHead), found.classes
         known = classes - 1 if raw and classes is not None else classes
         if file is not None:
             return read_own_labels(file, known, sparse=raw)
+        names = class_names(metadata)
+        if names is not None:
+            return fit_names(names, known, f"labels inside {path}")
         labels = own_labels(content, path, known, sparse=raw)
         if labels is not None:
             return labels
@@ -233,6 +248,11 @@ def _interface(content: bytes, name: str, form: str, entry: ModelEntry | None) -
 def _described(entry: ModelEntry, name: str) -> tuple[TensorInfo, ...]:
     """Return the outputs as the manifest describes them."""
     output = entry.output
+    if output is not None and output.convention not in DESCRIBED:
+        raise ModelError(
+            f"model {name}: a {entry.format} file with a {output.convention} head is not known",
+            hint=f"of such files: {', '.join(DESCRIBED)}",
+        )
     if output is None or output.convention == "postprocessed":
         shapes: tuple[tuple[int, ...], ...] = ((1, 1, 4), (1, 1), (1, 1), (1,))
         names = output.tensors if output and output.tensors else POSTPROCESSED_TENSORS

@@ -14,6 +14,7 @@ from typing import Any
 from appliance.errors import AcceleratorUnavailableError, ModelError
 from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
 from appliance.models.lineage import Lineage
+from appliance.models.metadata import exporter_metadata
 from appliance.postprocess import Quantisation
 
 FILE_IDENTIFIER = b"TFL3"
@@ -61,11 +62,28 @@ def _inspect(content: bytes, name: str) -> GraphInfo:
     lineage = Lineage(_makers(schema, model, graph))
     places = [graph.Outputs(i) for i in range(graph.OutputsLength())]
     return GraphInfo(
-        tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
-        tuple(replace(tensors[at], activated=lineage.activated(at)) for at in places),
+        tuple(
+            _sized(tensors[at], graph.Tensors(at))
+            for at in (graph.Inputs(i) for i in range(graph.InputsLength()))
+        ),
+        tuple(lineage.traced(tensors[at], at) for at in places),
         tuple(custom.decode() for custom in customs if custom),
         _postprocess(model, graph, tensors, lineage),
+        exporter_metadata(content, name),
     )
+
+
+def _sized(picture: TensorInfo, tensor: Any) -> TensorInfo:
+    """Return an input whose sides of any size are 0 where the file has 1 in their place.
+
+    Converters write a size that may be changed as 1; others are sizes that work as they are.
+    """
+    told = [tensor.ShapeSignature(k) for k in range(tensor.ShapeSignatureLength())]
+    if len(told) != len(picture.shape):
+        return picture
+    sides = zip(picture.shape[1:], told[1:], strict=True)
+    shape = tuple(0 if side == 1 and any_size == -1 else side for side, any_size in sides)
+    return replace(picture, shape=picture.shape[:1] + shape)
 
 
 def _makers(schema: Any, model: Any, graph: Any) -> dict[int, tuple[str, tuple[int, ...]]]:

@@ -36,8 +36,9 @@ class InferenceEngine(object):
         except (RuntimeError, ValueError) as error:
             raise RefusedError("model", "OpenVINO on %s: %s" % (device, error))
         self._input = next(iter(network.input_info))
-        self._scale = np.float32(model["scale"])
-        self._offset = np.float32(model["offset"])
+        self._scale = np.asarray(model["scale"], np.float32)
+        self._offset = np.asarray(model["offset"], np.float32)
+        self._step = -1 if model["order"] == "bgr" else 1
         planar = model["layout"] == "nchw"
         size = (model["height"], model["width"])
         self._tensor = np.zeros((1, 3, *size) if planar else (1, *size, 3), np.float32)
@@ -55,7 +56,7 @@ class InferenceEngine(object):
 
     def infer(self, picture, outputs):
         """Fill ``outputs``."""
-        np.multiply(picture, self._scale, out=self._view)
+        np.multiply(picture[:, :, :: self._step], self._scale, out=self._view)
         self._view += self._offset
         values = self._network.infer({self._input: self._tensor})
         for place, name in zip(outputs, self._names):

@@ -33,8 +33,9 @@ class OnnxRuntimeEngine(object):
             raise RefusedError("onnxruntime refuses it: %s" % error)
         self._input = self._session.get_inputs()[0].name
         self._names = model["outputs"]
-        self._scale = np.float32(model["scale"])
-        self._offset = np.float32(model["offset"])
+        self._scale = np.asarray(model["scale"], np.float32)
+        self._offset = np.asarray(model["offset"], np.float32)
+        self._step = -1 if model["order"] == "bgr" else 1
         whole = model["kind"] == "uint8"
         size = (model["height"], model["width"])
         planar = model["layout"] == "nchw"
@@ -51,6 +52,7 @@ class OnnxRuntimeEngine(object):
 
     def infer(self, picture, outputs):
         """Fill ``outputs``."""
+        picture = picture[:, :, :: self._step]
         if self._whole:
             self._view[:] = picture
         else:

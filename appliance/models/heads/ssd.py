@@ -1,4 +1,4 @@
-"""Recognise the output convention of a graph by the shapes and names of its outputs."""
+"""SSD: post-processed by TensorFlow Lite's own operator, or raw encodings and class scores."""
 
 from __future__ import annotations
 
@@ -7,81 +7,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.errors import ModelError
-from appliance.heads import BlindHead, Head, PostProcessedHead, RawSsdHead
+from appliance.heads import PostProcessedHead, RawSsdHead
 from appliance.models.graph import PostProcess
+from appliance.models.heads.seam import Recognised, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.models.graph import GraphInfo, TensorInfo
 
+RAW, POSTPROCESSED = "raw-ssd", "postprocessed"
 _POSTPROCESS = "TFLite_Detection_PostProcess"
-_TIMED_DTYPES = ("uint8", "int8", "float32")
-_EXPECTED = (
-    "expected a picture input (1, height, width, 3), uint8 or float32, and either the four outputs "
-    "of TFLite_Detection_PostProcess or box encodings (1, n, 4) with class logits (1, n, classes)"
-)
 
 
-def build_head(
+def recognise(
     graph: GraphInfo,
     name: str,
     *,
     anchors: Path,
     scales: tuple[float, float, float, float],
     label_offset: int | None,
-) -> tuple[Head, int | None, int]:
-    """Return the head of ``graph``, its number of classes where known, and the label offset.
-
-    Args:
-        graph: the model's interface.
-        name: how messages call the model.
-        anchors: .npy file, float32 (n, 4), for raw heads.
-        scales: of the box encodings.
-        label_offset: label id of class number 0; None for the convention's usual one.
+) -> Recognised | None:
+    """Return the head of a graph that has one: four outputs, or two.
 
     Raises:
-        ModelError: it is no detector that we can decode.
+        ModelError: it has as many, but they are no SSD's.
     """
-    picture = graph.inputs[0]
-    shape = picture.shape
-    fits = len(shape) == 4 and shape[0] == 1 and 3 in (shape[1], shape[3]) and min(shape) > 0
-    if len(graph.inputs) != 1 or not fits or picture.dtype not in ("uint8", "float32"):
-        raise ModelError(f"model {name}: input is {_shown(graph.inputs)}", hint=_EXPECTED)
-    names = [one.name for one in graph.outputs]
-    if len(set(names)) != len(names) or not all(names):
-        raise ModelError(
-            f"model {name}: outputs are {_shown(graph.outputs)}",
-            hint="each needs a name of its own, for runtimes tell them apart by it",
-        )
     if graph.postprocess is not None or len(graph.outputs) == 4:
         offset = 1 if label_offset is None else label_offset
         made = _postprocessed(graph, name)
         head = PostProcessedHead(made.boxes, made.classes, made.scores, made.count, offset)
-        return head, made.classes_known, offset
+        return Recognised(head, POSTPROCESSED, made.classes_known, offset)
     if len(graph.outputs) == 2:
         offset = label_offset or 0
         raw, classes = _raw(graph.outputs, name, anchors, scales, offset)
-        return raw, classes, offset
-    raise ModelError(f"model {name}: outputs are {_shown(graph.outputs)}", hint=_EXPECTED)
-
-
-def blind_head(graph: GraphInfo, name: str) -> Head:
-    """Return a head that decodes nothing, for models that take a picture, whatever they say of it.
-
-    Raises:
-        ModelError: its input is no picture.
-    """
-    shapes = [one.shape for one in graph.inputs]
-    fits = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] == 1
-    if not fits or 3 not in (shapes[0][1], shapes[0][3]) or min(shapes[0]) <= 0:
-        raise ModelError(
-            f"model {name}: input is {_shown(graph.inputs)}",
-            hint="one picture of a fixed size is expected: (1, height, width, 3) or (1, 3, ...)",
-        )
-    if graph.inputs[0].dtype not in _TIMED_DTYPES:
-        raise ModelError(f"model {name}: takes {graph.inputs[0].dtype}, not {_TIMED_DTYPES}")
-    return BlindHead(tuple(one.name for one in graph.outputs))
+        return Recognised(raw, RAW, classes, offset)
+    return None
 
 
 def _postprocessed(graph: GraphInfo, name: str) -> PostProcess:
@@ -103,7 +64,7 @@ def _postprocessed(graph: GraphInfo, name: str) -> PostProcess:
     if any(len(one) != 1 for one in found) or len({one[0].name for one in found}) != 4:
         raise ModelError(
             f"model {name}: its outputs do not tell which are the scores and which the classes: "
-            f"{_shown(outputs)}",
+            f"{shown(outputs)}",
             hint="there is no TFLite_Detection_PostProcess in the file, so they must be called "
             "boxes, classes, scores and count, or be described in a manifest.toml",
         )
@@ -121,11 +82,14 @@ def _raw(
     anchors_path: Path,
     scales: tuple[float, float, float, float],
     offset: int,
-) -> tuple[Head, int]:
+) -> tuple[RawSsdHead, int]:
     boxes = [t for t in outputs if t.shape[-1:] == (4,)]
     scores = [t for t in outputs if t not in boxes]
     if len(boxes) != 1 or len(scores) != 1:
-        raise ModelError(f"model {name}: outputs are {_shown(outputs)}", hint=_EXPECTED)
+        raise ModelError(
+            f"model {name}: outputs are {shown(outputs)}",
+            hint="of two outputs one must be box encodings (1, n, 4), one class scores (1, n, c)",
+        )
     anchors = _load_anchors(anchors_path, name)
     count = int(np.prod(boxes[0].shape)) // 4
     classes = scores[0].shape[-1]
@@ -156,7 +120,3 @@ def _load_anchors(path: Path, name: str) -> np.ndarray[tuple[int, ...], np.dtype
     if anchors.ndim != 2 or anchors.shape[1] != 4:
         raise ModelError(f"model {name}: anchors {path}: shape {anchors.shape}, expected (n, 4)")
     return np.asarray(anchors, np.float32)
-
-
-def _shown(tensors: tuple[TensorInfo, ...]) -> str:
-    return ", ".join(f"{t.name} {t.dtype} {t.shape}" for t in tensors)
