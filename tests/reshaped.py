@@ -54,6 +54,30 @@ def without_postprocessing(path: Path) -> bytes:
     return packed(model)
 
 
+def signed_input(model: Any) -> bytes:
+    """Return a model of unsigned pixels with an input of signed bytes before them."""
+    graph = model.subgraphs[0]
+    (inner,) = graph.inputs
+    outer = schema.TensorT()
+    outer.name, outer.shape, outer.buffer = b"signed", list(graph.tensors[inner].shape), 0
+    outer.type = schema.TensorType.INT8
+    outer.quantization = schema.QuantizationParametersT()
+    outer.quantization.scale = list(graph.tensors[inner].quantization.scale)
+    outer.quantization.zeroPoint = [int(graph.tensors[inner].quantization.zeroPoint[0]) - 128]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 2
+    model.operatorCodes.append(code)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs, operator.outputs = [len(graph.tensors)], [inner]
+    graph.tensors.append(outer)
+    graph.operators.insert(0, operator)
+    graph.inputs = [len(graph.tensors) - 1]
+    model.signatureDefs = None
+    return packed(model)
+
+
 def with_labels(model: bytes, labels: str, name: str = "labelmap.txt") -> bytes:
     """Return the model with a label file as TFLite's metadata have it: in a zip behind it."""
     file = io.BytesIO(model)

@@ -22,7 +22,13 @@ from appliance.models.lineage import Lineage
 from appliance.models.own_labels import fit_labels
 from appliance.selection.proof import load_frame
 from appliance.sources.images import read_image
-from tests.reshaped import renamed, with_labels, without_postprocessing
+from tests.reshaped import (
+    renamed,
+    signed_input,
+    unpacked,
+    with_labels,
+    without_postprocessing,
+)
 from tests.tiny_model import tiny_classifier
 
 if TYPE_CHECKING:
@@ -254,6 +260,40 @@ def test_lineage_sees_through_what_only_rearranges() -> None:
     assert lineage.first_of("mixed", {"sigmoid"}) is None
 
 
+def test_lineage_tells_which_parts_of_a_joined_output_went_through_a_sigmoid() -> None:
+    lineage = Lineage(
+        {
+            "output": ("Transpose", ("whole",)),
+            "whole": ("Concat", ("stride8", "stride16")),
+            "stride8": ("Reshape", ("cell8", "shape")),
+            "stride16": ("Reshape", ("cell16", "shape")),
+            "cell8": ("Concat", ("box8", "objectness8", "classes8")),
+            "cell16": ("Concat", ("box16", "objectness16", "classes16")),
+            **{
+                f"{one}{n}": ("Sigmoid", (f"map{n}",))
+                for one in ("objectness", "classes")
+                for n in (8, 16)
+            },
+            **{
+                f"{one}{n}": ("Conv", ("picture", "weights"))
+                for one in ("box", "map")
+                for n in (8, 16)
+            },
+            "decoded": ("Concat", ("middle", "extent", "rest")),
+            "middle": ("Mul", ("output", "strides")),
+            "extent": ("Mul", ("power", "strides")),
+            "power": ("Exp", ("output",)),
+            "rest": ("Slice", ("output",)),
+            "raw": ("Concat", ("box8", "box16")),
+        }
+    )
+    assert lineage.parts("output") == lineage.parts("decoded") == (False, True, True)
+    assert lineage.parts("raw") == lineage.parts("box8") == ()
+    told = {one: lineage.logits(one) for one in ("output", "raw", "box8", "classes8", "middle")}
+    assert told == {**dict.fromkeys(told, False), "raw": True, "box8": True}
+    assert [lineage.exponential(one) for one in ("output", "decoded")] == [False, True]
+
+
 # --- appliance models add
 
 
@@ -388,3 +428,14 @@ def test_what_cannot_be_added_is_refused_and_nothing_is_kept(
     assert said in printed
     assert "Traceback" not in printed
     assert not kept.exists()
+
+
+# --- 8 bit inputs
+
+
+def test_an_input_of_signed_bytes_sees_what_the_unsigned_one_does(
+    data: Samples, picture: Path, tmp_path: Path
+) -> None:
+    signed = keep(tmp_path, signed_input(unpacked(data / STARTER)), "\n".join(COCO))
+    assert load_model(str(signed)).input_kind == "int8"
+    assert seen_by(signed, picture) == seen_by(data / STARTER, picture)
