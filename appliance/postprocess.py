@@ -161,7 +161,7 @@ def strongest(
         label_offset: label id of class number 0.
     """
     if len(scores) > MAX_CANDIDATES:
-        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        best = (-scores).argsort(kind="stable")[:MAX_CANDIDATES]
         boxes, scores, classes = boxes[best], scores[best], classes[best]
     keep = suppress(boxes, scores, classes, iou_threshold)[:MAX_DETECTIONS]
     ids = classes[keep].astype(np.int32) + np.int32(label_offset)

@@ -28,8 +28,10 @@ def varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-def tensor(name: str, shape: tuple[int, ...], kind: int = 1) -> bytes:
-    dims = b"".join(field(1, number(1, side)) for side in shape)
+def tensor(name: str, shape: tuple[int | str, ...], kind: int = 1) -> bytes:
+    """Return what a graph says of an input or output; a side with a name may have any size."""
+    sides = (number(1, one) if isinstance(one, int) else field(2, one.encode()) for one in shape)
+    dims = b"".join(field(1, side) for side in sides)
     return field(1, name.encode()) + field(2, field(1, number(1, kind) + field(2, dims)))
 
 

@@ -20,6 +20,7 @@ from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError
 from tests import reference_heads as reference
 from tests import tiny_heads as heads
+from tests.onnx_bytes import onnx, tensor
 from tests.reshaped import packed, unpacked, with_labels
 
 if TYPE_CHECKING:
@@ -187,6 +188,16 @@ def test_metadata_that_say_nothing_leave_the_labels_beside(text: str, tmp_path: 
 # --- sizes
 
 
+def test_an_onnx_file_without_a_size_is_refused_in_words(tmp_path: Path) -> None:
+    picture = tensor("images", ("batch", 3, "height", "width"))
+    output = tensor("output0", ("batch", 84, "anchors"))
+    path = tmp_path / "any.onnx"
+    path.write_bytes(onnx(inputs=(picture,), outputs=(output,)))
+    with pytest.raises(ModelError, match="no fixed size") as refused:
+        load_model(str(path))
+    assert "dynamic=False" in (refused.value.hint or "")
+
+
 def test_a_tflite_file_without_a_size_is_refused_in_words(
     tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +212,17 @@ def test_a_tflite_file_without_a_size_is_refused_in_words(
     assert "export it for pictures of one size" in printed
 
 
-def test_a_batch_of_any_size_is_one_picture(
+def test_an_onnx_batch_of_any_size_is_one_picture(
+    tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    path = write(tmp_path, heads.YOLOX, ".onnx")
+    path.write_bytes(heads.as_onnx(heads.YOLOX, pictures="batch"))
+    right = expected("yolox", path, colours)
+    check(detect(str(path), ".onnx", colours, capsys), right)
+
+
+def test_a_tflite_batch_of_any_size_is_one_picture(
     tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, heads.YOLOX, ".tflite")

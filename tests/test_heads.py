@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from appliance.accelerators.tensors import InputTensor
 from appliance.errors import ModelError
 from appliance.models.graph import GraphInfo, TensorInfo
-from appliance.models.heads import Recognised, build_head
+from appliance.models.heads import Recognised, build_head, check_input
 from appliance.postprocess import Quantisation
 from tests import reference_heads as reference
 
@@ -326,3 +327,72 @@ def test_inputs_that_nothing_can_feed_are_refused(
     one = graph(floats("output0", 1, 84, 8400))
     with pytest.raises(ModelError, match=said):
         found(replace(one, inputs=(TensorInfo("images", shape, dtype),)))
+
+
+YOLO8 = floats("output0", 1, 4 + CLASSES, THREE)
+PIXELS, UNITS, CENTRED = Quantisation(1.0, 0), Quantisation(1 / 255, 0), Quantisation(2 / 255, 127)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantisation", "output"),
+    [
+        ("uint8", UNITS, YOLO8),
+        ("int8", Quantisation(1 / 255, -128), YOLO8),
+        ("int8", Quantisation(0.0039, -128), YOLO8),
+        ("int8", Quantisation(1.0, -128), floats("output", 1, THREE, 5 + CLASSES)),
+    ],
+)
+def test_an_input_of_8_bits_that_stores_pixels_is_taken(
+    dtype: str, quantisation: Quantisation, output: TensorInfo
+) -> None:
+    one = graph(output)
+    picture = replace(one.inputs[0], dtype=dtype, quantisation=quantisation)
+    check_input(picture, found(one), "mine", "tflite", None)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantisation", "form", "output", "said"),
+    [
+        ("int8", CENTRED, "tflite", YOLO8, "input is scaled by"),
+        ("uint8", Quantisation(1.0, 1), "tflite", YOLO8, "input is scaled by"),
+        ("uint8", Quantisation(1 / 255, 9), "tflite", YOLO8, "input is scaled by"),
+        ("int8", UNITS, "onnx", YOLO8, "only TensorFlow Lite files"),
+        (
+            "uint8",
+            Quantisation(0.02, 110),
+            "tflite",
+            floats("output", 1, FOUR, CLASSES + 32),
+            "normalises each colour",
+        ),
+        ("float32", PIXELS, "hef", floats("output", 1, THREE, 5 + CLASSES), "blue first"),
+    ],
+)
+def test_an_input_that_would_be_fed_wrong_numbers_is_refused(
+    dtype: str, quantisation: Quantisation, form: str, output: TensorInfo, said: str
+) -> None:
+    one = graph(output)
+    picture = replace(one.inputs[0], dtype=dtype, quantisation=quantisation)
+    with pytest.raises(ModelError, match=said):
+        check_input(picture, found(one), "mine", form, None)
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize("kind", ["uint8", "int8", "float32"])
+def test_a_picture_becomes_what_the_model_wants(kind: str, order: str, layout: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    scale, offset = [0.5, 0.25, 2.0], [1.0, -1.0, 3.0]
+    size = {"height": HEIGHT, "width": WIDTH, "kind": kind, "layout": layout, "order": order}
+    filled = InputTensor({**size, "scale": scale, "offset": offset}).fill(picture)
+    assert filled.dtype == kind
+    row, column = 7, 11
+    colours = [int(one) for one in picture[row, column]]
+    if order == "bgr":
+        colours.reverse()
+    expected = {
+        "uint8": colours,
+        "int8": [one - 128 for one in colours],
+        "float32": [c * s + o for c, s, o in zip(colours, scale, offset, strict=True)],
+    }[kind]
+    place = filled[0, :, row, column] if layout == "nchw" else filled[0, row, column]
+    assert place.tolist() == expected

@@ -7,6 +7,7 @@ import logging
 import tomllib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from appliance.accelerators import Options
@@ -240,6 +241,23 @@ def test_a_sigmoid_in_the_graph_is_not_applied_again(
     for (_, got, box), (_, expected, right) in zip(cut, whole, strict=True):
         assert got == pytest.approx(expected, abs=1e-5)
         assert box == pytest.approx(right, abs=5e-3)  # the operator's anchors have 8 bits
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_scores_as_wide_as_boxes_are_told_by_their_sigmoid(swapped: bool, tmp_path: Path) -> None:
+    np.save(tmp_path / "anchors.npy", np.zeros((20, 4), np.float32))
+    both = (
+        TensorInfo("a", (1, 20, 4), "float32"),
+        TensorInfo("b", (1, 20, 4), "float32", activated=True),
+    )
+    found = build_head(
+        GraphInfo(PICTURE, both[::-1] if swapped else both),
+        "mine",
+        anchors=tmp_path / "anchors.npy",
+        scales=(10.0, 10.0, 5.0, 5.0),
+        label_offset=None,
+    )
+    assert found.head.tensor_names == ("a", "b")
 
 
 def test_lineage_sees_through_what_only_rearranges() -> None:

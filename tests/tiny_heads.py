@@ -96,7 +96,8 @@ def weights(layout: Layout, stride: int, part: int) -> tuple[NDArray[Any], NDArr
     return scaled.astype(np.float32), random.normal(0, 0.5, channels).astype(np.float32)
 
 
-def as_onnx(layout: Layout) -> bytes:
+def as_onnx(layout: Layout, *, pictures: int | str = 1) -> bytes:
+    """Return the file; ``pictures`` with a name is any number of them."""
     nodes, constants, joined = [], [], []
     for part, name in ((0, "boxes"), (1, "scores")):
         each = []
@@ -130,8 +131,8 @@ def as_onnx(layout: Layout) -> bytes:
     if not layout.cells_last:
         nodes.append(node("Transpose", (whole,), layout.output, perm=(0, 2, 1)))
     return onnx(
-        inputs=(tensor(layout.picture, (1, 3, HEIGHT, WIDTH)),),
-        outputs=(tensor(layout.output, layout.shape),),
+        inputs=(tensor(layout.picture, (pictures, 3, HEIGHT, WIDTH)),),
+        outputs=(tensor(layout.output, (pictures, *layout.shape[1:])),),
         nodes=tuple(nodes),
         constants=tuple(constants),
         metadata=layout.metadata,

@@ -84,6 +84,8 @@ def _raw(
     offset: int,
 ) -> tuple[RawSsdHead, int]:
     boxes = [t for t in outputs if t.shape[-1:] == (4,)]
+    if len(boxes) == 2:  # a background and three classes: what went through a sigmoid is no box
+        boxes = [t for t in boxes if not t.activated]
     scores = [t for t in outputs if t not in boxes]
     if len(boxes) != 1 or len(scores) != 1:
         raise ModelError(
