@@ -246,3 +246,32 @@ def test_what_the_runtime_says_of_a_file_it_cannot_load_is_not_printed(
     printed = capsys.readouterr().err
     assert "TensorFlow Lite cannot load it" in printed
     assert ".cc" not in printed
+
+
+# --- what an owner writes into the manifest
+
+
+def test_a_manifest_may_say_how_the_model_was_trained(
+    tmp_path: Path,
+    colours: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write(tmp_path, heads.YOLOX, ".tflite")
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("APPLIANCE_MODELS", str(kept))
+    assert main(["models", "add", str(path), "--name", "insects", "--to", str(kept)]) == 0
+    manifest = kept / "manifest.toml"
+    written = manifest.read_text()
+    plain = 'order = "bgr"'
+    assert plain in written
+    trained = f"{plain}, offset = [-9.0, 3.0, 20.0]"
+    assert "offset = 0.0, " in written
+    manifest.write_text(written.replace("offset = 0.0, ", "").replace(plain, trained))
+    shifted = prepared("yolox", colours) + np.array([-9, 3, 20], np.float32)
+    right = reference.yolox(output_of(path, shifted)[0], *SIZE, THRESHOLD, decoded=False)
+    assert right != expected("yolox", path, colours)
+    check(detect("insects", ".tflite", colours, capsys), right)
+    manifest.write_text(manifest.read_text().replace('"yolox"', '"end-to-end"'))
+    with pytest.raises(ModelError, match="which is not end-to-end"):
+        load_model("insects")

@@ -452,8 +452,10 @@ def test_what_cannot_be_added_is_refused_and_nothing_is_kept(
 
 
 def test_an_input_of_signed_bytes_sees_what_the_unsigned_one_does(
-    data: Samples, picture: Path, tmp_path: Path
+    data: Samples, picture: Path, tmp_path: Path, kept: Path
 ) -> None:
     signed = keep(tmp_path, signed_input(unpacked(data / STARTER)), "\n".join(COCO))
     assert load_model(str(signed)).input_kind == "int8"
     assert seen_by(signed, picture) == seen_by(data / STARTER, picture)
+    assert add(signed, "--name", "signed", to=kept) == 0
+    assert load_model("signed").input_kind == "int8"
