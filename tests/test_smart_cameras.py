@@ -455,6 +455,19 @@ def test_tensors_become_detections(
     assert [request.released for request in ai_camera.made[0].requests] == [1, 1]
 
 
+def test_beside_another_camera_the_ai_camera_is_the_one_that_is_opened(
+    network: Path, ai_camera: type[picamera2_like.Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sensor is known by libcamera's number, ``Picamera2(n)`` counts in an order of its own."""
+    listed = [{"Model": "imx708", "Num": 1}, {"Model": "imx500", "Num": 0}]
+    monkeypatch.setattr(ai_camera, "global_camera_info", staticmethod(lambda: listed))
+    ai_camera.script = frames_with(None)
+    camera = source("imx500", ManualClock(), options={"network": str(network)})
+    camera.open()
+    camera.close()
+    assert ai_camera.made[0].number == 1
+
+
 def test_no_tensor_is_not_nothing_seen(
     network: Path, ai_camera: type[picamera2_like.Picamera2]
 ) -> None:

@@ -94,7 +94,7 @@ class Imx500Source:
             self._sensor = devices.IMX500(str(network))  # before the camera: it loads the network
             _check(self._sensor.network_intrinsics, network)
             self._labels = _labels(self._sensor, network)
-            self._camera = make_camera(picamera2, self._sensor.camera_num)
+            self._camera = make_camera(picamera2, _index(picamera2, self._sensor.camera_num))
             settings = self._settings
             self._camera.configure(
                 self._camera.create_video_configuration(
@@ -201,6 +201,15 @@ class Imx500Source:
     def _name(self, number: int) -> str:
         known = 0 <= number < len(self._labels) and self._labels[number] not in {"", "-"}
         return self._labels[number] if known else f"class_{number}"
+
+
+def _index(picamera2: Any, number: int) -> int:
+    """Return what ``Picamera2()`` calls the camera that has ``number`` at libcamera.
+
+    IMX500.camera_num is the latter; they differ where libcamera lists cameras in another order.
+    """
+    listed = picamera2.Picamera2.global_camera_info()
+    return next(index for index, camera in enumerate(listed) if camera["Num"] == number)
 
 
 def _check(intrinsics: Any, network: Path) -> None:
