@@ -125,4 +125,4 @@ lintian: $(VENV)/dev.stamp
 	sh scripts/lintian.sh dist/e2e/*.deb
 
 clean:
-	rm -rf $(VENV) $(MUTATION) mutants .venv-models .side build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MUTATION) mutants .venv-models .side .vendors build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

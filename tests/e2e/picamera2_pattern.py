@@ -14,7 +14,9 @@ from typing import Any
 
 STAND_INS = frozenset(
     {"pykms", "kms", "prctl", "pidng", "libarchive", "jsonschema", "av", "tqdm", "v4l2", "piexif"}
+    | {"Imath", "OpenEXR"}
 )
+"""Those of them that are installed are used."""
 FRAMES = 5
 
 
@@ -55,15 +57,12 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing: it has all attributes already."""
 
 
-def main() -> None:
-    """Open the source and read some frames."""
-    sys.meta_path.insert(0, Finder())
+def prepare() -> Any:
+    """Return the module picamera2, able to use the virtual camera."""
+    sys.meta_path.append(Finder())
+    import picamera2
     from picamera2 import Picamera2
     from picamera2.allocators import LibcameraAllocator
-
-    from appliance.clock import SystemClock
-    from appliance.config import Camera
-    from appliance.sources import create_source
 
     raw = {"format": "SBGGR10", "size": (640, 480), "bit_depth": 10, "fps": 30.0}
     Picamera2._get_raw_modes = lambda _self: [raw]
@@ -74,6 +73,16 @@ def main() -> None:
         return configure(self, *words)
 
     Picamera2.configure = with_its_own_memory
+    return picamera2
+
+
+def main() -> None:
+    """Open the source and read some frames."""
+    prepare()
+    from appliance.clock import SystemClock
+    from appliance.config import Camera
+    from appliance.sources import create_source
+
     camera = Camera(source="picamera2", width=640, height=480, fps=30, options={"lores": False})
     source = create_source(camera, input_size=(320, 320), clock=SystemClock())
     source.open()
