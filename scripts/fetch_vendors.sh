@@ -3,7 +3,7 @@
 # checked by hash, into .vendors. Nothing of it is installed or shipped. 75 where one cannot be had;
 # its tests then skip.
 #
-# Usage: PYTHON=.venv/bin/python scripts/fetch_vendors.sh [rknn|pybind11|picamera2 ...]
+# Usage: PYTHON=.venv/bin/python scripts/fetch_vendors.sh [rknn|pybind11-2.10|pybind11-2.13|picamera2 ...]
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -25,10 +25,16 @@ fetch() { # name, words for pip
     fi
 }
 
-for one in ${*:-rknn pybind11 picamera2}; do
+compiler() {
+    command -v g++ >/dev/null || { [ "$(id -u)" = 0 ] && apt-get -qq update >&2 &&
+        apt-get -qq install -y --no-install-recommends g++ >/dev/null; } || missing="$missing g++"
+}
+
+for one in ${*:-rknn pybind11-2.10 pybind11-2.13 picamera2}; do
     case $one in
     rknn) fetch rknn --python-version 3.11 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 ;;
-    pybind11) fetch pybind11 ;;
+    # What HailoRT's binding is built with, up to 5.1.0 and since.
+    pybind11-2.10 | pybind11-2.13) fetch "$one" && compiler ;;
     # For the Python of Debian trixie, in whose container it runs.
     picamera2) fetch picamera2 --python-version 3.13 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 ;;
     *) echo "no such vendor: $one" >&2 && exit 64 ;;

@@ -25,16 +25,17 @@ class Evidence:
 EVIDENCE = (
     Evidence(
         "`hailo`: calls, buffers, HEFs",
-        "our numpy and the child process",
+        "our numpy and the child process; pybind11 2.10.1 and 2.13.6, which HailoRT's bindings are "
+        "built with: what a binding compiled in the test sees of our arrays, and of numpy 1's",
         "hailort 4.23 pyhailort.py (texts, names), infer_model.cpp (sizes), hef.cpp (which chip "
-        "runs which HEF); pybind11 2.10 and 2.13 with numpy 2",
+        "runs which HEF)",
         "libhailort, a chip, Raspberry Pi's build for trixie, a 10H with a HEF",
     ),
     Evidence(
-        "`rknn`: files and their refusal",
-        "the child process and its last words",
-        "rknn-toolkit-lite2 2.5.0 rknn_lite.py; texts of librknnrt.so as its users report them; "
-        "the file's layout from two independent readers of it",
+        "`rknn`: calls, cores, files and their refusal",
+        "rknn-toolkit-lite2 2.5.0 rknn_lite.py; the child process and its last words",
+        "the names and arguments by which rknn_lite.py calls its compiled parts (arm64 only); "
+        "texts of librknnrt.so as its users report them; the file's layout from two independent readers of it",
         "librknnrt.so, the converter, a file that it made",
     ),
     Evidence(
@@ -57,9 +58,11 @@ EVIDENCE = (
         "a camera",
     ),
     Evidence(
-        "`imx500`: networks, labels, failures to open",
-        "nothing of the vendor's in CI",
-        "picamera2 0.3.38 devices/imx500/imx500.py",
+        "`imx500`: networks, labels, boxes, which camera is opened, failures to open",
+        "picamera2 0.3.38 with its IMX500 and NetworkIntrinsics, libcamera 0.4.0's geometry and "
+        "a virtual camera (tests/e2e/vendors.sh)",
+        "what picamera2 0.3.38 devices/imx500/imx500.py asks of the sub-device and of a network "
+        "file, and how tensors lie in a frame's metadata",
         "a sensor, its network files",
     ),
     Evidence(

@@ -32,7 +32,7 @@ class Imx500Accelerator:
         found_by="a v4l-subdev whose kernel module is imx500",
         install=_INSTALL,
         status="contract",
-        note='a camera source (source = "imx500"); stand-in for picamera2 in CI',
+        note='a camera source (source = "imx500"); picamera2 itself in CI, without a sensor',
     )
 
     def __init__(self, options: Options) -> None:

@@ -54,6 +54,9 @@ degraded, whatever else it took.
 
 ## What was real in the tests
 
+Vendors' own code is fetched by `scripts/fetch_vendors.sh`, pinned and by hash. Where it cannot be
+had, its tests are passed over and say so.
+
 {evidence}
 ## The service's device list
 

@@ -5,8 +5,8 @@ wheels stop at Python 3.12, so on a newer system it runs in a side interpreter. 
 only: on mainline (driver ``rocket``) take ``teflon``. Outputs are raw encodings and logits.
 
 Every file is for one chip and is converted by its owner (docs/accelerators.md): Rockchip's
-converter is no part of ours. Not run on hardware by us: contract-tested with a stand-in for
-``rknnlite`` that follows its real rknn_lite.py.
+converter is no part of ours. Not run on hardware by us: tested with its real rknn_lite.py over a
+stand-in for its compiled parts, and with a stand-in for all of it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class RknnAccelerator:
         install="librknnrt.so, rknn-toolkit-lite2; on Python 3.13 in a side interpreter named in "
         "accelerator.interpreters.rknn",
         status="contract",
-        note="stand-in for rknnlite in CI; you convert the model, for one chip: see below",
+        note="its rknn_lite.py in CI, without librknnrt.so; you convert the model, for one chip: "
+        "see below",
     )
 
     def __init__(self, options: Options, machine: Machine = Machine()) -> None:  # noqa: B008 - frozen
