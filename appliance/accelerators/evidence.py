@@ -35,7 +35,8 @@ EVIDENCE = (
         "`rknn`: calls, cores, files and their refusal",
         "rknn-toolkit-lite2 2.5.0 rknn_lite.py; the child process and its last words",
         "the names and arguments by which rknn_lite.py calls its compiled parts (arm64 only); "
-        "texts of librknnrt.so as its users report them; the file's layout from two independent readers of it",
+        "texts of librknnrt.so as its users report them; the file's layout from two independent "
+        "readers of it",
         "librknnrt.so, the converter, a file that it made",
     ),
     Evidence(
