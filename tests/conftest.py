@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from typing import TYPE_CHECKING
@@ -12,13 +13,15 @@ from hypothesis import HealthCheck, settings
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.detectors import load_model
 from tests.helpers import ROOT, free_port
+from tests.rtsp.camera import serve
 from tests.samples import PEOPLE, Samples, Video, fetched_samples, find_samples, find_video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from appliance.models import Model
+    from tests.rtsp.camera import Server
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +87,12 @@ def built_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the models that `make models` built be found; tests that need one skip without it."""
     if "APPLIANCE_MODELS" not in os.environ:
         monkeypatch.setenv("APPLIANCE_MODELS", str(ROOT / "models/out"))
+
+
+@pytest.fixture
+def serve_camera(picture: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start network cameras (``tests.rtsp.camera.serve``), which end with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *args, **settings: stack.enter_context(
+            serve(picture, tmp_path, *args, **settings)
+        )

@@ -74,6 +74,7 @@ class Proxy:
         self._flows = threading.Event()
         self._flows.set()
         self._packets: list[Packet] = []
+        self._over_udp = False
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = self._kept(socket.create_server(("127.0.0.1", 0)))
@@ -122,6 +123,11 @@ class Proxy:
     def pictures(self) -> list[Picture]:
         """Return the pictures so far; of the last one, packets may be on their way."""
         return pictures(self.packets(), self._fps)[:-1]
+
+    def over_udp(self) -> bool:
+        """Return whether any packet of the picture came over UDP."""
+        with self._lock:
+            return self._over_udp
 
     # The connection.
 
@@ -237,6 +243,8 @@ class Proxy:
         # A socket without a peer is woken by ``shutdown`` too, and then gives an empty packet.
         with contextlib.suppress(OSError):
             while packet := source.recv(1 << 16):
+                with self._lock:
+                    self._over_udp |= is_picture
                 passed = self._treat(packet) if is_picture else packet
                 if from_camera:
                     self._flows.wait()

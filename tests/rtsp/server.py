@@ -83,11 +83,15 @@ class Picture:
         bits = bits_of(number)
         marks = b"".join(bytes([self.white if bit else self.black]) * BLOCK for bit in bits)
         grey = bytes([NEUTRAL]) * (WIDTH // 2)
-        rows = [marks + row[x + WIDTH : x + self.width] for row in y[:BLOCK]]
-        rows += [row[x : x + self.width] for row in y[BLOCK:]]
+        # GStreamer's rows are whole numbers of four bytes.
+        spare, spare_half = bytes(-self.width % 4), bytes(-(self.width // 2) % 4)
+        rows = [marks + row[x + WIDTH : x + self.width] + spare for row in y[:BLOCK]]
+        rows += [row[x : x + self.width] + spare for row in y[BLOCK:]]
         for plane in (u, v):
-            rows += [grey + row[half + WIDTH // 2 : end] for row in plane[: BLOCK // 2]]
-            rows += [row[half:end] for row in plane[BLOCK // 2 :]]
+            rows += [
+                grey + row[half + WIDTH // 2 : end] + spare_half for row in plane[: BLOCK // 2]
+            ]
+            rows += [row[half:end] + spare_half for row in plane[BLOCK // 2 :]]
         return b"".join(rows)
 
 
