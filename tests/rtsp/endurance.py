@@ -83,7 +83,11 @@ def closed_by_another(address: str, chance: random.Random) -> float:
 
 
 def repeat(
-    what: Callable[[str, random.Random], float], address: str, times: int, seed: int
+    what: Callable[[str, random.Random], float],
+    address: str,
+    times: int,
+    seed: int,
+    longest: list[float],
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - moments
     longest.extend(what(address, chance) for _ in range(times))
