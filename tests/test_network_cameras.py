@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.clock import SystemClock
-from appliance.errors import SourceLostError, SourceUnavailableError
+from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
 from tests.helpers import free_port, source
 from tests.rtsp.camera import Judge
 from tests.rtsp.proxy import Proxy
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tests.rtsp.camera import Seen, Server
 
 TRANSPORTS = ["tcp", "udp"]
-MEAN_ERROR = 4.0
-"""Grey levels; compression alone does 2.3, limited for full range 11, and BT.601 for 709 6."""
+MEAN_ERROR = 3.5
+"""Grey levels. Compression alone does 2.3; the other matrix 4.7 or more, the other range 7."""
 
 
 @contextlib.contextmanager
@@ -159,7 +159,7 @@ def test_a_camera_that_is_joined_between_key_frames_shows_nothing_until_the_next
         with watching(camera.address(port=proxy.port)) as one:
             seen: list[Seen] = []
             while len(seen) < 10:
-                with contextlib.suppress(ValueError):  # a FrameError: it may say that it waits
+                with contextlib.suppress(FrameError):  # it may say that it waits
                     seen += look(one, judge, 1)
     assert all(each.sound for each in seen)
     assert (seen[0].number or 0) >= 30
@@ -176,6 +176,8 @@ def read_until_lost(one: Source, read_timeout_seconds: float) -> float:
             frame = read(one)
         except SourceLostError:
             return time.monotonic()
+        except FrameError:  # cut where the camera stopped
+            continue
         assert time.monotonic() - began < read_timeout_seconds, "a stale picture, shown as new"
         frame.release()
 
