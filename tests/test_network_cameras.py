@@ -102,7 +102,7 @@ def test_a_camera_that_speaks_udp_alone_is_refused_in_words_where_tcp_is_asked_f
     serve_camera: Callable[..., Server],
 ) -> None:
     camera = serve_camera(transport="udp", fps=30)
-    assert refused(camera.address()).hint
+    assert 'transport = "auto"' in refused(camera.address(), transport="tcp").hint
     with watching(camera.address(), transport="udp") as one:
         assert all(each.sound for each in look(one, Judge(camera.scene), 3))
 

@@ -96,7 +96,15 @@ class Decoded:
 
 
 class NoVideoError(Exception):
-    """What was opened has no video that can be decoded; says why."""
+    """What was opened has no video that can be decoded; says why.
+
+    Attributes:
+        hint: what can be done about it.
+    """
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 class NotOpenedError(Exception):

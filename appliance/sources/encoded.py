@@ -309,8 +309,12 @@ def _stream_of(container: InputContainer) -> VideoStream:
     videos = container.streams.video
     known = [one for one in videos if one.codec_context is not None]
     if not known:
-        unknown = "its video is in a format that FFmpeg here cannot decode"
-        raise NoVideoError(unknown if videos else "it has no video")
+        if videos:
+            raise NoVideoError(
+                "its video is in a format that FFmpeg here cannot decode",
+                "H.264, H.265, MJPEG and many others are fine: can it be set to one?",
+            )
+        raise NoVideoError("it has no video", "is it sound alone? check which one it is")
     moving = [one for one in known if not one.disposition & Disposition.attached_pic]
     chosen = max(moving or known, key=lambda one: one.width * one.height)
     for stream in container.streams:

@@ -37,6 +37,8 @@ def why_not_opened(
     known = _known(error, "\n".join(failure.said), endpoint, place)
     if known:
         return known
+    if error.errno == errno.EPROTONOSUPPORT:
+        return 'it refuses this transport: set transport = "auto"'
     if took_seconds >= _NEARLY * limit_seconds:
         return f"no video within {limit_seconds:g} s: check the address, and that the camera is on"
     if isinstance(error, OSError) and error.errno not in {None, errno.EIO}:

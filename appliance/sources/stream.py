@@ -100,7 +100,7 @@ class StreamSource:
         try:
             video = self._connect()
         except NoVideoError as error:
-            raise SourceUnavailableError(f"stream {self.name}: {error}") from None
+            raise SourceUnavailableError(f"stream {self.name}: {error}", hint=error.hint) from None
         except NotOpenedError as error:
             took_ns = self._clock.monotonic_ns() - began_ns
             raise SourceUnavailableError(

@@ -74,7 +74,7 @@ class VideoSource:
                 reduction=self._reduction,
             )
         except NoVideoError as error:
-            raise MediaError(f"video {self._path}: {error}") from None
+            raise MediaError(f"video {self._path}: {error}", hint=error.hint) from None
         except NotOpenedError as error:
             raise MediaError(
                 f"video {self._path}: cannot be read: {error}", hint="is it a video, and complete?"
