@@ -5,17 +5,21 @@ VENV := .venv
 MUTATION := .venv-mutation
 BIN := $(VENV)/bin
 
-.PHONY: test-data mutants mutation growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: test-slow test-data mutants mutation growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
 
 # All of them at once: they wait more than they compute. Some (ARGS=tests/test_x.py) one by one.
-PARALLEL := $(if $(strip $(ARGS)),,-n 4 --dist worksteal)
+PARALLEL := $(if $(strip $(ARGS)),,-n 4 --dist worksteal -m "not slow")
 
 test: $(VENV)/dev.stamp mosquitto
 	@$(BIN)/python scripts/fetch_test_data.py || [ $$? = 75 ]
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+# The long forms: minutes of lossy networks, a thousand openings.
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m slow $(ARGS)
 
 # Labelled pictures for the accuracy tests, once, from a package (NOTICE); 75: it cannot be had.
 test-data: $(VENV)/dev.stamp
