@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from appliance.sources import Source
 
-READ_TIMEOUT_SECONDS = 3.0
+OPTIONS = {"read_timeout_seconds": 3.0, "open_timeout_seconds": 10.0}
+"""A machine with much else to do may take long to open: that is not what is looked for."""
 
 
 def resident_bytes() -> int:
@@ -47,7 +48,7 @@ def read_some(one: Source, count: int) -> None:
 
 
 def open_and_close(address: str, _: random.Random) -> float:
-    one = source(address, options={"read_timeout_seconds": READ_TIMEOUT_SECONDS})
+    one = source(address, options=OPTIONS)
     one.open()
     try:
         read_some(one, 2)
@@ -58,7 +59,7 @@ def open_and_close(address: str, _: random.Random) -> float:
 
 def closed_by_another(address: str, chance: random.Random) -> float:
     """Return how long the owner read on after another thread had closed the camera."""
-    one = source(address, options={"read_timeout_seconds": READ_TIMEOUT_SECONDS})
+    one = source(address, options=OPTIONS)
     one.open()
     closed: list[float] = []
 
