@@ -222,3 +222,16 @@ def test_the_demo_ends_by_itself_and_can_be_watched(kind: str) -> None:
     assert "Bye" in out
     assert "Traceback" not in errors
     wait_for(lambda: demo.poll() is not None)
+
+
+def test_the_settings_are_printed_without_the_cameras_passwords(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text(
+        '[[camera]]\nname = "a"\nsource = "rtsp://admin:sEcret9@host/x?token=sEcret8"\n'
+    )
+    assert main(["check", "--dump", "--config", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["camera"][0]["source"] == "rtsp://host/x"
+    assert "sEcret" not in printed

@@ -56,7 +56,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings = load_settings(options)
     if options.dump:
-        print_json(msgspec.to_builtins(settings))
+        tree = msgspec.to_builtins(settings)
+        for camera in tree["camera"]:  # what is printed is pasted where others read it
+            camera["source"] = without_secrets(camera["source"])
+        print_json(tree)
         return 0
     checks = checks_of(settings, offline=options.offline)
     rows: list[dict[str, Any]] = [{"check": "configuration", "ok": True, "detail": "valid"}]
