@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import REGISTRY
+from appliance.accelerators import known
 from appliance.clock import SystemClock
 from appliance.files import OTHERS, OTHERS_WRITE, claim_folder
 
@@ -34,7 +34,7 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     root: Path = Path("/")
     clock: Clock = field(default_factory=SystemClock)
-    accelerators: Mapping[str, str] = field(default_factory=lambda: REGISTRY)
+    accelerators: Mapping[str, str] = field(default_factory=known)
     failed_proofs: dict[str, Proof] = field(default_factory=dict)
 
     def runtime_folder(self) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from appliance.accelerators.machine import Machine
 from appliance.errors import AcceleratorUnavailableError, UsageError
+from appliance.extensions import added
 from appliance.target import Target
 
 if TYPE_CHECKING:
@@ -206,6 +207,15 @@ REGISTRY: dict[str, str] = {
 }
 
 
+GROUP = "appliance.accelerators"
+"""Of entry points, by which other packages add accelerators: a name, and ``module:class``."""
+
+
+def known() -> dict[str, str]:
+    """Return our accelerators, and behind them those of other packages."""
+    return {**REGISTRY, **added(GROUP, REGISTRY)}
+
+
 class Registry:
     """The accelerators that are known, made when they are asked for.
 
@@ -265,6 +275,7 @@ class Registry:
 
 
 __all__ = [
+    "GROUP",
     "REGISTRY",
     "About",
     "Accelerator",
@@ -276,4 +287,5 @@ __all__ = [
     "Shared",
     "Target",
     "found",
+    "known",
 ]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from appliance.config.reference import configuration_markdown, default_toml
 from appliance.messages import MESSAGES, json_schema
 from appliance.mqtt_contract import mqtt_markdown
+from appliance.sources import REGISTRY
 
 if TYPE_CHECKING:
     import argparse
 
 _DOCUMENTS = {
     "config": default_toml,
-    "config-markdown": configuration_markdown,
+    "config-markdown": lambda: configuration_markdown(REGISTRY),
     "mqtt-markdown": mqtt_markdown,
 }
 

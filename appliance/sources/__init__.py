@@ -15,9 +15,12 @@ import msgspec
 from appliance.addresses import fault_of, without_secrets
 from appliance.config.faults import find_faults
 from appliance.errors import ConfigError
+from appliance.extensions import added
 from appliance.preprocess import View, reduction_for
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from appliance.clock import Clock
     from appliance.config import Camera
     from appliance.values import Frame
@@ -127,6 +130,8 @@ REGISTRY: dict[str, tuple[str, tuple[str, ...]]] = {
     "imx500": ("appliance.sources.imx500", ()),
     "jevois": ("appliance.sources.jevois", ()),
 }
+GROUP = "appliance.sources"
+"""Of entry points: a name, and a module with ``Options`` and ``create``."""
 DETECT_BY_THEMSELVES = frozenset({"imx500", "jevois"})
 """Kinds whose frames carry detections already; they need no detector of ours."""
 
@@ -143,7 +148,7 @@ def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) 
         ConfigError: unknown kind or wrong options, all faults listed.
     """
     kind, target = parse_source(camera)
-    module = import_module(REGISTRY[kind][0])
+    module = _module(kind)
     options = _options(camera, module.Options)
     _refuse_view(camera, kind)
     request = SourceRequest(target, camera, options, *input_size, clock)
@@ -154,7 +159,7 @@ def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) 
 def check_source(camera: Camera) -> None:
     """Raise ConfigError unless the camera's source and options make sense."""
     kind, _ = parse_source(camera)
-    _options(camera, import_module(REGISTRY[kind][0]).Options)
+    _options(camera, _module(kind).Options)
     _refuse_view(camera, kind)
 
 
@@ -179,15 +184,36 @@ def parse_source(camera: Camera) -> tuple[str, str]:
             return kind, rest
         if scheme in schemes and separator:
             return kind, text if rest.startswith("//") and kind == "stream" else rest
+    others = added(GROUP, REGISTRY)
+    if scheme in others:
+        return scheme, rest
     raise ConfigError(
         "the configuration cannot be used:",
         faults=(
             (
                 f"camera[{camera.name}].source: got {shown!r}, expected one of "
-                f"{', '.join(REGISTRY)} or an rtsp:// or http:// address"
+                f"{', '.join((*REGISTRY, *others))} or an rtsp:// or http:// address"
             ),
         ),
     )
+
+
+def _module(kind: str) -> ModuleType:
+    """Return the module of a kind.
+
+    Raises:
+        ConfigError: it is another package's, and cannot be loaded.
+    """
+    if kind in REGISTRY:
+        return import_module(REGISTRY[kind][0])
+    place = added(GROUP, REGISTRY)[kind]
+    try:
+        return import_module(place)
+    except ImportError as error:
+        raise ConfigError(
+            f"source {kind}: its package cannot be loaded ({place}: {error})",
+            hint="install it anew, for this Python",
+        ) from error
 
 
 def _refuse_view(camera: Camera, kind: str) -> None:

@@ -1,0 +1,134 @@
+"""Packages outside add a camera and an accelerator: one file each, and an entry point."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.accelerators import Machine, Registry
+from appliance.environment import Environment
+from appliance.errors import ConfigError
+from appliance.extensions import added
+from appliance.sources import check_source
+from tests.helpers import source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CAMERA = """
+import msgspec
+import numpy as np
+from appliance.values import Frame, PixelFormat
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    "Options of a thermal camera."
+    level: int = 7
+
+class Thermal:
+    live = True
+
+    def __init__(self, request):
+        self._request = request
+
+    def open(self):
+        pass
+
+    def read(self):
+        picture = np.full((8, 16, 3), self._request.options.level, np.uint8)
+        now_ns = self._request.clock.monotonic_ns()
+        return Frame((picture,), PixelFormat.BGR24, 16, 8, captured_ns=now_ns, seq=0)
+
+    def close(self):
+        pass
+
+create = Thermal
+"""
+ACCELERATOR = """
+from appliance.accelerators import About, Finding, Target
+
+class Abacus:
+    name = "abacus"
+    max_detectors = None
+    target = Target("beads", frozenset({"tflite"}))
+    about = About("beads", "wood", "nothing", "contract")
+
+    def __init__(self, options):
+        pass
+
+    def probe(self, machine):
+        return Finding("abacus", found=False, detail="no beads here")
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install a package as pip would: its module, and what is said of it."""
+
+    def install(group: str, name: str, place: str, content: str = "") -> None:
+        module = place.partition(":")[0]
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        if content:
+            (tmp_path / f"{module}.py").write_text(content)
+        told = tmp_path / f"{module}-1.0.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {place}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+def test_a_camera_of_another_package_is_used_like_ours(package: Callable[..., None]) -> None:
+    package("appliance.sources", "thermal", "thermal_camera", CAMERA)
+    one = source("thermal:front", options={"level": 9})
+    one.open()
+    frame = one.read()
+    assert frame is not None
+    assert int(frame.planes[0].max()) == 9
+    one.close()
+    with pytest.raises(ConfigError, match=r"levl.*did you mean level"):
+        source("thermal", options={"levl": 9})
+
+
+def test_what_is_not_known_is_told_with_what_others_add(package: Callable[..., None]) -> None:
+    package("appliance.sources", "thermal", "thermal_camera", CAMERA)
+    with pytest.raises(ConfigError, match=r"expected one of auto, .*, thermal"):
+        source("termal:front")
+
+
+def test_a_camera_whose_package_cannot_be_loaded_is_told(package: Callable[..., None]) -> None:
+    package("appliance.sources", "thermal", "thermal_camera", "import nothing_like_it")
+    with pytest.raises(ConfigError, match="source thermal: its package cannot be loaded"):
+        source("thermal")
+
+
+def test_an_accelerator_of_another_package_is_probed_behind_ours(
+    package: Callable[..., None],
+) -> None:
+    package("appliance.accelerators", "abacus", "abacus_runs:Abacus", ACCELERATOR)
+    registry = Registry(paths=Environment().accelerators)
+    assert registry.names[-1] == "abacus"
+    finding = registry.probe("abacus", Machine())
+    assert (finding.found, finding.detail) == (False, "no beads here")
+
+
+def test_an_accelerator_whose_package_cannot_be_loaded_is_a_refusal(
+    package: Callable[..., None],
+) -> None:
+    package("appliance.accelerators", "abacus", "abacus_runs:Abacus", "import nothing_like_it")
+    registry = Registry(paths=Environment().accelerators)
+    assert "cannot be loaded" in registry.probe("abacus", Machine()).detail
+
+
+def test_ours_cannot_be_replaced(
+    package: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    package("appliance.sources", "synthetic", "thermal_camera", CAMERA)
+    assert added("appliance.sources", {"synthetic"}) == {}
+    assert "'synthetic' of package thermal_camera is left out: it is taken" in caplog.text
+    from appliance.config import Camera
+
+    check_source(Camera(source="synthetic"))
