@@ -7,9 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.accelerators import Registry
 from appliance.broker import broker_address
 from appliance.commands import NAMES
-from appliance.detectors import choose, make_selector, make_switch, open_detectors
+from appliance.detectors import (
+    AUTO,
+    choose,
+    load_model,
+    make_selector,
+    make_switch,
+    open_detectors,
+)
 from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.heatwatch import HeatWatch
@@ -29,7 +37,7 @@ from appliance.sinks.jsonl import JsonlSink
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
 from appliance.sinks.prometheus import PrometheusSink
-from appliance.sources import RepeatsPictures, create_source, view_of
+from appliance.sources import RepeatsPictures, check_source, create_source, view_of
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -114,7 +122,7 @@ def wire(
         filters: applied after the configured ones, to every camera.
         on_change: called when a thread ended.
         make_source: makes a camera's source for an input size, instead of the registry.
-        previous: what ran before a reload: what is known of heat goes on.
+        previous: what ran before a reload, stopped: numbers, books and what is known of heat go on.
 
     Raises:
         ApplianceError: model, labels, accelerator or a camera's options cannot be used.
@@ -126,8 +134,10 @@ def wire(
     model, layout = selection.model, selection.layout
     vocabulary = Vocabulary(model.labels)
     device = device_of(settings, environment)
-    identity = Identity(device, new_boot_id(), layout.workers, vocabulary)
-    reporter = Reporter(identity, sinks.all, clock)
+    boot_id = previous.reporter.boot_id if previous else new_boot_id()
+    identity = Identity(device, boot_id, layout.workers, vocabulary)
+    reporter = previous.reporter if previous else Reporter(identity, sinks.all, clock)
+    lanes_before = {lane.name: lane for lane in previous.pipeline.lanes} if previous else {}
     wanted: tuple[Filter, ...] = ()
     if settings.model.labels:
         wanted = (LabelFilter(model.labels.ids(settings.model.labels)),)
@@ -151,6 +161,7 @@ def wire(
             period_seconds=1 / camera.fps,
             frozen_seconds=partial(_frozen_seconds, camera, source),
             on_change=on_change,
+            before=lanes_before.get(camera.name),
         )
         for index, (camera, source) in enumerate(zip(settings.camera, sources, strict=True))
     )
@@ -176,6 +187,7 @@ def wire(
     )
     heat = previous.heat if previous else HeatWatch(settings.governor, pace, reporter)
     heat.carry_over(settings.governor, pace, reporter)
+    reporter.use(identity, sinks.all)
     return Runtime(
         settings=settings,
         environment=environment,
@@ -190,6 +202,28 @@ def wire(
         telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
         sinks=sinks,
     )
+
+
+def check_settings(settings: Settings, environment: Environment, running: Runtime) -> None:
+    """Check new settings while the old ones run, as far as that goes without opening anything.
+
+    Raises:
+        ApplianceError: they cannot be used.
+    """
+    for camera in settings.camera:
+        check_source(camera)
+    if settings.mqtt.enabled:
+        device = device_of(settings, environment)
+        broker_address(settings.mqtt, device, environment.variables)
+    if settings.accelerator.name != AUTO:
+        Registry(paths=environment.accelerators).get(settings.accelerator.name)
+    old, model = running.settings, None
+    if (settings.accelerator, settings.model.name) == (old.accelerator, old.model.name):
+        model = running.selection.model
+    elif settings.model.name != AUTO:
+        model = load_model(settings.model.name)
+    if model is not None:
+        model.labels.ids(settings.model.labels)
 
 
 def _gate(camera: Camera) -> MotionGate | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from appliance.app import device_of, make_sinks, wire
-from appliance.broker import broker_address
+from appliance.app import check_settings, device_of, make_sinks, wire
 from appliance.calibration import SETTLE_SECONDS, Calibration
 from appliance.commands import obey
 from appliance.detectors import prove_in_background
@@ -68,6 +67,8 @@ class Daemon:
         self._settle_seconds = settle_seconds
         self._notice = ""
         self._proving = False
+        self._began_ns = environment.clock.monotonic_ns()
+        self._next: Settings | None = None
         self.sinks: Sinks | None = None
         self.runtime: Runtime | None = None
 
@@ -81,32 +82,35 @@ class Daemon:
         self._environment.claim_runtime_folder()
         self.sinks = self._make_sinks(settings)
         try:
+            self.runtime = self._wire(settings)
             while True:
-                outcome = self._run_once(settings)
+                outcome = self._run_once(settings, self.runtime)
                 if outcome == "reload":
                     settings = self._reload(settings)
-                elif outcome != "rewire":
+                elif outcome == "rewire":
+                    self.runtime = self._wire(settings)
+                else:
                     return
         finally:
-            self.sinks.close()
+            if self.sinks is not None:
+                self.sinks.close()
 
-    def _run_once(self, settings: Settings) -> Outcome:
-        """Wire and run until something is asked; nothing of it is held on to afterwards."""
-        self.runtime = self._wire(settings)
+    def _run_once(self, settings: Settings, runtime: Runtime) -> Outcome:
+        """Run until something is asked."""
         keep_quiet()
         supervisor = Supervisor(
-            self.runtime,
+            runtime,
             self._requests,
             self._service,
-            notices=(*self._environment.notices(), *filter(None, (self._notice,))),
+            notices=lambda: (*self._environment.notices(), *filter(None, (self._notice,))),
             max_frames=self._max_frames,
+            began_ns=self._began_ns,
+            on_reload=lambda: self._accept(runtime),
         )
-        if self.runtime.provisional and not self._proving:
+        if runtime.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again
             prove_in_background(settings, self._environment, self._requests.ask_rewire)
-        calibration = Calibration(
-            self.runtime, self._layout_known, settle_seconds=self._settle_seconds
-        )
+        calibration = Calibration(runtime, self._layout_known, settle_seconds=self._settle_seconds)
         if not self._max_frames:
             calibration.start()
         try:
@@ -148,49 +152,55 @@ class Daemon:
         if self.runtime is not None:
             self.runtime.reporter.result(name, ok=outcome.ok, detail=outcome.detail)
 
-    def _reload(self, old: Settings) -> Settings:
-        """Return the settings to go on with; make new sinks where theirs changed."""
+    def _accept(self, running: Runtime) -> bool:
+        """Read the new configuration while the old one runs; say why if it cannot be used."""
         self._service.reloading(self._environment.clock.monotonic_ns())
         try:
             new = self._load_settings()
-            if self.sinks is not None:
-                self._try_out(new, self.sinks)
+            check_settings(new, self._environment, running)
             self._move_lock(new)
         except ApplianceError as error:
-            return self._keep(old, error)
-        self._notice = ""
+            self._refuse(error)
+            self._service.ready()
+            return False
+        self._next = new
+        return True
+
+    def _reload(self, old: Settings) -> Settings:
+        """Return the settings to go on with: the new ones; the old ones if they fail after all."""
+        new = self._next or old
         self._proving = False
         self._environment.failed_proofs.clear()
-        if self.sinks is not None and _of_sinks(new) != _of_sinks(old):
-            self.sinks.close()
-            try:
-                self.sinks = self._make_sinks(new)
-            except ApplianceError as error:
-                self._move_lock(old)
-                self.sinks = self._make_sinks(old)
-                return self._keep(old, error)
+        try:
+            self._take_sinks(old, new)
+            self.runtime = self._wire(new)
+        except ApplianceError as error:
+            self._refuse(error)
+            self._move_lock(old)
+            self._take_sinks(new, old)
+            self.runtime = self._wire(old)
+            return old
+        self._notice = ""
         log.info("configuration reloaded")
         return new
+
+    def _take_sinks(self, old: Settings, new: Settings) -> None:
+        """Make new sinks where theirs changed, or where there are none."""
+        if self.sinks is not None and _of_sinks(new) == _of_sinks(old):
+            return
+        sinks, self.sinks = self.sinks, None
+        if sinks is not None:
+            sinks.close()
+        self.sinks = self._make_sinks(new)
 
     def _move_lock(self, settings: Settings) -> None:
         if self._lock is not None:
             self._lock.move(device_of(settings, self._environment))
 
-    def _keep(self, old: Settings, error: ApplianceError) -> Settings:
-        """Say why the new configuration is refused; return the old one."""
+    def _refuse(self, error: ApplianceError) -> None:
+        """Say why the new configuration is not used."""
         self._notice = "reload failed, the old configuration goes on"
         log.error("%s: %s", self._notice, error)
-        return old
-
-    def _try_out(self, settings: Settings, sinks: Sinks) -> None:
-        """Wire the new configuration once, so that a bad one is found before the old one ends."""
-        if settings.mqtt.enabled:
-            device = device_of(settings, self._environment)
-            broker_address(settings.mqtt, device, self._environment.variables)
-        runtime = wire(settings, self._environment, sinks)
-        runtime.close()
-        for worker in runtime.pipeline.workers:
-            worker.detector.close()
 
 
 def _of_sinks(settings: Settings) -> tuple[object, ...]:

@@ -83,7 +83,7 @@ def new_boot_id() -> str:
 
 
 class Reporter:
-    """See the module's description. Thread-safe.
+    """See the module's description. Thread-safe. One for the life of the daemon.
 
     Args:
         identity: of the unit.
@@ -98,6 +98,11 @@ class Reporter:
         self._encoder = msgspec.json.Encoder()
         self._lock = threading.Lock()
         self._seqs: defaultdict[str, int] = defaultdict(int)
+
+    def use(self, identity: Identity, sinks: tuple[Sink, ...]) -> None:
+        """Go on with another wiring; the numbers of the messages go on."""
+        with self._lock:
+            self._identity, self._sinks = identity, sinks
 
     @property
     def boot_id(self) -> str:

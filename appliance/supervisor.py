@@ -23,6 +23,8 @@ from appliance.updates import UpdateState, read_state, write_progress
 from appliance.vitals import Vitals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.clock import Clock
     from appliance.messages import HealthMessage, MetricsMessage
     from appliance.problems import Change, Problem
@@ -81,6 +83,8 @@ class Supervisor:
         service: the service manager.
         notices: what the health message should say besides (a failed reload).
         max_frames: end after so many results; 0 for never.
+        began_ns: when the daemon began, CLOCK_MONOTONIC; None for now.
+        on_reload: reads the new configuration while the old one runs; False if it cannot be used.
     """
 
     def __init__(
@@ -89,15 +93,20 @@ class Supervisor:
         requests: Requests,
         service: ServiceManager,
         *,
-        notices: tuple[str, ...] = (),
+        notices: Callable[[], tuple[str, ...]] = tuple,
         max_frames: int = 0,
+        began_ns: int | None = None,
+        on_reload: Callable[[], bool] = lambda: True,
     ) -> None:
         self._runtime = runtime
         self._requests = requests
         self._service = service
         self._max_frames = max_frames
         self._clock: Clock = runtime.environment.clock
-        self._began_ns = self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
+        self._began_ns = now_ns if began_ns is None else began_ns
+        self._on_reload = on_reload
+        self._processed_before = self._processed()
         self._sampler = Sampler(runtime.telemetry.snapshot, self._clock)
         self._vitals = Vitals(runtime, self._sampler, notices)
         self._book = ProblemBook(self._tell)
@@ -108,7 +117,7 @@ class Supervisor:
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
         self._update: UpdateState | None = None
-        self._next_heat_ns = self._began_ns + _HEAT_NS
+        self._next_heat_ns = now_ns + _HEAT_NS
         watchdog = service.watchdog_seconds
         self._watchdog_ns = round(watchdog / 3 * NS_PER_SECOND) if watchdog else None
 
@@ -172,14 +181,19 @@ class Supervisor:
             raise StalledError(hang.text, hint="only a restart of the process ends that")
         if requests.reload.is_set():
             requests.reload.clear()
-            return "reload"
-        done = sum(lane.ledger.counts().processed for lane in runtime.pipeline.lanes)
+            if self._on_reload():
+                return "reload"
+        done = self._processed()
         if runtime.pipeline.finished() or (self._max_frames and done >= self._max_frames):
             return "finished"
         if requests.rewire.is_set():
             requests.rewire.clear()
             return "rewire"
         return None
+
+    def _processed(self) -> int:
+        """Return how many frames of all cameras had a result since the daemon began."""
+        return sum(lane.ledger.counts().processed for lane in self._runtime.pipeline.lanes)
 
     def _tick_ns(self) -> int:
         short = self._max_frames or any(not l.source.live for l in self._runtime.pipeline.lanes)  # noqa: E741
@@ -294,9 +308,10 @@ class Supervisor:
 
         The words of a problem may change from moment to moment; that alone is no news.
         """
-        lanes, pace = self._runtime.pipeline.lanes, self._runtime.pace
-        started = any(lane.ledger.counts().processed for lane in lanes)
-        starting = not started or pace.resting(self._clock.monotonic_ns())
+        pace = self._runtime.pace
+        starting = self._processed() == self._processed_before or pace.resting(
+            self._clock.monotonic_ns()
+        )
         return starting, frozenset(problem.key for problem in self._problems)
 
     def _reasons(self) -> tuple[str, ...]:

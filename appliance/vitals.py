@@ -10,7 +10,7 @@ from appliance.problems import Problem
 from appliance.sinks import Fallible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from appliance.heartbeat import Hang, Heartbeat
     from appliance.pipeline import Lane
@@ -27,7 +27,9 @@ class Vitals:
         notices: what health should say besides (a failed reload).
     """
 
-    def __init__(self, runtime: Runtime, sampler: Sampler, notices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, runtime: Runtime, sampler: Sampler, notices: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
         self._runtime = runtime
         self._notices = notices
         self._cameras = {lane.name: CameraWatch(lane.name) for lane in runtime.pipeline.lanes}
@@ -78,7 +80,7 @@ class Vitals:
         for sink in runtime.sinks.all:
             if isinstance(sink, Fallible):
                 yield from (Problem(*problem) for problem in sink.problems())
-        for number, text in enumerate(self._notices):
+        for number, text in enumerate(self._notices()):
             yield Problem("notice", str(number), text)
 
     def _state(self, lane: Lane, now_ns: int) -> CameraState:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,6 +180,44 @@ def test_a_hanging_camera_ends_the_process_and_is_not_fed(unit: Unit) -> None:
     assert "Traceback" not in errors
 
 
+def assert_nothing_happened(subscriber: Subscriber) -> None:
+    """One start, and no number is missing."""
+    messages = subscriber.of("front/detections")
+    assert len({each["boot_id"] for each in messages}) == 1
+    numbers = [each["seq"] for each in messages]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    frames = [each["frame"]["seq"] for each in messages]
+    assert frames == sorted(set(frames))
+
+
+def last_width_is(subscriber: Subscriber, width: int) -> bool:
+    return bool(subscriber.of("front/detections")[-1]["frame"]["width"] == width)
+
+
+def test_numbers_books_and_uptime_go_on_over_a_good_reload(unit: Unit, broker: DemoBroker) -> None:
+    subscriber = Subscriber(broker.port)
+    path = unit.configure()
+    process = unit.start()
+    wait_for(lambda: len(subscriber.of("front/metrics")) > 1)
+    before = subscriber.of("front/metrics")[-1]
+    good = path.read_text()
+    for size in (400, 420):
+        path.write_text(good.replace("width = 320", f"width = {size}"))
+        process.send_signal(signal.SIGHUP)
+        wait_for(partial(last_width_is, subscriber, size))
+    seen = len(subscriber.of("front/metrics"))
+    wait_for(lambda: len(subscriber.of("front/metrics")) > seen + 1)
+    assert_nothing_happened(subscriber)
+    after = subscriber.of("front/metrics")[-1]
+    assert after["boot_id"] == before["boot_id"]
+    assert after["seq"] > before["seq"]
+    assert after["frames"]["captured"] > before["frames"]["captured"]
+    uptimes = [each["uptime_seconds"] for each in subscriber.of("health")]
+    assert uptimes == sorted(uptimes)
+    assert unit.stop()[0] == 0
+    subscriber.close()
+
+
 def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: DemoBroker) -> None:
     subscriber = Subscriber(broker.port)
     unit.configure()
@@ -191,10 +230,12 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(unit: Unit, broker: Demo
     wait_for(lambda: any("reload failed" in str(h["reasons"]) for h in subscriber.of("health")))
     seen = len(subscriber.of("front/detections"))
     wait_for(lambda: len(subscriber.of("front/detections")) > seen + 10)
+    assert_nothing_happened(subscriber)
     path.write_text(good.replace("[metrics]", 'password_file = "/nowhere"\n[metrics]'))
     process.send_signal(signal.SIGHUP)
     seen = len(subscriber.of("front/detections"))
     wait_for(lambda: len(subscriber.of("front/detections")) > seen + 10)
+    assert_nothing_happened(subscriber)
     path.write_text(good.replace('name = "front"', 'name = "back"'))
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: len(subscriber.of("back/detections")) > 5)

@@ -109,11 +109,11 @@ def test_unplugged_and_back(broker: DemoBroker, tmp_path: Path) -> None:
         assert running.seen.of("alerts")[-1]["duration_seconds"] > 0
         wait_for(lambda: running.seen.of("health")[-1]["state"] == "ok")
         wait_for(lambda: running.seen.of("info")[-1]["accelerator"] == "scripted")
-    boots = [one["boot_id"] for one in running.seen.of("front/detections")]
-    last = boots.index(boots[-1])  # before it: the CPU, while the accelerator was proved
-    assert len(set(boots[last:])) == 1
-    names = [one["accelerator"] for one in running.seen.of("front/detections")[last:]]
-    assert [name for name, _ in itertools.groupby(names)] == ["scripted", "cpu", "scripted"]
+    assert len({one["boot_id"] for one in running.seen.of("front/detections")}) == 1
+    names = [one["accelerator"] for one in running.seen.of("front/detections")]
+    turns = [name for name, _ in itertools.groupby(names)]
+    assert turns[-3:] == ["scripted", "cpu", "scripted"]
+    assert turns[:-3] in ([], ["cpu"])  # while the accelerator was proved
     frames = running.seen.of("front/metrics")[-1]["frames"]
     dropped = sum(frames["dropped"].values())
     assert frames["captured"] == frames["processed"] + dropped + frames["in_flight"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backoff import Backoff
@@ -85,6 +85,7 @@ class Lane:
         period_seconds: between two frames, as configured.
         frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
+        before: this camera's lane before a reload, stopped: its books and numbers go on.
         clock: the appliance's clock.
     """
 
@@ -104,12 +105,15 @@ class Lane:
         period_seconds: float = 0.0,
         frozen_seconds: Callable[[], float] = lambda: 0.0,
         on_change: Callable[[], None] = lambda: None,
+        before: Lane | None = None,
     ) -> None:
         self.index = index
         self.name = name
         self.source = source
         self.view = view
-        self.ledger = FrameLedger()
+        self.ledger: FrameLedger = before.ledger if before else FrameLedger()
+        self._first_seq: int = before.next_seq if before else 0
+        self.next_seq: int = self._first_seq
         self.statistics = WindowStatistics(clock)
         self.heartbeat = Heartbeat(f"capture {name}", clock)
         self.progress = Progress()
@@ -174,6 +178,9 @@ class Lane:
         if frame is None:
             self.ended.set()
             return False
+        if self._first_seq:
+            frame = replace(frame, seq=frame.seq + self._first_seq)
+        self.next_seq = frame.seq + 1
         self._note_alive()
         self.statistics.captured()
         number = self.ledger.capture()
