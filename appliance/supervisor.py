@@ -116,6 +116,7 @@ class Supervisor:
         self._published: tuple[bool, frozenset[tuple[str, str]]] | None = None
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
+        self._polled: tuple[int, Snapshot] | None = None
         self._update: UpdateState | None = None
         self._next_heat_ns = now_ns + _HEAT_NS
         watchdog = service.watchdog_seconds
@@ -258,6 +259,7 @@ class Supervisor:
         """Look after heat and progress: more often than health is published."""
         snapshot = self._sampler.sample()
         now_ns = self._clock.monotonic_ns()
+        self._polled = now_ns, snapshot
         self._runtime.heat.poll(now_ns, snapshot)
         self._next_heat_ns = now_ns + _HEAT_NS
         self._tell_progress()
@@ -273,7 +275,7 @@ class Supervisor:
             messages, size, dropped = mqtt.outbox_state()
             outbox = OutboxInfo(messages=messages, bytes=size, dropped=dropped)
         now_ns, heat = self._clock.monotonic_ns(), self._runtime.heat
-        snapshot = self._poll_heat()
+        snapshot = self._recent(now_ns) or self._poll_heat()
         self._look(now_ns)  # what heat just told is in it
         self._published = self._state()
         starting, _ = self._published
@@ -289,6 +291,18 @@ class Supervisor:
         )
         self._service.status(self.status_line())
         self._publish_update()
+
+    def _recent(self, now_ns: int) -> Snapshot | None:
+        """Return the last snapshot while no other is due.
+
+        Some boards tell throttling by counters only: what moved since the last look. One look more
+        in between sees them stand still.
+        """
+        if self._polled is None:
+            return None
+        polled_ns, snapshot = self._polled
+        interval_ns = round(self._runtime.settings.telemetry.interval_seconds * NS_PER_SECOND)
+        return snapshot if now_ns - polled_ns < min(interval_ns, _HEAT_NS) else None
 
     def _publish_update(self) -> None:
         state = read_state(self._runtime.environment.root)

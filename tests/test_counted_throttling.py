@@ -1,0 +1,50 @@
+"""Throttling that is told by counters only: it lasts until the next look that is due."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from appliance.sinks.memory import MemorySink
+from appliance.telemetry.readings import Cooling
+from tests.scripted import stage
+
+if TYPE_CHECKING:
+    from appliance.telemetry import Snapshot
+    from appliance.telemetry.readings import Cause
+
+
+def throttled(sink: MemorySink) -> object:
+    latest = sink.latest("health")
+    assert latest is not None
+    return json.loads(latest.payload)["throttled"]
+
+
+def test_a_message_in_between_does_not_end_an_episode() -> None:
+    """Each look sees what moved since the one before: a look more sees the counters stand still."""
+    sink = MemorySink()
+    scene = stage(sink)
+    real = scene.runtime.telemetry.snapshot
+    moved = [True]
+
+    def counted() -> Snapshot:
+        now: tuple[Cause, ...] = ("thermal",) if moved[0] else ()
+        moved[0] = False
+        cooling = Cooling(now=now, limited_by=(), events_total=1)
+        return msgspec.structs.replace(real(), throttle=None, supply=None, cooling=cooling)
+
+    supervisor = scene.supervisor
+    supervisor._sampler._read = counted
+    supervisor._sampler.start()
+    supervisor._poll_heat()
+    scene.clock.advance(0.004)
+    supervisor._publish_health()
+    assert list(scene.runtime.heat.active) == ["thermal"]
+    assert throttled(sink) is True
+    scene.clock.advance(10.0)
+    supervisor._publish_health()
+    assert not scene.runtime.heat.active
+    assert throttled(sink) is False
+    supervisor._sampler.close()
