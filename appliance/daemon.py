@@ -10,8 +10,9 @@ from appliance.calibration import SETTLE_SECONDS, Calibration
 from appliance.commands import obey
 from appliance.detectors import prove_in_background
 from appliance.errors import ApplianceError
+from appliance.problems import ProblemBook
 from appliance.quiet import keep_quiet
-from appliance.supervisor import Requests, Supervisor
+from appliance.supervisor import Requests, Supervisor, teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ class Daemon:
         self._proving = False
         self._began_ns = environment.clock.monotonic_ns()
         self._next: Settings | None = None
+        self._book: ProblemBook | None = None
         self.sinks: Sinks | None = None
         self.runtime: Runtime | None = None
 
@@ -98,6 +100,7 @@ class Daemon:
     def _run_once(self, settings: Settings, runtime: Runtime) -> Outcome:
         """Run until something is asked."""
         keep_quiet()
+        self._book = self._book or ProblemBook(teller(runtime.reporter))
         supervisor = Supervisor(
             runtime,
             self._requests,
@@ -106,6 +109,7 @@ class Daemon:
             max_frames=self._max_frames,
             began_ns=self._began_ns,
             on_reload=lambda: self._accept(runtime),
+            book=self._book,
         )
         if runtime.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again

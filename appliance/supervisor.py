@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.messages import HealthMessage, MetricsMessage
     from appliance.problems import Change, Problem
+    from appliance.reporter import Reporter
     from appliance.runtime import Runtime
     from appliance.service import ServiceManager
     from appliance.telemetry import Snapshot
@@ -74,6 +75,19 @@ class Requests:
         self.wake.set()
 
 
+def teller(reporter: Reporter) -> Callable[[Change], None]:
+    """Return what logs and publishes that something is wrong, or no longer is."""
+
+    def tell(change: Change) -> None:
+        if change.seconds is None:
+            log.warning("%s", change.problem.text)
+        else:
+            log.info("over after %.1f s: %s", change.seconds, change.problem.text)
+        reporter.problem(change)
+
+    return tell
+
+
 class Supervisor:
     """See the module's description.
 
@@ -84,6 +98,7 @@ class Supervisor:
         notices: what the health message should say besides (a failed reload).
         max_frames: end after so many results; 0 for never.
         began_ns: when the daemon began, CLOCK_MONOTONIC; None for now.
+        book: what is known to be wrong, from before a reload; None where nothing can be.
         on_reload: reads the new configuration while the old one runs; False if it cannot be used.
     """
 
@@ -97,6 +112,7 @@ class Supervisor:
         max_frames: int = 0,
         began_ns: int | None = None,
         on_reload: Callable[[], bool] = lambda: True,
+        book: ProblemBook | None = None,
     ) -> None:
         self._runtime = runtime
         self._requests = requests
@@ -109,7 +125,7 @@ class Supervisor:
         self._processed_before = self._processed()
         self._sampler = Sampler(runtime.telemetry.snapshot, self._clock)
         self._vitals = Vitals(runtime, self._sampler, notices)
-        self._book = ProblemBook(self._tell)
+        self._book = book or ProblemBook(teller(runtime.reporter))
         self._problems: tuple[Problem, ...] = ()
         self._stalled = False
         self._contention = Contention()
@@ -223,14 +239,6 @@ class Supervisor:
         """Take stock of what is wrong."""
         self._problems = self._vitals.look(now_ns)
         self._book.look(self._problems, now_ns)
-
-    def _tell(self, change: Change) -> None:
-        """Log and publish that something is wrong, or no longer is."""
-        if change.seconds is None:
-            log.warning("%s", change.problem.text)
-        else:
-            log.info("over after %.1f s: %s", change.seconds, change.problem.text)
-        self._runtime.reporter.problem(change)
 
     def _publish_metrics(self) -> None:
         seconds = self._runtime.settings.metrics.window_seconds * VALID_INTERVALS

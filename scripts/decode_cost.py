@@ -69,6 +69,7 @@ def main() -> None:
             git("worktree", "remove", "--force", str(old))
     before, after = (statistics.median(its) for its in found.values())
     print(f"{cpu()}; {options.codec} {options.size}, {options.rounds} rounds, {FRAMES} frames")
+    print(what_pyav_costs())
     print(f"CPU a frame, ms: before {before:.3f}, after {after:.3f}, ratio {after / before:.3f}")
 
 
@@ -103,6 +104,23 @@ def measured(tree: Path, film: Path) -> float:
         text=True,
     )
     return float(done.stdout)
+
+
+def what_pyav_costs() -> str:
+    """Return what PyAV takes on disk, and of memory once it is imported."""
+    import_it = (
+        "from pathlib import Path; import numpy, cv2, appliance.app\n"
+        "held = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6\n"
+        "before = held(); import av; print(held() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", import_it], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    package = Path(av.__file__).parent
+    folders = (package, package.with_name("av.libs"))
+    files = [one for folder in folders for one in folder.rglob("*") if one.is_file()]
+    size = sum(one.stat().st_size for one in files) / 1e6
+    return f"PyAV {av.__version__}: {size:.0f} MB on disk, {float(done.stdout):.0f} MB of memory"
 
 
 def git(*words: str) -> None:

@@ -196,7 +196,7 @@ def last_width_is(subscriber: Subscriber, width: int) -> bool:
 
 def test_numbers_books_and_uptime_go_on_over_a_good_reload(unit: Unit, broker: DemoBroker) -> None:
     subscriber = Subscriber(broker.port)
-    path = unit.configure()
+    path = unit.configure(more='[[camera]]\nname = "away"\nsource = "v4l2:/dev/nowhere"')
     process = unit.start()
     wait_for(lambda: len(subscriber.of("front/metrics")) > 1)
     before = subscriber.of("front/metrics")[-1]
@@ -212,6 +212,8 @@ def test_numbers_books_and_uptime_go_on_over_a_good_reload(unit: Unit, broker: D
     assert after["boot_id"] == before["boot_id"]
     assert after["seq"] > before["seq"]
     assert after["frames"]["captured"] > before["frames"]["captured"]
+    told = [(each["kind"], each["camera"]) for each in subscriber.of("alerts")]
+    assert told.count(("camera_lost", "away")) == 1
     uptimes = [each["uptime_seconds"] for each in subscriber.of("health")]
     assert uptimes == sorted(uptimes)
     assert unit.stop()[0] == 0

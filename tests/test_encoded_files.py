@@ -99,7 +99,8 @@ def rgb(frame: Frame) -> Pixels:
     return out
 
 
-BT709, BT601, LIMITED, FULL = 1, 5, 1, 2
+BT709, BT601, SMPTE240M = 1, 5, 7
+LIMITED, FULL = 1, 2
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ BT709, BT601, LIMITED, FULL = 1, 5, 1, 2
         ("libx264", "yuv420p", (160, 120), (BT709, LIMITED)),
         ("libx264", "yuvj420p", (160, 120), (BT601, FULL)),
         ("libx264", "yuv420p", (160, 120), (BT709, FULL)),
+        ("libx264", "yuv420p", (160, 120), (SMPTE240M, LIMITED)),
         ("libx264", "yuv422p", (160, 120), (BT601, LIMITED)),
         ("libx264", "yuv444p", (161, 121), (BT709, LIMITED)),
         ("libx264", "yuv420p10le", (160, 120), (BT601, LIMITED)),
@@ -259,7 +261,7 @@ def test_what_follows_a_lost_packet_waits_for_the_next_key_frame(
 
 def test_a_film_plays_at_its_own_pace(tmp_path: Path) -> None:
     """Not at the camera's: one that speeds up does so here."""
-    at = [0, 500, 1000, 1100, 1200, 1220, 3000]
+    at = [0, 500, 1000, 1100, 1200, 1220, 3000, 7000]
     path = film(tmp_path / "film.mkv", frames=len(at), at=at)
     clock = ManualClock()
     one = source(f"video:{path}", clock, options={"real_time": True})
@@ -269,6 +271,18 @@ def test_a_film_plays_at_its_own_pace(tmp_path: Path) -> None:
         began_ns = began_ns or frame.captured_ns
         when.append(round((frame.captured_ns - began_ns) * 1000 / NS_PER_SECOND))
     assert when == at
+    one.close()
+
+
+def test_nobody_waits_for_a_gap_in_a_film_s_times(tmp_path: Path) -> None:
+    """Read takes seconds at most: a capture thread that waits longer is taken for a hung one."""
+    path = film(tmp_path / "film.mkv", frames=4, at=[0, 500, 60_000, 60_500])
+    clock = ManualClock()
+    one = source(f"video:{path}", clock, options={"real_time": True})
+    one.open()
+    frames = [one.read() for _ in range(4)]
+    when = [frame.captured_ns for frame in frames if frame]
+    assert [round((ns - when[0]) * 1000 / NS_PER_SECOND) for ns in when] == [0, 500, 500, 1000]
     one.close()
 
 

@@ -629,6 +629,42 @@ def test_pictures_are_not_compared_unless_asked() -> None:
     assert not scene.lane.picture.frozen
 
 
+# --- what goes on over a reload
+
+
+def test_a_camera_lost_before_a_reload_is_back_after_it_and_not_lost_twice() -> None:
+    old = setting(GONE)
+    old.run()
+    assert [event.kind for event in old.events] == ["camera_lost"]
+    other = SourceLostError("not there either")
+    new = setting(other, *frames_for(1.5), before=old.lane)
+    assert new.lane.lost_reason == "unplugged"
+    new.run()
+    assert [event.kind for event in new.events] == ["camera_back"]
+    assert new.lane.lost_reason == ""
+
+
+def test_why_a_camera_is_still_lost_after_a_reload_is_the_new_reason() -> None:
+    old = setting(GONE)
+    old.run()
+    new = setting(SourceLostError("another address"), before=old.lane)
+    new.run()
+    assert new.events == []
+    assert new.lane.lost_reason == "another address"
+
+
+def test_numbers_of_frames_and_books_go_on() -> None:
+    old = setting("frame", "frame", "frame")
+    old.run()
+    new = setting("frame", "frame", before=old.lane)
+    new.capture()
+    pending = new.exchange.take(0)
+    assert pending is not None
+    assert pending.frame.seq == 3
+    assert new.lane.next_seq == 4
+    assert new.lane.ledger.counts().captured == 4
+
+
 # --- sources that can wait
 
 

@@ -42,10 +42,15 @@ class Camera(BaseHTTPRequestHandler):
         status = self.path[1:].partition("?")[0]
         if self.path.startswith("/for/") and not self._known(self.path[5:]):
             return
-        self.send_response(int(status) if status.isdigit() else 200)
+        code = {"moved": 302}.get(status, 200)
+        self.send_response(int(status) if status.isdigit() else code)
         if status.isdigit() or status == "page":
             self.end_headers()
             self.wfile.write(b"<html>not a camera</html>")
+            return
+        if self.path == "/moved":
+            self.send_header("Location", self.server.moved)  # type: ignore[attr-defined]
+            self.end_headers()
             return
         if self.path == "/picture":
             content = jpeg(7)
@@ -310,6 +315,27 @@ def test_a_camera_is_trusted_by_its_certificate_or_not_at_all(
         one.open()
         assert one.read() is not None
         one.close()
+
+
+def test_a_camera_that_sends_on_to_a_secure_address_is_not_trusted_for_that(
+    secure: str, certificate: Path
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.moved = f"{secure}/ends"  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}/moved"
+    try:
+        with pytest.raises(SourceUnavailableError, match="certificate is not trusted"):
+            source(address).open()
+        one = source(address, options={"tls_ca_file": str(certificate)})
+        one.open()
+        assert one.read() is not None
+        one.close()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_closed_by_another_thread_the_one_that_reads_ends(camera: str) -> None:

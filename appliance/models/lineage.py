@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from appliance.models.graph import TensorInfo
 
@@ -55,19 +56,11 @@ class Lineage(Generic[Key]):
 
     def parts(self, tensor: Key) -> tuple[bool, ...]:
         """Say of what is joined last, and not alike, which parts went through a sigmoid."""
-        seen: set[Key] = set()
-        open_ends = [tensor]
-        while open_ends:
-            one = open_ends.pop(0)
-            operator, inputs = self._makers.get(one, ("", ()))
-            if one in seen or operator not in _REARRANGING:
-                continue
-            seen.add(one)
+        for _, operator, inputs in self._back(tensor, self._rearranged):
             if operator in _JOINING:
                 activated = tuple(self.activated(part) for part in inputs)
                 if len(set(activated)) > 1:
                     return activated
-            open_ends += inputs if operator in _JOINING else inputs[:1]
         return ()
 
     def logits(self, tensor: Key) -> bool:
@@ -77,18 +70,8 @@ class Lineage(Generic[Key]):
 
     def exponential(self, tensor: Key) -> bool:
         """Say whether there is an exponential anywhere on its way."""
-        seen: set[Key] = set()
-        open_ends = [tensor]
-        while open_ends:
-            one = open_ends.pop()
-            if one in seen:
-                continue
-            seen.add(one)
-            operator, inputs = self._makers.get(one, ("", ()))
-            if operator == _EXPONENTIAL:
-                return True
-            open_ends += inputs
-        return False
+        way = self._back(tensor, lambda _, inputs: inputs)
+        return any(operator == _EXPONENTIAL for _, operator, _ in way)
 
     def traced(self, tensor: TensorInfo, key: Key) -> TensorInfo:
         """Return an output with what its lineage says."""
@@ -109,16 +92,39 @@ class Lineage(Generic[Key]):
     def _origins(self, tensor: Key, wanted: Collection[Key]) -> set[Key]:
         """Return the tensors that a tensor is a rearrangement of, stopping at ``wanted``."""
         found: set[Key] = set()
+        for one, operator, inputs in self._back(tensor, self._rearranged, wanted):
+            if one in wanted or not self._rearranged(operator, inputs):
+                found.add(one)
+        return found
+
+    @staticmethod
+    def _rearranged(operator: str, inputs: tuple[Key, ...]) -> tuple[Key, ...]:
+        """Return what an operator that changes no value takes its values from; else nothing."""
+        if operator not in _REARRANGING:
+            return ()
+        return inputs if operator in _JOINING else inputs[:1]
+
+    def _back(
+        self,
+        tensor: Key,
+        further: Callable[[str, tuple[Key, ...]], tuple[Key, ...]],
+        stop: Collection[Key] = (),
+    ) -> Iterator[tuple[Key, str, tuple[Key, ...]]]:
+        """Yield a tensor and what it comes from, nearest first, with what makes each of them.
+
+        Args:
+            tensor: to begin with.
+            further: returns to which inputs of an operator to go on.
+            stop: tensors to go no further than.
+        """
         seen: set[Key] = set()
-        open_ends = [tensor]
+        open_ends = deque([tensor])
         while open_ends:
-            one = open_ends.pop()
+            one = open_ends.popleft()
             if one in seen:
                 continue
             seen.add(one)
             operator, inputs = self._makers.get(one, ("", ()))
-            if one in wanted or operator not in _REARRANGING or not inputs:
-                found.add(one)
-            else:
-                open_ends += inputs if operator in _JOINING else inputs[:1]
-        return found
+            yield one, operator, inputs
+            if one not in stop:
+                open_ends += further(operator, inputs)

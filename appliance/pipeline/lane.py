@@ -85,7 +85,8 @@ class Lane:
         period_seconds: between two frames, as configured.
         frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
-        before: this camera's lane before a reload, stopped: its books and numbers go on.
+        before: this camera's lane before a reload, stopped: its books, its numbers and the loss of
+            its camera go on.
         clock: the appliance's clock.
     """
 
@@ -124,8 +125,9 @@ class Lane:
         )
         self.wants_picture = any(f.wants_picture for f in filters)
         self.ended = threading.Event()
-        self.lost_reason = ""
-        self.lost_ns: int | None = None
+        self.lost_reason: str = before.lost_reason if before else ""
+        self.lost_ns: int | None = before.lost_ns if before else None
+        self._inherited = self.lost_ns is not None
         self._filters = filters
         self._emit = emit
         self._on_event = on_event
@@ -273,6 +275,9 @@ class Lane:
             self.lost_reason = str(error)
             log.warning("camera %s lost: %s", self.name, error)
             self._on_event(CameraEvent(self.name, "camera_lost", reason=str(error)))
+        elif self._inherited:  # lost before a reload, and now perhaps for another reason
+            self.lost_reason = str(error)
+        self._inherited = False
         seconds = self._backoff.next()
         self.heartbeat.wait("the camera to come back", seconds)
         self._clock.wait(stop, seconds)

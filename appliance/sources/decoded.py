@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from appliance.sources import jpeg
-from appliance.values import BT601_LIMITED, Colours, Matrix, PixelFormat
+from appliance.values import BT601_LIMITED, Colours, Frame, Matrix, PixelFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     from av.error import FFmpegError
     from av.video.plane import VideoPlane
 
-    from appliance.values import Pixels
+    from appliance.values import ClockOrigin, Pixels
 
 _FULL_RANGE = 2
 """AVCOL_RANGE_JPEG (libavutil/pixfmt.h); unspecified means limited, except for the yuvj formats."""
-_MATRICES = {1: Matrix.BT709, 9: Matrix.BT2020, 10: Matrix.BT2020}
-"""AVCOL_SPC_* (libavutil/pixfmt.h). The others are read as BT.601, as FFmpeg does when unsaid."""
+_MATRICES = {
+    1: Matrix.BT709,
+    2: Matrix.BT601,  # unsaid, and read so by FFmpeg
+    5: Matrix.BT601,
+    6: Matrix.BT601,
+    9: Matrix.BT2020,
+}
+"""AVCOL_SPC_* (libavutil/pixfmt.h). FFmpeg itself converts from the others."""
 _TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
@@ -76,6 +82,20 @@ class Picture:
     height: int
     colours: Colours
     reduction: int = 1
+
+    def frame(self, captured_ns: int, seq: int, origin: ClockOrigin) -> Frame:
+        """Return it as a frame."""
+        return Frame(
+            planes=self.planes,
+            format=self.format,
+            width=self.width,
+            height=self.height,
+            captured_ns=captured_ns,
+            seq=seq,
+            origin=origin,
+            colours=self.colours,
+            reduction=self.reduction,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +148,13 @@ class ReadError(Exception):
 def picture_of(frame: VideoFrame) -> Picture:
     """Return a decoded frame's planes; formats that we do not read are converted by FFmpeg."""
     name, planes, kind = frame.format.name, frame.planes, PixelFormat.BGR24
-    upward = any(plane.line_size < 0 for plane in planes)
+    ours_to_read = frame.colorspace in _MATRICES and all(one.line_size > 0 for one in planes)
     ours: tuple[Pixels, ...]
-    if name in _PLANAR and not upward:
+    if name in _PLANAR and ours_to_read:
         how, kind = _PLANAR[name], PixelFormat.I420
         luma, *chroma = (_samples(plane, how.bits) for plane in planes)
         ours = (luma, *(_thinned(one, how) for one in chroma))
-    elif name == "nv12" and not upward:
+    elif name == "nv12" and ours_to_read:
         kind = PixelFormat.NV12
         ours = (_samples(planes[0]), _samples(planes[1], channels=2))
     else:  # FFmpeg knows the frame's colours, too
@@ -149,9 +169,7 @@ def picture_of(frame: VideoFrame) -> Picture:
     return Picture(ours, kind, width, height, _colours(frame))
 
 
-def picture_of_jpeg(
-    content: memoryview, name: str, reduction: Callable[[int, int], int]
-) -> Picture:
+def picture_of_jpeg(content: bytes, name: str, reduction: Callable[[int, int], int]) -> Picture:
     """Return a JPEG's picture, decoded strictly.
 
     Args:

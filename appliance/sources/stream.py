@@ -17,12 +17,13 @@ from appliance.addresses import endpoint_of, without_secrets
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
 from appliance.sources.decoded import NotOpenedError, NoVideoError, ReadError
-from appliance.values import ClockOrigin, Frame
+from appliance.values import ClockOrigin
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
     from appliance.sources.decoded import Decoded
     from appliance.sources.encoded import EncodedVideo
+    from appliance.values import Frame
 
 UNKNOWN_REPEATS_SECONDS = 30.0
 """Where nothing moves, cameras repeat a picture until the next key frame. Until two of these have
@@ -135,13 +136,12 @@ class StreamSource:
         from appliance.sources.encoded import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
 
         scheme = self._url.partition(":")[0].lower()
-        options = {"protocol_whitelist": _PROTOCOLS}
+        # Of every address: http may lead to https. What a protocol does not know, it ignores.
+        options = {"protocol_whitelist": _PROTOCOLS, **self._trust()}
         if scheme in {"rtsp", "rtsps"}:
             options |= {"rtsp_transport": transport, "allowed_media_types": "video"}
             if transport == "tcp":
                 options["reorder_queue_size"] = _QUEUE
-        if scheme in {"rtsps", "https"}:
-            options |= self._trust()
         return EncodedVideo(
             self._url,
             self._clock,
@@ -184,18 +184,7 @@ class StreamSource:
             self._note_damage(decoded)
             raise FrameError(f"frame {seq} of stream {self.name}: {decoded.fault}")
         self._damaged_ns = None
-        picture = decoded.picture
-        return Frame(
-            planes=picture.planes,
-            format=picture.format,
-            width=picture.width,
-            height=picture.height,
-            colours=picture.colours,
-            reduction=picture.reduction,
-            captured_ns=decoded.arrived_ns,
-            seq=seq,
-            origin=ClockOrigin.ARRIVAL,
-        )
+        return decoded.picture.frame(decoded.arrived_ns, seq, ClockOrigin.ARRIVAL)
 
     def _next(self, video: EncodedVideo) -> Decoded:
         """Read on; whatever took the time-out is a loss, because the decoder may hold old ones."""

@@ -12,17 +12,20 @@ import msgspec
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import FrameError, MediaError
 from appliance.sources.decoded import NotOpenedError, NoVideoError, ReadError
-from appliance.values import ClockOrigin, Frame
+from appliance.values import ClockOrigin
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
     from appliance.sources.decoded import Decoded
     from appliance.sources.encoded import EncodedVideo
+    from appliance.values import Frame
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 50
 """Parts in a row that cannot be read: behind so many there is nothing more."""
+_JUMP_SECONDS = 5.0
+"""A gap in the file's times is played as it is, up to this: nobody may wait longer for a frame."""
 _SHORT_FRAMES, _SHORT_SHARE = 3, 0.02
 """What a sound file may lack of its announced length: frames, or a share of it."""
 
@@ -49,7 +52,7 @@ class VideoSource:
         self._reduction = request.reduction
         self.live = self._options.real_time
         self._video: EncodedVideo | None = None
-        self._stopped = threading.Event()
+        self._closed = threading.Event()
         self._seq = 0
         self._began_ns: int | None = None
         self._delivered = False
@@ -80,6 +83,7 @@ class VideoSource:
                 f"video {self._path}: cannot be read: {error}", hint="is it a video, and complete?"
             ) from None
         self._began_ns = None
+        self._closed.clear()
 
     def read(self) -> Frame | None:
         """Decode the next frame; None after the last.
@@ -103,26 +107,18 @@ class VideoSource:
         if decoded.picture is None:
             raise FrameError(f"frame {seq} of video {self._path}: {decoded.fault}")
         self._delivered = True
-        picture = decoded.picture
-        return Frame(
-            planes=picture.planes,
-            format=picture.format,
-            width=picture.width,
-            height=picture.height,
-            colours=picture.colours,
-            reduction=picture.reduction,
-            captured_ns=captured_ns,
-            seq=seq,
-            origin=ClockOrigin.READ,
-        )
+        return decoded.picture.frame(captured_ns, seq, ClockOrigin.READ)
 
     def _due(self, decoded: Decoded, now_ns: int) -> int:
         """Wait until the frame is to be shown, and return when that is."""
         seconds = self._seq / self._fps if decoded.seconds is None else decoded.seconds
         if self._began_ns is None:
             self._began_ns = now_ns - round(seconds * NS_PER_SECOND)
-        due_ns = self._began_ns + round(seconds * NS_PER_SECOND)
-        self._clock.wait(self._stopped, (due_ns - now_ns) / NS_PER_SECOND)
+        wait_seconds = (self._began_ns - now_ns) / NS_PER_SECOND + seconds
+        if abs(wait_seconds) > _JUMP_SECONDS:
+            self._began_ns = now_ns - round(seconds * NS_PER_SECOND)
+            return now_ns
+        self._clock.wait(self._closed, wait_seconds)
         return self._clock.monotonic_ns()
 
     def _next(self, video: EncodedVideo) -> Decoded | None:
@@ -182,6 +178,7 @@ class VideoSource:
 
     def close(self) -> None:
         """Close the file."""
+        self._closed.set()
         video, self._video = self._video, None
         if video is not None:
             video.close()
