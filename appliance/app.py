@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from appliance.detectors import (
     make_switch,
     open_detectors,
 )
-from appliance.errors import UnavailableError
 from appliance.filters.labels import LabelFilter
 from appliance.heatwatch import HeatWatch
 from appliance.identity import device_name
@@ -32,11 +30,12 @@ from appliance.pipeline.worker import Worker
 from appliance.reporter import Identity, Reporter, new_boot_id
 from appliance.runtime import Runtime, Sinks
 from appliance.sinks.commands import Commands
-from appliance.sinks.journal import JournalSink
-from appliance.sinks.jsonl import JsonlSink
+from appliance.sinks.journal import JournalOutlet
+from appliance.sinks.jsonl import JsonlOutlet
 from appliance.sinks.mqtt import MqttSink
 from appliance.sinks.outbox import Outbox
-from appliance.sinks.prometheus import PrometheusSink
+from appliance.sinks.prometheus import PrometheusOutlet, TextfileOutlet
+from appliance.sinks.queued import QueuedSink
 from appliance.sources import RepeatsPictures, check_source, create_source, view_of
 from appliance.telemetry import Telemetry
 
@@ -47,12 +46,9 @@ if TYPE_CHECKING:
     from appliance.config import Camera, Settings
     from appliance.environment import Environment
     from appliance.filters import Filter
-    from appliance.sinks import Sink
+    from appliance.sinks import Outlet
     from appliance.sources import Source
     from appliance.values import Observation
-
-
-log = logging.getLogger(__name__)
 
 JOURNAL = Path("/run/systemd/journal/socket")
 
@@ -66,17 +62,25 @@ def make_sinks(
     settings: Settings,
     environment: Environment,
     *,
-    extra: tuple[Sink, ...] = (),
+    extra: tuple[Outlet, ...] = (),
     on_change: Callable[[], None] = lambda: None,
     on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
 ) -> Sinks:
-    """Return the configured sinks, the broker's thread started."""
-    others: list[Sink] = list(extra)
-    if settings.jsonl.path:
-        others.append(JsonlSink(settings.jsonl.path, environment.clock))
+    """Return the configured sinks, their threads started.
+
+    Whatever does not bring a queue of its own (as MQTT does) is put behind one here.
+    """
+    outlets: list[Outlet] = list(extra)
+    jsonl, prometheus = settings.jsonl, settings.prometheus
+    if jsonl.path:
+        outlets.append(JsonlOutlet(jsonl.path, jsonl.max_bytes, jsonl.keep))
     if JOURNAL.exists() and environment.variables.get("JOURNAL_STREAM"):
-        others.append(JournalSink(JOURNAL))
-    others += _prometheus(settings)
+        outlets.append(JournalOutlet(JOURNAL))
+    if prometheus.port:
+        outlets.append(PrometheusOutlet(prometheus.address, prometheus.port))
+    if prometheus.textfile:
+        outlets.append(TextfileOutlet(Path(prometheus.textfile)))
+    others = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets)
     mqtt = None
     if settings.mqtt.enabled:
         device = device_of(settings, environment)
@@ -88,19 +92,7 @@ def make_sinks(
             address, base, outbox, on_change, commands=commands, clock=environment.clock
         )
         mqtt.start()
-    return Sinks(mqtt, tuple(others))
-
-
-def _prometheus(settings: Settings) -> list[Sink]:
-    """Return the sink for Prometheus; a port that is taken must not stop the camera."""
-    wanted = settings.prometheus
-    if not wanted.port and not wanted.textfile:
-        return []
-    try:
-        return [PrometheusSink(wanted.address, wanted.port, wanted.textfile)]
-    except UnavailableError as error:
-        log.warning("%s", error)
-        return []
+    return Sinks(mqtt, others)
 
 
 def wire(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from appliance.lock import DeviceLock
     from appliance.runtime import Runtime, Sinks
     from appliance.service import ServiceManager
-    from appliance.sinks import Sink
+    from appliance.sinks import Outlet
     from appliance.supervisor import Outcome
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Daemon:
         environment: what surrounds the process.
         requests: from signals.
         service: the service manager.
-        extra_sinks: besides the configured ones.
+        extra_outlets: where messages go besides the configured sinks.
         filters: besides the configured ones.
         max_frames: end after so many results; 0 for never.
         settle_seconds: until layouts are measured.
@@ -51,7 +51,7 @@ class Daemon:
         requests: Requests,
         service: ServiceManager,
         *,
-        extra_sinks: tuple[Sink, ...] = (),
+        extra_outlets: tuple[Outlet, ...] = (),
         filters: tuple[Filter, ...] = (),
         max_frames: int = 0,
         settle_seconds: float = SETTLE_SECONDS,
@@ -62,7 +62,7 @@ class Daemon:
         self._environment = environment
         self._requests = requests
         self._service = service
-        self._extra_sinks = extra_sinks
+        self._extra_outlets = extra_outlets
         self._filters = filters
         self._max_frames = max_frames
         self._settle_seconds = settle_seconds
@@ -144,7 +144,7 @@ class Daemon:
         return make_sinks(
             settings,
             self._environment,
-            extra=self._extra_sinks,
+            extra=self._extra_outlets,
             on_change=self._requests.wake.set,
             on_command=self._command,
         )

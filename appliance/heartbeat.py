@@ -82,8 +82,8 @@ class Watched(Protocol):
 
     Attributes:
         heartbeat: of that thread.
-        may_hang: what it waits for lies outside and a new process would wait as well, so a hang
-            is told and does not end the process.
+        may_hang: it is a sink: what it waits for lies outside and a new process would wait as
+            well, so a hang is told and does not end the process.
     """
 
     heartbeat: Heartbeat

@@ -165,6 +165,15 @@ class OutboxInfo(Struct, frozen=True, kw_only=True):
     dropped: Annotated[int, Meta(description="Oldest messages given up since the daemon began.")]
 
 
+class SinkInfo(Struct, frozen=True, kw_only=True):
+    """What became of the messages that a sink was given since it began."""
+
+    handled: Annotated[int, Meta(description="Written, or taken by the broker.")]
+    waiting: int
+    dropped: Annotated[int, Meta(description="Given up because too many waited.")]
+    failed: Annotated[int, Meta(description="Given up because the sink could not take them.")]
+
+
 class PaceInfo(Struct, frozen=True, kw_only=True):
     """How fast the unit was over some time; null where nothing ran."""
 
@@ -233,6 +242,7 @@ class HealthMessage(Message, frozen=True, kw_only=True):
     accelerators: AcceleratorHeat | None
     memory: Memory | None
     outbox: OutboxInfo | None
+    sinks: Annotated[dict[str, SinkInfo], Meta(description="By name: mqtt, jsonl, prometheus...")]
     collectors: dict[str, CollectorStatus]
 
 
@@ -310,7 +320,17 @@ class AlertMessage(Message, frozen=True, kw_only=True):
     target_fps: float | None = None
     advised: Annotated[bool, Meta(description="The governor only says so.")] = False
     problem: Annotated[
-        Literal["", "no_results", "failing", "frozen", "hung", "sink", "outbox", "temperature"],
+        Literal[
+            "",
+            "no_results",
+            "failing",
+            "frozen",
+            "hung",
+            "sink_failing",
+            "sink_stalled",
+            "outbox",
+            "temperature",
+        ],
         Meta(description="For problem_began and problem_ended: what was wrong."),
     ] = ""
 

@@ -19,7 +19,8 @@ ProblemKind = Literal[
     "failing",
     "frozen",
     "hung",
-    "sink",
+    "sink_failing",
+    "sink_stalled",
     "outbox",
     "accelerator",
     "throttled",
@@ -29,7 +30,16 @@ ProblemKind = Literal[
     "notice",
 ]
 TOLD_HERE: frozenset[ProblemKind] = frozenset(
-    {"no_results", "failing", "frozen", "hung", "sink", "outbox", "temperature"}
+    {
+        "no_results",
+        "failing",
+        "frozen",
+        "hung",
+        "sink_failing",
+        "sink_stalled",
+        "outbox",
+        "temperature",
+    }
 )
 """Those that nobody else sends an alert for."""
 

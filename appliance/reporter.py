@@ -28,6 +28,7 @@ from appliance.messages import (
     ModelInfo,
     OutboxInfo,
     ResultMessage,
+    SinkInfo,
     SpreadMs,
     StageMs,
     ThrottlingInfo,
@@ -190,6 +191,7 @@ class Reporter:
         starting: bool,
         uptime_seconds: float,
         outbox: OutboxInfo | None,
+        sinks: dict[str, SinkInfo],
         valid_for: timedelta,
         throttling: ThrottlingInfo | None = None,
         governor: GovernorInfo | None = None,
@@ -215,6 +217,7 @@ class Reporter:
             accelerators=snapshot.accelerators,
             memory=snapshot.memory,
             outbox=outbox,
+            sinks=sinks,
             collectors=snapshot.collectors,
         )
         expiry = round(valid_for.total_seconds())

@@ -12,12 +12,14 @@ from appliance.detectors import AUTO, make_layouts
 from appliance.homeassistant import discovery
 from appliance.identity import board_name
 from appliance.messages import AcceleratorFinding, CameraInfo, ModelInfo
+from appliance.sinks import Counting
 
 if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.environment import Environment
     from appliance.failover import Switch
     from appliance.heatwatch import HeatWatch
+    from appliance.messages import SinkInfo
     from appliance.pipeline import Pipeline
     from appliance.pipeline.pace import Pace
     from appliance.reporter import Reporter
@@ -39,8 +41,14 @@ class Sinks:
         """Return every sink."""
         return (*((self.mqtt,) if self.mqtt else ()), *self.others)
 
+    def tallies(self) -> dict[str, SinkInfo]:
+        """Return what became of the messages, by sink."""
+        return {sink.name: sink.tally() for sink in self.all if isinstance(sink, Counting)}
+
     def close(self) -> None:
-        """Flush and close all."""
+        """Flush and close all, at the same time: those that hang share one wait."""
+        for sink in self.all:
+            sink.end()
         for sink in self.all:
             sink.close()
 

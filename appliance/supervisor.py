@@ -293,6 +293,7 @@ class Supervisor:
             starting=starting,
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
+            sinks=self._runtime.sinks.tallies(),
             throttling=heat.throttling(now_ns),
             governor=heat.governor(),
             valid_for=timedelta(seconds=interval * VALID_INTERVALS),

@@ -71,7 +71,8 @@ class Vitals:
                 yield Problem("camera", lane.name, f"camera {lane.name}: {lane.lost_reason}")
             yield from self._cameras[lane.name].look(self._state(lane, now_ns), now_ns)
         for hang in self._hangs:
-            yield Problem("hung", hang.thread, hang.text)
+            excused = hang.thread in self._excused
+            yield Problem("sink_stalled" if excused else "hung", hang.thread, hang.text)
         for number, text in enumerate(runtime.accelerator_problems()):
             yield Problem("accelerator", str(number), text)
         for cause in runtime.heat.active:

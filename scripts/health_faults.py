@@ -109,7 +109,7 @@ def jsonl_stopped() -> bool:
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         unit = FaultyUnit(Path(folder), jsonl=str(pipe))
-        sink = next(one for one in unit.sinks() if hasattr(one, "dropped"))
+        sink = next(one for one in unit.sinks() if one.name == "jsonl")
         wait(lambda: sink.heartbeat.waiting_for == "a write", 60)
         began = time.monotonic()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from appliance.cli.demo import ViewSink, demo_settings
+from appliance.cli.demo import ViewOutlet, demo_settings
 from appliance.cli.view import ApplianceView
 from appliance.daemon import Daemon
 from appliance.demo_broker import start_broker
@@ -36,7 +36,7 @@ def main() -> None:
             Environment(),
             Requests(),
             ServiceManager(os.environ),
-            extra_sinks=(ViewSink(view),),
+            extra_outlets=(ViewOutlet(view),),
             max_frames=115,
         ).run()
     finally:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.filters import Filter
-    from appliance.sinks import Outgoing, Sink
+    from appliance.sinks import Outgoing, Outlet
     from appliance.values import Observation
 
 FPS = 20
@@ -33,14 +33,19 @@ AT_FRAME = 60
 
 @dataclass
 class Listener:
-    """A sink in the process: it hears of everything, also while the broker does not.
+    """An outlet in the process: it hears of everything, also while the broker does not.
 
     Of detections it keeps the number of the frame.
     """
 
+    name = "listener"
+    kinds: frozenset[str] | None = None
     heard: list[tuple[float, str, Any]] = field(default_factory=list)
 
-    def put(self, outgoing: Outgoing) -> None:
+    def open(self) -> None:
+        pass
+
+    def handle(self, outgoing: Outgoing) -> None:
         if outgoing.kind in {"health", "alert"}:
             message = msgspec.json.decode(outgoing.payload)
             self.heard.append((time.monotonic(), outgoing.kind, message))
@@ -57,18 +62,28 @@ class Listener:
 
 @dataclass
 class Gate:
-    """A filter, and a sink, through which no frame passes once it is shut."""
+    """A filter, and an outlet, through which no frame passes once it is shut.
 
+    As an outlet it can also fail.
+    """
+
+    name = "gate"
+    kinds: frozenset[str] | None = frozenset({"detections"})
     shut: bool = False
+    fault: Exception | None = None
     wants_picture: bool = False
 
     def apply(self, observation: Observation) -> Observation:
         self._pass()
         return observation
 
-    def put(self, outgoing: Outgoing) -> None:
-        if outgoing.kind == "detections":
-            self._pass()
+    def open(self) -> None:
+        pass
+
+    def handle(self, outgoing: Outgoing) -> None:
+        self._pass()
+        if self.fault is not None:
+            raise self.fault
 
     def close(self) -> None:
         pass
@@ -88,7 +103,7 @@ class FaultyUnit:
         jsonl: where lines go, if anywhere.
         cameras: settings of each, besides the usual ones; one camera without any.
         filters: applied to every camera.
-        sinks: besides the one that listens.
+        outlets: besides the one that listens.
     """
 
     def __init__(
@@ -99,7 +114,7 @@ class FaultyUnit:
         jsonl: str = "",
         cameras: tuple[dict[str, Any], ...] = ({},),
         filters: tuple[Filter, ...] = (),
-        sinks: tuple[Sink, ...] = (),
+        outlets: tuple[Outlet, ...] = (),
     ) -> None:
         self.folder = folder
         self.control = folder / "control"
@@ -132,7 +147,7 @@ class FaultyUnit:
             replace(surroundings, variables=variables),
             self.requests,
             ServiceManager({}),
-            extra_sinks=(self.listener, *sinks),
+            extra_outlets=(self.listener, *outlets),
             filters=filters,
         )
         self._thread = threading.Thread(target=self._run)

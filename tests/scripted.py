@@ -29,9 +29,26 @@ if TYPE_CHECKING:
     from appliance.pipeline import Lane
     from appliance.pipeline.pace import Pace
     from appliance.reporter import Reporter
-    from appliance.sinks import Sink
+    from appliance.sinks import Outgoing, Outlet, Sink
 
 PI4 = Path(__file__).parent / "fixtures" / "roots" / "pi4"
+
+
+@dataclass
+class Direct:
+    """Hands each message to an outlet at once, on the caller's thread."""
+
+    outlet: Outlet
+
+    def put(self, outgoing: Outgoing) -> None:
+        if self.outlet.kinds is None or outgoing.kind in self.outlet.kinds:
+            self.outlet.handle(outgoing)
+
+    def end(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.outlet.close()
 
 
 @dataclass

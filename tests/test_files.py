@@ -23,8 +23,9 @@ from appliance.selection.proof import Proof
 from appliance.selection.store import KeptFile, ProofStore
 from appliance.setup import Layout
 from appliance.setup.backup import back_up
-from appliance.sinks.prometheus import PrometheusSink
+from appliance.sinks.prometheus import TextfileOutlet
 from appliance.updates import PROGRESS, REQUEST, request, write_progress
+from tests.test_backlog import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def backup(path: Path) -> None:
 
 
 def textfile(path: Path) -> None:
-    PrometheusSink("", 0, str(path))._write()
+    TextfileOutlet(path).handle(message("health"))
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {

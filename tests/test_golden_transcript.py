@@ -45,6 +45,8 @@ def transcript(broker: DemoBroker) -> list[str]:
         wait_for(functools.partial(_written, scene, subscriber, number + 1))
     scene.publish_metrics()
     wait_for(lambda: subscriber.of("front/metrics"))
+    handled = len(subscriber.messages)  # what health tells of the sink
+    wait_for(lambda: mqtt.tally().handled == handled)
     scene.publish_health()
     wait_for(lambda: subscriber.of("health") and subscriber.of("update"))
     sinks.close()

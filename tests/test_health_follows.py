@@ -42,13 +42,9 @@ def test_each_fault_is_told_once_and_a_hang_ends_the_process(fault: Fault, tmp_p
         unit.stop()
 
 
-@pytest.mark.parametrize("place", ["filter", "sink"])
-def test_what_hangs_behind_the_inference_is_told_and_ends_the_process(
-    place: str, tmp_path: Path
-) -> None:
+def test_a_filter_that_hangs_is_told_and_ends_the_process(tmp_path: Path) -> None:
     gate = Gate()
-    filters, sinks = ((gate,), ()) if place == "filter" else ((), (gate,))
-    unit = FaultyUnit(tmp_path, filters=filters, sinks=sinks)
+    unit = FaultyUnit(tmp_path, filters=(gate,))
     try:
         wait_for(lambda: unit.health["state"] == "ok")
         gate.shut = True
@@ -59,6 +55,47 @@ def test_what_hangs_behind_the_inference_is_told_and_ends_the_process(
         assert unit.problems() == [("problem_began", "no_results")]
     finally:
         gate.shut = False
+        unit.stop()
+
+
+def test_a_sink_that_hangs_is_named_and_the_others_go_on_and_it_is_told_when_it_is_over(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    unit = FaultyUnit(tmp_path, outlets=(gate,))
+    try:
+        wait_for(lambda: unit.health["state"] == "ok")
+        gate.shut = True
+        wait_for(lambda: degraded(unit, "gate: hangs in a write"), 20)
+        assert unit.problems() == [("problem_began", "sink_stalled")]
+        before = unit.results()
+        wait_for(lambda: unit.results() > before + 40)
+        assert unit.health["sinks"]["gate"]["waiting"] > 0
+        gate.shut = False
+        wait_for(lambda: unit.health["state"] == "ok", 20)
+        wait_for(lambda: ("problem_ended", "sink_stalled") in unit.problems(), 20)
+        assert unit.health["sinks"]["gate"]["dropped"] == 0
+        assert not unit.ended
+    finally:
+        gate.shut = False
+        unit.stop()
+
+
+def test_a_sink_that_raises_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    gate = Gate()
+    unit = FaultyUnit(tmp_path, outlets=(gate,))
+    try:
+        wait_for(lambda: unit.health["state"] == "ok")
+        gate.fault = ValueError("no such thing")
+        wait_for(lambda: degraded(unit, "gate: ValueError: no such thing"), 20)
+        assert unit.problems() == [("problem_began", "sink_failing")]
+        before = unit.results()
+        wait_for(lambda: unit.results() > before + 40)
+        gate.fault = None
+        wait_for(lambda: unit.health["state"] == "ok", 20)
+        wait_for(lambda: ("problem_ended", "sink_failing") in unit.problems(), 20)
+        assert unit.health["sinks"]["gate"]["failed"] > 0
+    finally:
         unit.stop()
 
 
@@ -131,8 +168,8 @@ def test_a_jsonl_reader_that_stops_is_told_and_costs_no_result(tmp_path: Path) -
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     unit = FaultyUnit(tmp_path, jsonl=str(pipe))
     try:
-        wait_for(lambda: degraded(unit, f"jsonl {pipe}: hangs in a write"), 60)
-        assert unit.problems() == [("problem_began", "hung")]
+        wait_for(lambda: degraded(unit, "jsonl: hangs in a write"), 60)
+        assert unit.problems() == [("problem_began", "sink_stalled")]
         before = unit.results()
         wait_for(lambda: unit.results() > before + 40)
         assert not unit.ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from appliance.sinks import Outgoing
 from appliance.sinks.mailbag import STREAM_LIMIT, Letter, Mailbag
 from appliance.sinks.outbox import Outbox
+from tests.helpers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,3 +208,22 @@ def test_every_event_is_delivered_whatever_happens(actions: list[str]) -> None:
     assert delivered == list(range(put))
     assert outbox.size()[0] == 0
     outbox.close()
+
+
+def test_a_frame_does_not_wait_for_an_outbox_that_is_at_its_disk(outbox: Outbox) -> None:
+    mailbag, taken = Mailbag(outbox, BASE), list[Letter | None]()
+    taking = threading.Thread(target=lambda: taken.append(mailbag.take()))
+    with outbox._lock:  # as long as it writes
+        taking.start()
+        wait_for(lambda: stands_in(taking, "after"))
+        putting = threading.Thread(target=lambda: mailbag.put(frame("0"), connected=True))
+        putting.start()
+        putting.join(10)
+        assert not putting.is_alive()
+    taking.join(10)
+    assert [one.payload for one in taken if one] == [b"0"]
+
+
+def stands_in(thread: threading.Thread, function: str) -> bool:
+    stack = sys._current_frames().get(thread.ident or 0)
+    return stack is not None and stack.f_code.co_name == function

@@ -51,6 +51,9 @@ class Relay:
     def put(self, outgoing: Outgoing) -> None:
         self._now[0].put(outgoing)
 
+    def end(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -22,11 +22,11 @@ from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Prometheus, Telemetry
 from appliance.daemon import Daemon
 from appliance.service import ServiceManager
-from appliance.sinks.journal import MESSAGE_IDS, JournalSink
-from appliance.sinks.memory import MemorySink
+from appliance.sinks.journal import MESSAGE_IDS, JournalOutlet
+from appliance.sinks.memory import MemoryOutlet
 from appliance.supervisor import Requests
 from tests.helpers import ROOT, environment, free_port, wait_for
-from tests.scripted import stage
+from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def fetch(address: str) -> str:
 @contextmanager
 def unit(
     tmp_path: Path, port: int, broker: DemoBroker | None = None, **prometheus: Any
-) -> Iterator[MemorySink]:
+) -> Iterator[MemoryOutlet]:
     """A unit on a Pi 5 whose processor is at 79 °C and slowed: everything has a value there."""
     root = tmp_path / "root"
     shutil.copytree(PI5, root)
@@ -63,10 +63,10 @@ def unit(
         prometheus=Prometheus(port=port, **prometheus),
         camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
-    memory, requests = MemorySink(), Requests()
+    memory, requests = MemoryOutlet(), Requests()
     surroundings = replace(environment(tmp_path), root=root)
     daemon = Daemon(
-        lambda: settings, surroundings, requests, ServiceManager({}), extra_sinks=(memory,)
+        lambda: settings, surroundings, requests, ServiceManager({}), extra_outlets=(memory,)
     )
     thread = threading.Thread(target=daemon.run)
     thread.start()
@@ -77,6 +77,17 @@ def unit(
         requests.ask_stop()
         thread.join(20)
     assert not thread.is_alive()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def reasons(memory: MemoryOutlet) -> tuple[str, ...]:
+    """Return what the newest health message says of the metrics."""
+    health: Any = [one for one in tuple(memory.messages) if one.kind == "health"][-1].message
+    return tuple(text for text in health.reasons if "metrics on" in text)
 
 
 def samples(text: str) -> dict[str, float]:
@@ -114,6 +125,7 @@ def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
     settings = Settings(mqtt=Mqtt(enabled=False), prometheus=Prometheus(port=port))
     sinks = make_sinks(settings, environment(tmp_path))
     try:
+        wait_for(lambda: listens(port))
         text = fetch(f"http://127.0.0.1:{port}/metrics")
     finally:
         sinks.close()
@@ -122,14 +134,17 @@ def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
         fetch(f"http://127.0.0.1:{port}/metrics")
 
 
-def test_a_taken_port_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_taken_port_stops_nothing_and_is_taken_up_when_it_is_free(tmp_path: Path) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with unit(tmp_path, port) as memory:
-            assert memory.messages
-    assert "another program listens there" in caplog.text
+            wait_for(lambda: any("another program listens" in text for text in reasons(memory)))
+            taken.close()
+            wait_for(lambda: not reasons(memory) and listens(port), 40)
+            text = fetch(f"http://127.0.0.1:{port}/metrics")
+            assert samples(text)['appliance_latency_seconds_count{camera="front"}'] > 0
 
 
 def test_the_textfile_is_whole(tmp_path: Path) -> None:
@@ -308,8 +323,9 @@ def test_alerts_reach_the_journal_with_stable_ids(tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as journal:
         journal.bind(str(path))
         journal.settimeout(5)
-        sink = JournalSink(path)
-        scene = stage(sink)
+        sink = JournalOutlet(path)
+        sink.open()
+        scene = stage(Direct(sink))
         scene.reporter.alert(
             "throttling_began", cause="under_voltage", reason="two\nlines", duration_seconds=None
         )
@@ -331,7 +347,8 @@ def test_every_kind_of_alert_has_its_id() -> None:
 
 
 def test_a_journal_that_is_away_is_no_trouble(tmp_path: Path) -> None:
-    sink = JournalSink(tmp_path / "none")
-    scene = stage(sink)
+    sink = JournalOutlet(tmp_path / "none")
+    sink.open()
+    scene = stage(Direct(sink))
     scene.reporter.alert("governor", reason="x")
     sink.close()

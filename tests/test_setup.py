@@ -25,7 +25,7 @@ from appliance.daemon import Daemon
 from appliance.identity import device_name
 from appliance.service import ServiceManager
 from appliance.setup import Layout, prepare
-from appliance.sinks.memory import MemorySink
+from appliance.sinks.memory import MemoryOutlet
 from appliance.supervisor import Requests
 from tests.helpers import environment, free_port, wait_for
 
@@ -354,7 +354,7 @@ def test_what_the_setup_could_not_use_is_in_the_health_message(
 ) -> None:
     (card.boot / "appliance.toml").write_text("sorce = 1\n")
     boot(card)
-    memory, requests = MemorySink(), Requests()
+    memory, requests = MemoryOutlet(), Requests()
     settings = Settings(
         mqtt=Mqtt(enabled=False),
         accelerator=Accelerator(name="cpu", workers=1),
@@ -363,7 +363,7 @@ def test_what_the_setup_could_not_use_is_in_the_health_message(
     )
     where = environment(tmp_path, root=card.root)
     daemon = Daemon(
-        lambda: settings, where, requests, ServiceManager({}), extra_sinks=(memory,), max_frames=1
+        lambda: settings, where, requests, ServiceManager({}), extra_outlets=(memory,), max_frames=1
     )
     daemon.run()
     health: list[Any] = [one.message for one in memory.messages if one.kind == "health"]

@@ -18,7 +18,6 @@ from appliance.daemon import Daemon
 from appliance.demo_broker import DemoBroker, start_broker
 from appliance.environment import Environment
 from appliance.service import ServiceManager
-from appliance.sinks.memory import MemorySink
 from appliance.supervisor import Requests
 
 if TYPE_CHECKING:
@@ -65,13 +64,13 @@ def _run(options: argparse.Namespace, broker: DemoBroker, requests: Requests) ->
         f"from another terminal: {line}\nor: appliance watch --host 127.0.0.1 "
         f"--port {broker.port}\nCtrl-C ends it.",
     )
-    sink = ViewSink(view)
+    sink = ViewOutlet(view)
     daemon = Daemon(
         lambda: settings,
         environment,
         requests,
         ServiceManager(os.environ),
-        extra_sinks=(sink,),
+        extra_outlets=(sink,),
         max_frames=options.frames,
     )
     print(f"subscribe from another terminal with:\n  {line}", flush=True)
@@ -91,27 +90,35 @@ def demo_settings(source: str, fps: float, port: int) -> Settings:
     )
 
 
-class ViewSink(MemorySink):
+class ViewOutlet:
     """Feeds the view; counts results."""
 
+    name = "view"
+    kinds: frozenset[str] | None = None
+
     def __init__(self, view: ApplianceView) -> None:
-        super().__init__(capacity=1)
         self._view = view
         self.count_of_detections = 0
         self.windows = 0
         view.feed("status", "running")
 
-    def put(self, outgoing: Outgoing) -> None:
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def handle(self, outgoing: Outgoing) -> None:
         """Show it."""
         self._view.feed(outgoing.topic, msgspec.json.decode(outgoing.payload))
         self.count_of_detections += outgoing.kind == "detections"
         self.windows += outgoing.kind == "metrics"
 
+    def close(self) -> None:
+        """Leave the last picture."""
+
 
 class _Screen:
     """Redraws on a terminal; prints one line a window elsewhere."""
 
-    def __init__(self, view: ApplianceView, sink: ViewSink) -> None:
+    def __init__(self, view: ApplianceView, sink: ViewOutlet) -> None:
         self._view = view
         self._sink = sink
         self._stop = threading.Event()

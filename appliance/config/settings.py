@@ -314,6 +314,17 @@ class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str, Meta(description="File to append to, - for standard output, empty for none.")
     ] = ""
+    max_bytes: Annotated[
+        Annotated[int, Meta(ge=0)],
+        Meta(
+            description="A file that would grow beyond is renamed (.1, the one before .2, and so "
+            "on) and another one begun; 0: never."
+        ),
+    ] = 64 << 20
+    keep: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)],
+        Meta(description="How many renamed files stay; the oldest is removed."),
+    ] = 3
 
 
 class Update(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,8 @@ class Sequencer(Generic[Item]):
     """Calls ``deliver`` once for each result, in ticket order, one at a time. Thread-safe.
 
     Args:
-        deliver: takes a result; called with the lock held, so it must not block.
+        deliver: takes a result; called with the lock held, so that a slow filter holds the workers
+            back instead of a heap of results: it may compute, and waits for nothing outside.
     """
 
     def __init__(self, deliver: Callable[[Item], None]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from appliance.messages import HealthMessage, InfoMessage, MetricsMessage
+    from appliance.messages import HealthMessage, InfoMessage, MetricsMessage, SinkInfo
 
 MODES = ("full", "eased", "minimum", "paused")
 STATES = ("starting", "ok", "degraded")
@@ -114,6 +114,7 @@ def _of_health(health: HealthMessage) -> Iterator[Metric]:
         yield _gauge("outbox_messages", "Messages that wait for the broker.", {(): box.messages})
         yield _gauge("outbox_bytes", "Bytes that wait for the broker.", {(): box.bytes})
         yield _counter("outbox_dropped", "Messages given up.", {(): box.dropped})
+    yield from _of_sinks(health.sinks)
     if health.governor is not None:
         one = health.governor
         modes = {(mode,): float(mode == one.mode) for mode in MODES}
@@ -122,6 +123,16 @@ def _of_health(health: HealthMessage) -> Iterator[Metric]:
             "governor_target_fps", "What it allows; none for no limit.", {(): one.target_fps}
         )
         yield _gauge("governor_min_fps", "The floor it holds.", {(): one.min_fps})
+
+
+def _of_sinks(sinks: dict[str, SinkInfo]) -> Iterator[Metric]:
+    handled = {(name,): one.handled for name, one in sinks.items()}
+    yield _counter("sink_messages", "Messages that a sink took.", handled, ("sink",))
+    waiting = {(name,): one.waiting for name, one in sinks.items()}
+    yield _gauge("sink_waiting", "Messages that wait for a sink.", waiting, ("sink",))
+    lost = {(name, "dropped"): one.dropped for name, one in sinks.items()}
+    lost |= {(name, "failed"): one.failed for name, one in sinks.items()}
+    yield _counter("sink_lost", "Messages that a sink lost.", lost, ("sink", "reason"))
 
 
 def _of_throttling(health: HealthMessage) -> Iterator[Metric]:

@@ -31,22 +31,29 @@ _WARNING, _INFO = 4, 6
 _GOOD_NEWS = frozenset({"camera_back", "failback", "throttling_ended", "governor", "problem_ended"})
 
 
-class JournalSink:
+class JournalOutlet:
     """Writes alerts; a journal that is away is none of the unit's business.
 
     Args:
         path: of the journal's socket.
     """
 
+    name = "journal"
+    kinds: frozenset[str] | None = frozenset({"alert"})
+
     def __init__(self, path: Path) -> None:
         self._path = str(path)
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Make a socket."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)  # noqa: FBT003 - the standard library's
 
-    def put(self, outgoing: Outgoing) -> None:
+    def handle(self, outgoing: Outgoing) -> None:
         """Write an alert; leave everything else."""
         message = outgoing.message
-        if not isinstance(message, AlertMessage):
+        if not isinstance(message, AlertMessage) or self._socket is None:
             return
         fields = {
             "MESSAGE": f"{message.kind}: {message.reason}".replace("\n", " "),
@@ -65,4 +72,6 @@ class JournalSink:
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

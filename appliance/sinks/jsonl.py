@@ -1,132 +1,91 @@
-"""Detections as JSON lines, to a file or standard output, written by a thread of its own.
-
-A reader that stops (a pipe nobody empties, a terminal that was paused) or a disk that is full holds
-this thread only. What does not fit into the queue meanwhile is dropped, counted and told.
-"""
+"""Detections as JSON lines, to a file that is turned over at a size, a pipe, or standard output."""
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-from collections import deque
+import stat
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.clock import SystemClock
-from appliance.errors import UnavailableError
-from appliance.heartbeat import Heartbeat
-
 if TYPE_CHECKING:
-    from appliance.clock import Clock
-    from appliance.sinks import Outgoing, SinkProblem
+    from appliance.sinks import Outgoing
 
-log = logging.getLogger(__name__)
-
-LINES = 1024
-"""That may wait to be written; older ones are dropped."""
-WRITE_SECONDS = 3.0
-"""A write that takes longer is told."""
-RETRY_SECONDS = 2.0
-"""Between two attempts on a disk that is full."""
-CLOSE_SECONDS = 0.8
 _STANDARD_OUTPUT = 1
 
 
-class JsonlSink:
-    """Appends one line a detections message.
+class JsonlOutlet:
+    """Appends one line a detections message; never half a line to a file.
 
     Args:
         path: a file, or ``-`` for standard output.
-        clock: of the heartbeat.
-
-    Raises:
-        UnavailableError: the file cannot be opened.
+        max_bytes: a file that would grow beyond becomes ``path.1``; 0 for never.
+        keep: how many such files; the oldest is removed.
     """
 
-    may_hang = True  # whoever does not read now would not read from a new process either
+    name = "jsonl"
+    kinds: frozenset[str] | None = frozenset({"detections"})
 
-    def __init__(self, path: str, clock: Clock | None = None) -> None:
+    def __init__(self, path: str, max_bytes: int = 0, keep: int = 1) -> None:
         self._path = path
-        try:
-            # A descriptor of our own, unbuffered: one that a stopped reader blocks must not be
-            # what the interpreter flushes at its end.
-            self._file = (
-                os.dup(_STANDARD_OUTPUT)
-                if path == "-"
-                else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            )
-        except OSError as error:
-            raise UnavailableError(f"jsonl {path}: {error.strerror}") from error
-        self.heartbeat = Heartbeat(f"jsonl {path}", clock or SystemClock())
-        self.dropped = 0
-        self._changed = threading.Condition()
-        self._lines: deque[bytes] = deque()
-        self._closing = False
-        self._fault = ""
-        self._dropped_before = 0
-        self._thread = threading.Thread(target=self._run, name="jsonl", daemon=True)
-        self._thread.start()
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._file = -1
+        self._size = 0
+        self._is_regular = False
 
-    def put(self, outgoing: Outgoing) -> None:
-        """Take a detections message; never waits for the file."""
-        if outgoing.kind != "detections":
-            return
-        with self._changed:
-            if self._closing:
-                return
-            self._lines.append(outgoing.payload + b"\n")
-            if len(self._lines) > LINES:
-                self._lines.popleft()
-                self.dropped += 1
-            self._changed.notify()
+    def open(self) -> None:
+        """Open the file, made if it is missing.
 
-    def problems(self) -> tuple[SinkProblem, ...]:
-        """Return why lines are missing: since when this was asked last, or still."""
-        with self._changed:
-            lost, self._dropped_before = self.dropped > self._dropped_before, self.dropped
-        if not (self._fault or lost):
-            return ()
-        why = self._fault or "its reader is too slow"
-        return (("sink", self._path, f"jsonl {self._path}: {why} ({self.dropped} lines dropped)"),)
+        Raises:
+            OSError: it cannot be.
+        """
+        # A descriptor of our own, unbuffered: one that a stopped reader blocks must not be what the
+        # interpreter flushes at its end.
+        self._file = (
+            os.dup(_STANDARD_OUTPUT)
+            if self._path == "-"
+            else os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        )
+        found = os.fstat(self._file)
+        self._is_regular = self._path != "-" and stat.S_ISREG(found.st_mode)
+        self._size = found.st_size
+
+    def handle(self, outgoing: Outgoing) -> None:
+        """Write a line.
+
+        Raises:
+            OSError: the disk is full, the reader is gone.
+        """
+        line = outgoing.payload + b"\n"
+        too_long = self._size + len(line) > self._max_bytes > 0
+        if too_long and self._size and self._is_regular:
+            self._turn_over()
+        self._write(line)
+        self._size += len(line)
 
     def close(self) -> None:
-        """Write what waits, unless that takes too long; safe to call twice."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join(CLOSE_SECONDS)
+        """Close the file."""
+        if self._file >= 0:
+            descriptor, self._file = self._file, -1
+            os.close(descriptor)
 
-    def _run(self) -> None:
-        try:
-            while (line := self._next()) is not None:
-                self._write(line)
-        finally:
-            self.heartbeat.ended = True
-            os.close(self._file)
-
-    def _next(self) -> bytes | None:
-        with self._changed:
-            while not self._lines and not self._closing:
-                self.heartbeat.wait("a line", 2 * WRITE_SECONDS)
-                self._changed.wait(WRITE_SECONDS)
-            return self._lines.popleft() if self._lines else None
+    def _turn_over(self) -> None:
+        """Begin a new file; the old ones are numbered, the newest is 1."""
+        path = Path(self._path).resolve()  # a link stays one
+        numbered = [path.with_name(f"{path.name}.{number}") for number in range(1, self._keep + 1)]
+        for newer, older in reversed(list(pairwise((path, *numbered)))):
+            if newer.exists():
+                newer.replace(older)
+        self.close()
+        self.open()
 
     def _write(self, line: bytes) -> None:
-        """Write a line, however often it takes; a line is never given up half written."""
-        while line:
-            self.heartbeat.wait("a write", WRITE_SECONDS)
-            try:
-                line = line[os.write(self._file, line) :]
-                self._fault = ""
-            except OSError as error:
-                if not self._fault:
-                    log.warning("jsonl %s: %s; trying again", self._path, error)
-                self._fault = error.strerror or str(error)
-                if self._pause():
-                    return
-
-    def _pause(self) -> bool:
-        """Wait before the next attempt; say whether the sink is being closed."""
-        self.heartbeat.wait("its next attempt", 2 * RETRY_SECONDS)
-        with self._changed:
-            return self._closing or self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+        left = line
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            if self._is_regular and left is not line:
+                os.ftruncate(self._file, self._size)  # the line comes again, whole
+            raise

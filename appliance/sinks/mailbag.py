@@ -84,24 +84,34 @@ class Mailbag:
                 self.stream_dropped += 1
 
     def take(self) -> Letter | None:
-        """Return the next message to send: states first, then events, then frames."""
+        """Return the next message to send: states first, then events, then frames.
+
+        Called by one thread only, as ``disconnected`` is.
+        """
         with self._lock:
             if self._changed:
                 topic = next(iter(self._changed))
                 del self._changed[topic]
                 return self._states[topic]
-            waiting = self._outbox.after(self._sent_number)
-            if waiting is not None:
-                self._sent_number = waiting.number
-                return Letter(
-                    waiting.topic,
-                    waiting.payload,
-                    1,
-                    False,  # noqa: FBT003 - events are never retained
-                    waiting.expiry_seconds,
-                    outbox_number=waiting.number,
-                )
+        # Without our lock: the outbox may be at its disk, and a worker must not wait for that.
+        waiting = self._outbox.after(self._sent_number)
+        if waiting is not None:
+            self._sent_number = waiting.number
+            return Letter(
+                waiting.topic,
+                waiting.payload,
+                1,
+                False,  # noqa: FBT003 - events are never retained
+                waiting.expiry_seconds,
+                outbox_number=waiting.number,
+            )
+        with self._lock:
             return self._stream.popleft() if self._stream else None
+
+    def waiting(self) -> int:
+        """Return how many states and frames wait; the outbox counts its events."""
+        with self._lock:
+            return len(self._changed) + len(self._stream)
 
     def acknowledged(self, letter: Letter) -> None:
         """Forget a message that was delivered."""

@@ -9,14 +9,20 @@ if TYPE_CHECKING:
     from appliance.sinks import Outgoing
 
 
-class MemorySink:
+class MemoryOutlet:
     """Keeps the last ``capacity`` messages in ``messages``, and counts all."""
+
+    name = "memory"
+    kinds: frozenset[str] | None = None
 
     def __init__(self, capacity: int = 1000) -> None:
         self.messages: deque[Outgoing] = deque(maxlen=capacity)
         self.count = 0
 
-    def put(self, outgoing: Outgoing) -> None:
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def handle(self, outgoing: Outgoing) -> None:
         """Remember it."""
         self.messages.append(outgoing)
         self.count += 1

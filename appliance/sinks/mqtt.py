@@ -17,6 +17,7 @@ from appliance.backoff import Backoff
 from appliance.clock import SystemClock
 from appliance.errors import ApplianceError, BrokerUnavailableError
 from appliance.heartbeat import BUSY_SECONDS, Heartbeat
+from appliance.messages import SinkInfo
 from appliance.sinks.connection import CONNECT_SECONDS, OFFLINE, Connection
 from appliance.sinks.mailbag import Letter, Mailbag
 
@@ -61,6 +62,7 @@ class MqttSink:
     """
 
     may_hang = False
+    name = "mqtt"
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class MqttSink:
         self.problem = "connecting"
         self.failure: ApplianceError | None = None
         self.connections = 0
+        self._handled = 0
 
     def start(self) -> None:
         """Start connecting; does not wait for the broker."""
@@ -123,15 +126,29 @@ class MqttSink:
         """Return messages waiting, their bytes, and how many were given up."""
         return (*self._outbox.size(), self._outbox.dropped)
 
+    def tally(self) -> SinkInfo:
+        """Return what became of the messages; an outbox's are waiting until acknowledged."""
+        events, _, given_up = self.outbox_state()
+        return SinkInfo(
+            handled=self._handled,
+            waiting=events + self._mailbag.waiting(),
+            dropped=given_up + self.frames_dropped,
+            failed=0,
+        )
+
     def put(self, outgoing: Outgoing) -> None:
         """Take a message; never blocks."""
         self._mailbag.put(outgoing, connected=self._connected.is_set())
         self._notify()
 
-    def close(self) -> None:
-        """Send what waits, then ``offline``, within ``FLUSH_SECONDS``."""
+    def end(self) -> None:
+        """Send what waits, then ``offline``; returns at once."""
         self._closing.set()
         self._notify()
+
+    def close(self) -> None:
+        """Let what waits be sent, within ``FLUSH_SECONDS``."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join(FLUSH_SECONDS + 0.3)
         if not self._thread.is_alive() and self._wake >= 0:
@@ -258,6 +275,7 @@ class MqttSink:
             connection.publish(letter)
 
     def _delivered(self, letter: Letter) -> None:
+        self._handled += 1
         if letter.written is not None:
             letter.written(self._clock.monotonic_ns() - letter.handed_ns)
         self._mailbag.acknowledged(letter)

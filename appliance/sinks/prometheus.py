@@ -6,8 +6,6 @@ null there has no sample here. Durations are histograms, observed for each frame
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -31,28 +29,22 @@ from appliance.messages import (
 from appliance.sinks.families import Latest
 
 if TYPE_CHECKING:
-    from appliance.sinks import Outgoing
+    from pathlib import Path
+    from threading import Thread
+    from wsgiref.simple_server import WSGIServer
 
-log = logging.getLogger(__name__)
+    from appliance.messages import Message
+    from appliance.sinks import Outgoing
 
 STAGES = ("capture", "queue", "preprocess", "inference", "postprocess")
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
 _MS = 1e-3
 
 
-class PrometheusSink:
-    """See the module's description.
+class Metrics:
+    """What Prometheus is told, in one registry; fed with messages by one thread."""
 
-    Args:
-        address, port: where to listen; port 0 not at all.
-        textfile: where to write the metrics with every health message; empty for nowhere.
-
-    Raises:
-        UnavailableError: the port is taken, or not permitted.
-    """
-
-    def __init__(self, address: str, port: int, textfile: str) -> None:
-        self._textfile = textfile
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._latest = Latest()
         self.registry.register(self._latest)
@@ -79,44 +71,20 @@ class PrometheusSink:
         self._alerts = Counter(
             "appliance_alerts", "Alerts published.", ("kind",), registry=self.registry
         )
-        self._server = None
-        if port:
-            served = CollectorRegistry()  # node_exporter has a process of its own to tell of
-            served.register(self.registry)
-            ProcessCollector(registry=served)
-            try:
-                self._server, self._thread = start_http_server(port, address, served)
-            except (OSError, OverflowError) as error:
-                raise UnavailableError(
-                    f"metrics on {address}:{port}: {error}",
-                    hint="another program listens there; set prometheus.port, or 0 for none",
-                ) from error
 
-    def put(self, outgoing: Outgoing) -> None:
-        """Take a message; cheap, for it is called between two frames."""
-        message = outgoing.message
+    def feed(self, message: Message | None) -> None:
+        """Take a message."""
         if isinstance(message, DetectionsMessage):
             self._observe(message)
         elif isinstance(message, MetricsMessage):
             self._latest.metrics[message.camera] = message
         elif isinstance(message, HealthMessage):
             self._latest.health = message
-            self._write()
         elif isinstance(message, InfoMessage):
             self._latest.info = message
             self._latest.forget_other_cameras()
         elif isinstance(message, AlertMessage):
             self._alerts.labels(message.kind).inc()
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = None
-        if self._textfile:
-            Path(self._textfile).unlink(missing_ok=True)  # or old values would look like new ones
 
     def _observe(self, message: DetectionsMessage) -> None:
         camera, stages = message.camera, message.stages_ms
@@ -126,15 +94,87 @@ class PrometheusSink:
         for one in message.detections:
             self._detections.labels(camera, one.label).inc()
 
-    def _write(self) -> None:
-        if not self._textfile:
-            return
+
+class PrometheusOutlet:
+    """Serves ``/metrics``; what was counted outlives a port that comes and goes.
+
+    Args:
+        address, port: where to listen.
+    """
+
+    name = "prometheus"
+    kinds: frozenset[str] | None = None
+
+    def __init__(self, address: str, port: int) -> None:
+        self._address = address
+        self._port = port
+        self._metrics = Metrics()
+        self._served = CollectorRegistry()  # node_exporter has a process of its own to tell of
+        self._served.register(self._metrics.registry)
+        ProcessCollector(registry=self._served)
+        self._server: tuple[WSGIServer, Thread] | None = None
+
+    def open(self) -> None:
+        """Listen.
+
+        Raises:
+            UnavailableError: the port is taken, or not permitted.
+        """
         try:
+            self._server = start_http_server(self._port, self._address, self._served)
+        except (OSError, OverflowError) as error:
+            raise UnavailableError(
+                f"metrics on {self._address}:{self._port}: {error}",
+                hint="another program listens there; set prometheus.port, or 0 for none",
+            ) from error
+
+    def handle(self, outgoing: Outgoing) -> None:
+        """Count a message."""
+        self._metrics.feed(outgoing.message)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            (server, thread), self._server = self._server, None
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+class TextfileOutlet:
+    """Writes the metrics to a file with every health message.
+
+    It counts for itself, so a disk that hangs holds neither ``/metrics`` nor what is counted there.
+
+    Args:
+        path: of the file; it is gone when the unit ends, or old values would look like new ones.
+    """
+
+    name = "textfile"
+    kinds: frozenset[str] | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._metrics = Metrics()
+
+    def open(self) -> None:
+        """There is nothing to open: the file is made anew each time."""
+
+    def handle(self, outgoing: Outgoing) -> None:
+        """Count a message, and write all with one of health.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._metrics.feed(outgoing.message)
+        if outgoing.kind == "health":
             write_whole(
-                Path(self._textfile),
-                generate_latest(self.registry),
+                self._path,
+                generate_latest(self._metrics.registry),
                 durable=False,
                 make_folder=False,
             )
-        except OSError as error:
-            log.warning("metrics cannot be written to %s: %s", self._textfile, error)
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
