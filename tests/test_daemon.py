@@ -157,6 +157,36 @@ def test_ready_status_watchdog_and_a_clean_end(unit: Unit, broker: DemoBroker) -
     subscriber.close()
 
 
+def test_a_reader_of_lines_that_stops_costs_neither_mqtt_nor_the_end(
+    unit: Unit, broker: DemoBroker
+) -> None:
+    subscriber = Subscriber(broker.port)
+    pipe = unit.folder / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # and never reads
+    unit.configure(more=f'[jsonl]\npath = "{pipe}"')
+    unit.start(watchdog_seconds=10)
+    wait_for(
+        lambda: any(
+            "jsonl: hangs in a write" in reason
+            for health in subscriber.of("health")
+            for reason in health["reasons"]
+        ),
+        60,
+    )
+    wait_for(lambda: subscriber.of("alerts"))
+    assert subscriber.of("alerts")[0]["problem"] == "sink_stalled"
+    before = len(subscriber.of("front/detections"))
+    wait_for(lambda: len(subscriber.of("front/detections")) > before + 40)
+    seqs = [one["seq"] for one in subscriber.of("front/detections")]
+    code, errors = unit.stop()
+    assert (code, "Traceback" in errors) == (0, False)
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    wait_for(lambda: subscriber.of("status")[-1] == "offline")
+    os.close(reader)
+    subscriber.close()
+
+
 def test_ready_without_camera_and_without_broker(unit: Unit, broker: DemoBroker) -> None:
     broker.stop()
     unit.configure("v4l2:/dev/video99")

@@ -21,6 +21,7 @@ from appliance.app import make_sinks
 from appliance.config import Camera, Settings
 from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Prometheus, Telemetry
 from appliance.daemon import Daemon
+from appliance.messages import HealthMessage
 from appliance.service import ServiceManager
 from appliance.sinks.journal import MESSAGE_IDS, JournalOutlet
 from appliance.sinks.memory import MemoryOutlet
@@ -118,6 +119,13 @@ def test_the_numbers_are_those_of_mqtt(tmp_path: Path) -> None:
         assert values['appliance_governor_mode{mode="eased"}'] == 1.0
         assert values["appliance_fan_level_ratio"] == pytest.approx(0.49)
         assert values['appliance_collector_success{collector="thermal"}'] == 1.0
+        last = [one.message for one in tuple(memory.messages) if one.kind == "health"][-1]
+        assert isinstance(last, HealthMessage)
+        assert set(last.sinks) == {"memory", "prometheus"}
+        assert 0 < values['appliance_sink_messages_total{sink="memory"}'] <= memory.count
+        assert values['appliance_sink_waiting{sink="memory"}'] >= 0
+        for reason in ("dropped", "failed"):
+            assert values[f'appliance_sink_lost_total{{reason="{reason}",sink="memory"}}'] == 0.0
 
 
 def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
