@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.sinks.memory import MemorySink
+from appliance.sinks.memory import MemoryOutlet
 from appliance.telemetry.readings import Cooling
-from tests.scripted import stage
+from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:
     from appliance.telemetry import Snapshot
     from appliance.telemetry.readings import Cause
 
 
-def throttled(sink: MemorySink) -> object:
+def throttled(sink: MemoryOutlet) -> object:
     latest = sink.latest("health")
     assert latest is not None
     return json.loads(latest.payload)["throttled"]
@@ -24,8 +24,8 @@ def throttled(sink: MemorySink) -> object:
 
 def test_a_message_in_between_does_not_end_an_episode() -> None:
     """Each look sees what moved since the one before: a look more sees the counters stand still."""
-    sink = MemorySink()
-    scene = stage(sink)
+    sink = MemoryOutlet()
+    scene = stage(Direct(sink))
     real = scene.runtime.telemetry.snapshot
     moved = [True]
 
