@@ -32,10 +32,12 @@ check lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/python scripts/draw_rooms.py --check
 	$(BIN)/python scripts/make_dashboards.py --check
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python scripts/draw_rooms.py
 
 # Every figure of docs/performance.md but those of hours: make bench ARGS="--video FILE --model FILE"
 bench: $(VENV)/demo.stamp mosquitto
@@ -66,7 +68,7 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@ $(VENV)/demo.stamp
 
-# Faults of one line that the tests must notice: tests/mutants.toml. One alone: make mutants ARGS="'slot: the turn is forgotten'"
+# Faults of one line that the tests must notice: tests/mutants.toml. One alone: make mutants ARGS="'exchange: the turn is forgotten'"
 mutants: $(VENV)/dev.stamp mosquitto
 	$(BIN)/python scripts/mutants.py $(ARGS)
 

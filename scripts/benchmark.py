@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bench_run import bench
 from daemon_run import daemon
 
-from appliance.demo_broker import start_broker
+from appliance.cli.demo_broker import start_broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from appliance.demo_broker import start_broker
+from appliance.cli.demo_broker import start_broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

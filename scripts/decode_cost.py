@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from appliance.clock import SystemClock
 from appliance.config import Camera
-from appliance.preprocess import Preprocessor, View
+from appliance.vision.preprocess import Preprocessor, View
 from appliance.sources import create_source
 cv2.setNumThreads(1)
 source = create_source(
@@ -109,7 +109,7 @@ def measured(tree: Path, film: Path) -> float:
 def what_pyav_costs() -> str:
     """Return what PyAV takes on disk, and of memory once it is imported."""
     import_it = (
-        "from pathlib import Path; import numpy, cv2, appliance.app\n"
+        "from pathlib import Path; import numpy, cv2, appliance.daemon.wiring\n"
         "held = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6\n"
         "before = held(); import av; print(held() - before)"
     )

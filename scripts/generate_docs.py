@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.accelerators.reference import accelerators_markdown
 from appliance.config.reference import configuration_markdown, default_toml
-from appliance.mqtt_contract import mqtt_markdown
+from appliance.reports.reference import mqtt_markdown
 from appliance.sources import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent

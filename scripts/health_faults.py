@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from appliance.demo_broker import start_broker
-from appliance.sinks.connection import Connection
+from appliance.cli.demo_broker import start_broker
+from appliance.sinks.mqtt.connection import Connection
 from tests.faulty_unit import AT_FRAME, FAULTS, Fault, FaultyUnit, stuck_file
 
 if TYPE_CHECKING:

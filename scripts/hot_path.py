@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from appliance import yuv
-from appliance.postprocess import IOU_THRESHOLD, suppress, true_places
-from appliance.quiet import keep_quiet
+from appliance.daemon.tuning import keep_quiet
 from appliance.selection.parity import iou
 from appliance.selection.proof import golden_frame
-from appliance.sources import jpeg
+from appliance.sources.pictures import jpeg
 from appliance.values import Colours, Frame, Matrix, PixelFormat, plane_shapes
+from appliance.vision import yuv
+from appliance.vision.postprocess import IOU_THRESHOLD, suppress, true_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 Mutants that do not type-check are none: `make check` refuses them before any test runs. What the
 tests let live is explained in tests/survivors.toml, or listed here as unexplained.
 
-    python scripts/mutation.py [--report] [appliance.pipeline.slot ...]
+    python scripts/mutation.py [--report] [appliance.pipeline.exchange ...]
 
 Options:
     --report: judge the results that are there, run nothing.

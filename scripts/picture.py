@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from appliance.cli.demo import ViewOutlet, demo_settings
+from appliance.cli.demo_broker import start_broker
 from appliance.cli.view import ApplianceView
-from appliance.daemon import Daemon
-from appliance.demo_broker import start_broker
-from appliance.environment import Environment
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.selection.environment import Environment
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "demo.svg"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from appliance.demo_broker import start_broker
+from appliance.cli.demo_broker import start_broker
 from tests.helpers import Subscriber, wait_for
 from tests.test_daemon import Systemd, Unit
 

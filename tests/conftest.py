@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from appliance.demo_broker import DemoBroker, start_broker
-from appliance.detectors import load_model
+from appliance.cli.demo_broker import DemoBroker, start_broker
+from appliance.selection.choose import load_model
 from tests.helpers import ROOT, free_port
 from tests.rtsp.camera import serve
 from tests.samples import PEOPLE, Samples, Video, fetched_samples, find_samples, find_video

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Jsonl, Metrics, Mqtt, Prometheus, Telemetry
-from appliance.daemon import Daemon
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    JsonlSettings,
+    MetricsSettings,
+    MqttSettings,
+    PrometheusSettings,
+    TelemetrySettings,
+)
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
 from appliance.errors import ApplianceError
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
 from tests.fakes.unsound_cpu import PATHS
 from tests.helpers import environment, wait_for
 
@@ -24,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.filters import Filter
-    from appliance.sinks import Outgoing, Outlet
+    from appliance.reports.outgoing import Outgoing
+    from appliance.sinks import Outlet
     from appliance.values import Observation
 
 FPS = 20
@@ -126,14 +134,16 @@ class FaultyUnit:
         usual = {"source": "synthetic", "width": 320, "height": 240, "fps": FPS}
         settings = Settings(
             device="unit-1",
-            mqtt=Mqtt(enabled=port is not None, host="127.0.0.1", port=port or 1883),
-            jsonl=Jsonl(path=jsonl),
-            prometheus=Prometheus(port=0),
-            accelerator=Accelerator(name="cpu", device=str(self.control), workers=1, threads=1),
-            metrics=Metrics(window_seconds=1),
-            telemetry=Telemetry(interval_seconds=1),
+            mqtt=MqttSettings(enabled=port is not None, host="127.0.0.1", port=port or 1883),
+            jsonl=JsonlSettings(path=jsonl),
+            prometheus=PrometheusSettings(port=0),
+            accelerator=AcceleratorSettings(
+                name="cpu", device=str(self.control), workers=1, threads=1
+            ),
+            metrics=MetricsSettings(window_seconds=1),
+            telemetry=TelemetrySettings(interval_seconds=1),
             camera=tuple(
-                msgspec.convert({"name": f"cam{n}", **usual, **one}, Camera)
+                msgspec.convert({"name": f"cam{n}", **usual, **one}, CameraSettings)
                 for n, one in enumerate(cameras)
             ),
         )

@@ -22,8 +22,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from appliance.clock import Clock, SystemClock
-from appliance.config import Camera
-from appliance.environment import Environment
+from appliance.config import CameraSettings
+from appliance.selection.environment import Environment
 from appliance.sources import Source, create_source
 from appliance.values import Detections, Floats, Ints
 
@@ -144,7 +144,7 @@ def environment(
 
 
 def source(text: str, clock: Clock | None = None, **settings: Any) -> Source:
-    camera = Camera(source=text, **settings)
+    camera = CameraSettings(source=text, **settings)
     return create_source(camera, input_size=(300, 300), clock=clock or SystemClock())
 
 

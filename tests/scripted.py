@@ -13,23 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.app import wire
 from appliance.clock import ManualClock
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Mqtt, Prometheus
-from appliance.runtime import Runtime, Sinks
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests, Supervisor
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
+from appliance.daemon.supervisor import Requests, Supervisor
+from appliance.daemon.systemd import ServiceManager
+from appliance.daemon.unit import Sinks, Unit
+from appliance.daemon.wiring import wire
 from tests.fakes.scripted_cpu import PATHS, ScriptedCpu
 from tests.helpers import environment
 
 if TYPE_CHECKING:
-    from appliance.environment import Environment
     from appliance.filters import Filter
     from appliance.pipeline import Lane
     from appliance.pipeline.pace import Pace
-    from appliance.reporter import Reporter
-    from appliance.sinks import Outgoing, Outlet, Sink
+    from appliance.reports.outgoing import Outgoing, Sink
+    from appliance.reports.reporter import Reporter
+    from appliance.selection.environment import Environment
+    from appliance.sinks import Outlet
 
 PI4 = Path(__file__).parent / "fixtures" / "roots" / "pi4"
 
@@ -56,30 +57,30 @@ class Stage:
     """A wired unit, driven by ``step``."""
 
     clock: ManualClock
-    runtime: Runtime
+    unit: Unit
     supervisor: Supervisor
 
     @property
     def lane(self) -> Lane:
-        return self.runtime.pipeline.lanes[0]
+        return self.unit.pipeline.lanes[0]
 
     @property
     def reporter(self) -> Reporter:
-        return self.runtime.reporter
+        return self.unit.reporter
 
     @property
     def pace(self) -> Pace:
-        return self.runtime.pace
+        return self.unit.pace
 
     def step(self) -> bool:
         """Capture one frame and process it; False at the end."""
-        exchange = self.runtime.pipeline._exchange
+        exchange = self.unit.pipeline._exchange
         more = self.lane.capture_one(exchange, threading.Event())
-        self.runtime.pipeline.workers[0].work_one(exchange, 0)
+        self.unit.pipeline.workers[0].work_one(exchange, 0)
         return more
 
     def publish_info(self) -> None:
-        self.runtime.publish_info()
+        self.unit.publish_info()
 
     def publish_metrics(self) -> None:
         self.supervisor._publish_metrics()
@@ -103,11 +104,13 @@ def surroundings(clock: ManualClock) -> tuple[Environment, str]:
 def settings(clock_name: str, *, frames: int = 60, port: int | None = None) -> Settings:
     return Settings(
         device="unit-1",
-        mqtt=Mqtt(enabled=port is not None, host="127.0.0.1", port=port or 1883, outbox="memory"),
-        prometheus=Prometheus(port=0),
-        accelerator=Accelerator(name="cpu", device=clock_name, workers=1, threads=1),
+        mqtt=MqttSettings(
+            enabled=port is not None, host="127.0.0.1", port=port or 1883, outbox="memory"
+        ),
+        prometheus=PrometheusSettings(port=0),
+        accelerator=AcceleratorSettings(name="cpu", device=clock_name, workers=1, threads=1),
         camera=(
-            Camera(
+            CameraSettings(
                 name="front",
                 source="synthetic",
                 fps=20,
@@ -133,8 +136,8 @@ def stage_of(
     sinks: Sinks,
     filters: tuple[Filter, ...] = (),
 ) -> Stage:
-    runtime = wire(wanted, there, sinks, filters=filters)
-    (lane,) = runtime.pipeline.lanes
+    unit = wire(wanted, there, sinks, filters=filters)
+    (lane,) = unit.pipeline.lanes
     lane.source.open()
     lane.progress.opened(clock.monotonic_ns())
-    return Stage(clock, runtime, Supervisor(runtime, Requests(), ServiceManager({})))
+    return Stage(clock, unit, Supervisor(unit, Requests(), ServiceManager({})))

@@ -20,7 +20,7 @@ from appliance.errors import (
     UsageError,
 )
 from appliance.models import Catalogue, Model, find_models_folder
-from appliance.selection import Layout, ProofStore, Selector
+from appliance.selection import ProofStore, Selector, WorkerLayout
 from tests.helpers import skip_if_missing
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_the_example_sees_what_the_cpu_sees(
         Machine(),
         store=ProofStore(tmp_path / "proofs.json"),
         clock=SystemClock(),
-        layout_of=lambda *_: Layout(1, 1),
+        layout_of=lambda *_: WorkerLayout(1, 1),
     )
     try:
         proof = selector.prove("opencv", "auto")

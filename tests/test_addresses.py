@@ -15,8 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import cli
-from appliance.addresses import ESCAPE, Endpoint, endpoint_of, fault_of, secrets_of, without_secrets
-from appliance.config import Camera
+from appliance.config import CameraSettings
+from appliance.config.addresses import (
+    ESCAPE,
+    Endpoint,
+    endpoint_of,
+    fault_of,
+    secrets_of,
+    without_secrets,
+)
 from appliance.errors import ConfigError
 from appliance.sources import check_source, parse_source
 
@@ -70,7 +77,7 @@ def test_no_part_of_a_password_is_ever_shown(scheme: str, password: str, user: s
     st.text("0123456789/?#@:x", min_size=1, max_size=8).filter(lambda one: set(one) & set("/?#"))
 )
 def test_a_password_with_unescaped_signs_is_refused_in_words(password: str) -> None:
-    camera = Camera(source=f"rtsp://admin:{password}@host/cam")
+    camera = CameraSettings(source=f"rtsp://admin:{password}@host/cam")
     with pytest.raises(ConfigError) as caught:
         check_source(camera)
     assert "%2F" in str(caught.value)
@@ -91,7 +98,7 @@ def test_a_password_with_unescaped_signs_is_refused_in_words(password: str) -> N
 )
 def test_addresses_that_are_clear_are_taken(source: str) -> None:
     assert fault_of(source) == ""
-    check_source(Camera(source=source))
+    check_source(CameraSettings(source=source))
 
 
 @pytest.mark.parametrize(
@@ -112,13 +119,13 @@ def test_where_an_address_leads(source: str, place: tuple[str, str, int, str, bo
 
 
 def test_capital_letters_in_the_scheme_change_nothing() -> None:
-    kind, target = parse_source(Camera(source="RTSP://Admin:Pw@Host/Cam"))
+    kind, target = parse_source(CameraSettings(source="RTSP://Admin:Pw@Host/Cam"))
     assert (kind, target) == ("stream", "rtsp://Admin:Pw@Host/Cam")
 
 
 def test_a_kind_that_does_not_exist_is_named_without_the_secrets() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_source(Camera(source="ftp://admin:sEcret9@host/cam"))
+        parse_source(CameraSettings(source="ftp://admin:sEcret9@host/cam"))
     assert "ftp://host/cam" in str(caught.value)
     assert "sEcret9" not in str(caught.value)
 

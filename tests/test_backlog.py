@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sinks import Outgoing
-from appliance.sinks.backlog import Backlog
+from appliance.reports.outgoing import Outgoing
+from appliance.sinks.queue.backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

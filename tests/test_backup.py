@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.board.identity import device_name
+from appliance.card import CardPaths, prepare
+from appliance.card.backup import back_up, restore
 from appliance.cli import main
 from appliance.config import load
 from appliance.errors import BadInputError, ConfigError
-from appliance.identity import device_name
-from appliance.setup import Layout, prepare
-from appliance.setup.backup import back_up, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,9 @@ SHIPPED = Path(__file__).resolve().parent.parent / "config/appliance.toml"
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Callable[[str], Layout]:
-    def make(name: str) -> Layout:
-        layout = Layout(tmp_path / name, tmp_path / f"{name}-boot")
+def card(tmp_path: Path) -> Callable[[str], CardPaths]:
+    def make(name: str) -> CardPaths:
+        layout = CardPaths(tmp_path / name, tmp_path / f"{name}-boot")
         layout.fragments.mkdir(parents=True)
         layout.configuration.write_text(SHIPPED.read_text())
         layout.boot.mkdir()
@@ -38,7 +38,9 @@ def card(tmp_path: Path) -> Callable[[str], Layout]:
     return make
 
 
-def test_the_other_card_is_the_same_device(card: Callable[[str], Layout], tmp_path: Path) -> None:
+def test_the_other_card_is_the_same_device(
+    card: Callable[[str], CardPaths], tmp_path: Path
+) -> None:
     old, new = card("old"), card("new")
     (old.fragments / "10.toml").write_text('[mqtt]\nprefix = "site"\n')
     file = tmp_path / "backup.tar.gz"
@@ -54,7 +56,7 @@ def test_the_other_card_is_the_same_device(card: Callable[[str], Layout], tmp_pa
 
 
 def test_what_came_over_the_boot_partition_stays_after_a_start(
-    card: Callable[[str], Layout], tmp_path: Path
+    card: Callable[[str], CardPaths], tmp_path: Path
 ) -> None:
     old, new = card("old"), card("new")
     (old.boot / "appliance.toml").write_text('[mqtt]\nhost = "ha.local"\nusername = "me"\n')
@@ -71,7 +73,7 @@ def test_what_came_over_the_boot_partition_stays_after_a_start(
     assert (folder / Path(mqtt.password_file).name).read_text() == "secret\n"
 
 
-def test_a_chosen_name_is_kept(card: Callable[[str], Layout], tmp_path: Path) -> None:
+def test_a_chosen_name_is_kept(card: Callable[[str], CardPaths], tmp_path: Path) -> None:
     old, new = card("old"), card("new")
     (old.fragments / "10.toml").write_text('device = "porch"\n')
     back_up(old, tmp_path / "b")
@@ -80,7 +82,7 @@ def test_a_chosen_name_is_kept(card: Callable[[str], Layout], tmp_path: Path) ->
 
 
 def test_a_configuration_that_is_bad_is_not_restored(
-    card: Callable[[str], Layout], tmp_path: Path
+    card: Callable[[str], CardPaths], tmp_path: Path
 ) -> None:
     new = card("new")
     before = new.configuration.read_bytes()
@@ -106,7 +108,7 @@ def archive(tmp_path: Path, files: dict[str, bytes], kind: bytes = tarfile.REGTY
     ["etc/passwd", "/etc/appliance/x", "etc/appliance/../passwd", "../x", "etc/appliance"],
 )
 def test_what_does_not_belong_in_it_is_refused(
-    card: Callable[[str], Layout], tmp_path: Path, name: str
+    card: Callable[[str], CardPaths], tmp_path: Path, name: str
 ) -> None:
     new = card("new")
     files = {"etc/appliance/appliance.toml": b"", name: b"x"}
@@ -114,7 +116,7 @@ def test_what_does_not_belong_in_it_is_refused(
         restore(new, archive(tmp_path, files))
 
 
-def test_links_are_refused(card: Callable[[str], Layout], tmp_path: Path) -> None:
+def test_links_are_refused(card: Callable[[str], CardPaths], tmp_path: Path) -> None:
     new = card("new")
     with pytest.raises(BadInputError):
         restore(new, archive(tmp_path, {"etc/appliance/appliance.toml": b""}, tarfile.SYMTYPE))
@@ -129,12 +131,12 @@ def test_whatever_the_file_holds_nothing_is_changed(
     for damaged in (content, whole[: len(whole) * cut // 201]):
         (folder / "b").write_bytes(damaged)
         with pytest.raises(BadInputError):
-            restore(Layout(folder / "root"), folder / "b")
+            restore(CardPaths(folder / "root"), folder / "b")
         assert not (folder / "root").exists()
 
 
 def test_the_verb(
-    card: Callable[[str], Layout], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    card: Callable[[str], CardPaths], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new, file = card("old"), card("new"), str(tmp_path / "b.tar.gz")
     assert main(["check", "--root", str(old.root), "--backup", file]) == 0

@@ -23,7 +23,7 @@ from tests.tiny_model import tiny_classifier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
     from tests.samples import Samples
 
 SMALL = ["--preload", "--width", "320", "--height", "240", "--accelerator", "cpu", "--runs", "3"]

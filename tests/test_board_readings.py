@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.board.firmware import Firmware
 from appliance.clock import ManualClock
 from appliance.telemetry import REGISTRY, PartialReading, Snapshot, Telemetry
 from appliance.telemetry.cooling import CoolingCollector
-from appliance.telemetry.mailbox import Mailbox
 from appliance.telemetry.supply import SupplyCollector
 from appliance.telemetry.throttle import ThrottleCollector
 
@@ -202,7 +202,7 @@ def test_a_mailbox_that_refuses_leaves_the_file(tmp_path: Path) -> None:
     def refuse(_descriptor: int, _request: int, _buffer: bytearray) -> int:
         raise PermissionError(1, "Operation not permitted")
 
-    reading = ThrottleCollector(root, Mailbox(root, refuse)).collect()
+    reading = ThrottleCollector(root, Firmware(root, refuse)).collect()
     assert reading is not None
     assert reading.source == "sysfs"
 
@@ -220,7 +220,7 @@ def test_rails_of_a_pi_5(tmp_path: Path) -> None:
         buffer[24 : 24 + len(lines)] = lines.encode()
         return 0
 
-    reading = SupplyCollector(root, Mailbox(root, ioctl)).collect()
+    reading = SupplyCollector(root, Firmware(root, ioctl)).collect()
     assert reading is not None
     assert reading.volts == {"EXT5V_V": 5.057}
 

@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from appliance.accelerators import Options
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.clock import ManualClock
-from appliance.config import Camera
+from appliance.config import CameraSettings
 from appliance.config.load import load
 from appliance.config.settings import Controls
 from appliance.errors import ConfigError, FrameError, SourceLostError, SourceUnavailableError
 from appliance.pipeline import CameraEvent, Lane
+from appliance.pipeline.exchange import Exchange
 from appliance.pipeline.pace import Pace
-from appliance.pipeline.slot import Exchange
-from appliance.preprocess import Preprocessor, View
 from appliance.selection.proof import load_frame
 from appliance.sources import create_source
 from appliance.sources.images import read_image
 from appliance.values import BT601_LIMITED, ClockOrigin, Colours, Frame, Matrix, PixelFormat
+from appliance.vision.preprocess import Preprocessor, View
 from tests.fakes import picamera2_like
 from tests.fakes.libcamera_like import ColorSpace, Encoding, Layout, Manager, Module, Range
 from tests.helpers import open_descriptors, source
@@ -145,7 +145,9 @@ def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> tuple[Pi
         patch.setattr(kind, "picture", lambda *_: content)
         small = pixel_format == "YUV420"
         kind.instead = {} if small else {"main": pixel_format}
-        camera = Camera(source="picamera2", width=width, height=height, options={"lores": small})
+        camera = CameraSettings(
+            source="picamera2", width=width, height=height, options={"lores": small}
+        )
         one = create_source(camera, input_size=(width, height), clock=CLOCK)
         one.open()
         frame = one.read()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.camerawatch import CameraState, CameraWatch
 from appliance.clock import NS_PER_SECOND
+from appliance.daemon.camerawatch import CameraState, CameraWatch
 from appliance.pipeline import Counts
 from appliance.pipeline.progress import Progress
 
 if TYPE_CHECKING:
-    from appliance.problems import Problem
+    from appliance.reports.problems import Problem
 
 TICK_SECONDS = 0.5
 

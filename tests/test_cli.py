@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 
 from appliance.cli import VERBS, main
-from appliance.messages import MESSAGES, json_schema
+from appliance.reports.messages import MESSAGES, json_schema
 from tests.helpers import wait_for
 
 if TYPE_CHECKING:
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 ROOTS = Path(__file__).parent / "fixtures" / "roots"
 

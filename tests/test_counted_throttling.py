@@ -26,7 +26,7 @@ def test_a_message_in_between_does_not_end_an_episode() -> None:
     """Each look sees what moved since the one before: a look more sees the counters stand still."""
     sink = MemoryOutlet()
     scene = stage(Direct(sink))
-    real = scene.runtime.telemetry.snapshot
+    real = scene.unit.telemetry.snapshot
     moved = [True]
 
     def counted() -> Snapshot:
@@ -41,10 +41,10 @@ def test_a_message_in_between_does_not_end_an_episode() -> None:
     supervisor._poll_heat()
     scene.clock.advance(0.004)
     supervisor._publish_health()
-    assert list(scene.runtime.heat.active) == ["thermal"]
+    assert list(scene.unit.heat.active) == ["thermal"]
     assert throttled(sink) is True
     scene.clock.advance(10.0)
     supervisor._publish_health()
-    assert not scene.runtime.heat.active
+    assert not scene.unit.heat.active
     assert throttled(sink) is False
     supervisor._sampler.close()

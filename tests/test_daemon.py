@@ -21,7 +21,7 @@ from tests.helpers import Subscriber, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 CONFIG = """\
 device = "{device}"

@@ -13,13 +13,13 @@ import pytest
 
 from appliance.accelerators import Machine, Options, Registry
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.detectors import load_model
 from appliance.errors import ModelError
 from appliance.models import Catalogue, find_models_folder
-from appliance.preprocess import Preprocessor, View, boxes_to_source, reduction_for
-from appliance.reporter import to_box
-from appliance.sources import jpeg
+from appliance.reports.reporter import to_box
+from appliance.selection.choose import load_model
+from appliance.sources.pictures import jpeg
 from appliance.values import Frame, PixelFormat
+from appliance.vision.preprocess import Preprocessor, View, boxes_to_source, reduction_for
 from tests.accuracy import detect, judge, measure
 from tests.helpers import ROOT, side_python, skip_if_missing
 

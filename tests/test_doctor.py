@@ -11,7 +11,7 @@ import pytest
 from appliance.cli import main
 from appliance.cli.doctor import examine
 from appliance.config import Settings
-from appliance.environment import Environment
+from appliance.selection.environment import Environment
 from tests.helpers import ROOT
 
 if TYPE_CHECKING:

@@ -13,19 +13,15 @@ import pytest
 
 from appliance.accelerators import Machine, Options
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.accelerators.delegate import placement
 from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator
+from appliance.accelerators.process.delegate import placement
 from appliance.accelerators.teflon import TeflonAccelerator
 from appliance.accelerators.vx import VxAccelerator
 from appliance.clock import SystemClock
-from appliance.detectors import load_model
-from appliance.errors import (
-    AcceleratorUnavailableError,
-    DetectorLostError,
-    ModelError,
-)
+from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, find_models_folder
-from appliance.selection import Layout, Prover
+from appliance.selection import Prover, WorkerLayout
+from appliance.selection.choose import load_model
 from tests.helpers import side_python
 
 if TYPE_CHECKING:
@@ -255,7 +251,7 @@ def test_the_share_is_in_what_a_proof_says(library: Path, model: Model) -> None:
     """Where `appliance probe --prove` and the choice show it; with labels of our own, unjudged."""
     prover = Prover(CpuAccelerator(Options()), SystemClock())
     coral = EdgeTpuAccelerator(Options(), library=str(library))
-    proof = prover.prove(coral, model, None, Layout(1, 1))
+    proof = prover.prove(coral, model, None, WorkerLayout(1, 1))
     assert proof.right is None
     assert not proof.degraded
     assert re.search(r", 1 of \d+ operators on the delegate$", proof.reason)

@@ -13,8 +13,8 @@ import pytest
 
 from appliance.clock import NS_PER_SECOND, ManualClock
 from appliance.errors import FrameError, MediaError
-from appliance.preprocess import Preprocessor, View
 from appliance.values import PixelFormat
+from appliance.vision.preprocess import Preprocessor, View
 from tests.helpers import source
 
 if TYPE_CHECKING:

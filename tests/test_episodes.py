@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.heat import EpisodeTracker
 from appliance.heat.drift import BASELINE_WINDOWS, CONFIRMING_WINDOWS, DriftDetector
-from appliance.heat.episodes import NS_PER_SECOND, Episode, Pace, Transition, describe, mean_pace
+from appliance.heat.episodes import NS_PER_SECOND, Episode, Rate, Transition, describe, mean_rate
 from appliance.telemetry.throttle import CAUSES, ThrottleCollector
 
 if TYPE_CHECKING:
@@ -66,16 +66,16 @@ def test_an_episode_knows_what_it_cost() -> None:
 
     hot: tuple[Cause, ...] = ("soft_temperature_limit",)
     for _ in range(4):
-        tracker.window(Pace(11.8, 80.0))
+        tracker.window(Rate(11.8, 80.0))
         assert poll((), 75.0) == []
     assert poll(hot, 80.5) == ["began"]
     for celsius in (81.0, 82.0, 81.5):
-        tracker.window(Pace(7.1, 130.0))
+        tracker.window(Rate(7.1, 130.0))
         assert poll(hot, celsius) == []
     assert poll(None, 81.0) == []  # nothing could be read: nothing is concluded
     assert poll((), 78.0) == ["ended"]
-    tracker.window(Pace(9.0, 100.0))  # half of this window was still throttled
-    tracker.window(Pace(11.5, 82.0))
+    tracker.window(Rate(9.0, 100.0))  # half of this window was still throttled
+    tracker.window(Rate(11.5, 82.0))
     (episode,) = tracker.recent
     assert episode.seconds == 50
     assert episode.peak_celsius == 82.0
@@ -179,46 +179,46 @@ def test_the_peak_is_the_hottest_reading(
 def test_costs_are_held_against_the_last_three_windows() -> None:
     tracker = EpisodeTracker()
     for fps in (100.0, 10.0, 11.0, 12.0):
-        tracker.window(Pace(fps, 50.0))
+        tracker.window(Rate(fps, 50.0))
     (began,) = tracker.poll(0, (HOT,), None)
-    assert began.episode.before == Pace(11.0, 50.0)
+    assert began.episode.before == Rate(11.0, 50.0)
 
 
 def test_only_the_windows_of_the_episode_count_as_during() -> None:
     tracker = EpisodeTracker()
-    tracker.window(Pace(10.0, 50.0))
+    tracker.window(Rate(10.0, 50.0))
     tracker.poll(at(0), (HOT,), None)
-    tracker.window(Pace(6.0, 80.0))
-    tracker.window(Pace(None, None))  # nothing ran
-    tracker.window(Pace(4.0, 100.0))
+    tracker.window(Rate(6.0, 80.0))
+    tracker.window(Rate(None, None))  # nothing ran
+    tracker.window(Rate(4.0, 100.0))
     (ended,) = tracker.poll(at(30), (), None)
-    assert ended.episode.during == Pace(5.0, 90.0)
-    assert ended.episode.before == Pace(10.0, 50.0)
+    assert ended.episode.during == Rate(5.0, 90.0)
+    assert ended.episode.before == Rate(10.0, 50.0)
 
 
 def test_windows_of_an_episode_are_no_measure_for_the_next() -> None:
     tracker = EpisodeTracker()
-    tracker.window(Pace(10.0, 50.0))
+    tracker.window(Rate(10.0, 50.0))
     tracker.poll(at(0), (HOT,), None)
-    tracker.window(Pace(5.0, 90.0))
+    tracker.window(Rate(5.0, 90.0))
     tracker.poll(at(10), (), None)
-    tracker.window(Pace(7.0, 70.0))  # half of it was throttled
+    tracker.window(Rate(7.0, 70.0))  # half of it was throttled
     (began,) = tracker.poll(at(20), (HOT,), None)
-    assert began.episode.before == Pace(10.0, 50.0)
+    assert began.episode.before == Rate(10.0, 50.0)
 
 
 def test_what_came_after_is_the_first_whole_window() -> None:
     tracker = EpisodeTracker()
     tracker.poll(at(0), (HOT,), None)
     tracker.poll(at(10), (), None)
-    tracker.window(Pace(7.0, 70.0))
-    assert tracker.recent[0].after == Pace()
-    tracker.window(Pace(None, None))
-    tracker.window(Pace(11.0, 52.0))
-    tracker.window(Pace(12.0, 51.0))
-    assert tracker.recent[0].after == Pace(11.0, 52.0)
+    tracker.window(Rate(7.0, 70.0))
+    assert tracker.recent[0].after == Rate()
+    tracker.window(Rate(None, None))
+    tracker.window(Rate(11.0, 52.0))
+    tracker.window(Rate(12.0, 51.0))
+    assert tracker.recent[0].after == Rate(11.0, 52.0)
     (began,) = tracker.poll(at(50), (HOT,), None)
-    assert began.episode.before == Pace(11.5, 51.5)
+    assert began.episode.before == Rate(11.5, 51.5)
 
 
 def test_while_another_cause_lasts_nothing_came_after() -> None:
@@ -226,11 +226,11 @@ def test_while_another_cause_lasts_nothing_came_after() -> None:
     tracker.poll(at(0), (HOT, WEAK), None)
     tracker.poll(at(10), (WEAK,), None)
     for _ in range(3):
-        tracker.window(Pace(5.0, 90.0))
-    assert tracker.recent[0].after == Pace()
+        tracker.window(Rate(5.0, 90.0))
+    assert tracker.recent[0].after == Rate()
     tracker.poll(at(40), (), None)
-    tracker.window(Pace(6.0, 80.0))
-    tracker.window(Pace(10.0, 50.0))
+    tracker.window(Rate(6.0, 80.0))
+    tracker.window(Rate(10.0, 50.0))
     assert [one.after.fps for one in tracker.recent] == [10.0, 10.0]
     assert [one.cause for one in tracker.recent] == [HOT, WEAK]  # oldest first
 
@@ -244,9 +244,9 @@ def test_the_last_twenty_are_remembered() -> None:
 
 
 def test_the_mean_leaves_out_where_nothing_ran() -> None:
-    assert mean_pace(()) == Pace(None, None)
-    assert mean_pace((Pace(None, None),)) == Pace(None, None)
-    assert mean_pace((Pace(10, None), Pace(None, 8.0), Pace(5, 2.0))) == Pace(7.5, 5.0)
+    assert mean_rate(()) == Rate(None, None)
+    assert mean_rate((Rate(None, None),)) == Rate(None, None)
+    assert mean_rate((Rate(10, None), Rate(None, 8.0), Rate(5, 2.0))) == Rate(7.5, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_lengths_are_said_in_minutes_and_seconds(seconds: float, says: str) -> N
 def test_costs_are_said_where_both_sides_are_known(
     before: float | None, during: float | None, *, said: bool
 ) -> None:
-    episode = Episode(WEAK, 0, at(1), before=Pace(before), during=Pace(during))
+    episode = Episode(WEAK, 0, at(1), before=Rate(before), during=Rate(during))
     assert describe(episode).endswith(" 5.0 FPS") is said
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.accelerators import Machine, Registry
-from appliance.environment import Environment
 from appliance.errors import ConfigError
 from appliance.extensions import added
+from appliance.selection.environment import Environment
 from appliance.sources import check_source
 from tests.helpers import source
 
@@ -129,6 +129,6 @@ def test_ours_cannot_be_replaced(
     package("appliance.sources", "synthetic", "thermal_camera", CAMERA)
     assert added("appliance.sources", {"synthetic"}) == {}
     assert "'synthetic' of package thermal_camera is left out: it is taken" in caplog.text
-    from appliance.config import Camera
+    from appliance.config import CameraSettings
 
-    check_source(Camera(source="synthetic"))
+    check_source(CameraSettings(source="synthetic"))

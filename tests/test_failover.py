@@ -12,14 +12,19 @@ import pytest
 
 from appliance.accelerators.fake import FakeDetector
 from appliance.clock import SystemClock
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Metrics, Mqtt, Telemetry
-from appliance.daemon import Daemon
-from appliance.detectors import load_model
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    MetricsSettings,
+    MqttSettings,
+    TelemetrySettings,
+)
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
-from appliance.failover import FailoverDetector, Supply, Switch
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
+from appliance.selection.choose import load_model
+from appliance.selection.failover import DetectorMaker, FailoverDetector, Switch
 from tests.fakes.scripted_accelerator import PATHS
 from tests.helpers import Subscriber, environment, seen, wait_for
 
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
     from appliance.selection import Selection
 
 RETRY_SECONDS = 1.0
@@ -69,11 +74,11 @@ def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settin
     choice = {"name": "scripted", "device": str(control), "retry_seconds": RETRY_SECONDS}
     return Settings(
         device="unit-1",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
-        accelerator=Accelerator(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
-        metrics=Metrics(window_seconds=1),
-        telemetry=Telemetry(interval_seconds=1),
-        camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
+        accelerator=AcceleratorSettings(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
+        metrics=MetricsSettings(window_seconds=1),
+        telemetry=TelemetrySettings(interval_seconds=1),
+        camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
 
 
@@ -232,8 +237,8 @@ class Parts:
         self.events: list[str] = []
         model = load_model("auto")
         self.switch = Switch(
-            Supply("primary", self.make, lambda: model),
-            Supply("cpu", self.make, lambda: model),
+            DetectorMaker("primary", self.make, lambda: model),
+            DetectorMaker("cpu", self.make, lambda: model),
             slots=2,
             retry_seconds=30,
             on_event=lambda event: self.events.append(event.kind),

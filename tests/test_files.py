@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.bench.canvas import SvgCanvas
+from appliance.card import CardPaths
+from appliance.card.backup import back_up
 from appliance.cli.doctor import pack
 from appliance.config import Settings
 from appliance.errors import UnavailableError
 from appliance.files import OTHERS, claim_folder, write_whole
 from appliance.models.fetch import _keep
-from appliance.selection.layouts import Trials
+from appliance.selection.layout_store import Trials
 from appliance.selection.proof import Proof
-from appliance.selection.store import KeptFile, ProofStore
-from appliance.setup import Layout
-from appliance.setup.backup import back_up
-from appliance.sinks.prometheus import TextfileOutlet
-from appliance.updates import PROGRESS, REQUEST, request, write_progress
+from appliance.selection.proof_store import KeptFile, ProofStore
+from appliance.sinks.prometheus.sink import TextfileOutlet
+from appliance.update.state import PROGRESS, REQUEST, request, write_progress
 from tests.test_backlog import message
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def names(folder: Path) -> list[str]:
 
 def backup(path: Path) -> None:
     root = path.parent / "root"
-    configuration = Layout(root).configuration
+    configuration = CardPaths(root).configuration
     configuration.parent.mkdir(parents=True)
     configuration.write_text('device = "u"\n')
-    back_up(Layout(root), path)
+    back_up(CardPaths(root), path)
 
 
 def textfile(path: Path) -> None:

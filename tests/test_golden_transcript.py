@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from appliance.app import make_sinks
 from appliance.clock import ManualClock
-from appliance.messages import MESSAGES, json_schema
+from appliance.daemon.wiring import make_sinks
+from appliance.reports.messages import MESSAGES, json_schema
 from tests.helpers import Subscriber, wait_for
 from tests.scripted import settings, stage_of, surroundings
 
 if TYPE_CHECKING:
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
     from tests.scripted import Stage
 
 GOLDEN = Path(__file__).parent / "golden" / "transcript.jsonl"

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from appliance.cli import main
-from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError
+from appliance.selection.choose import load_model
 from tests import reference_heads as reference
 from tests import tiny_heads as heads
 from tests.onnx_bytes import onnx, tensor

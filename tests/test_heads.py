@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from appliance.accelerators.tensors import InputTensor
+from appliance.accelerators.process.tensors import InputTensor
 from appliance.errors import ModelError
 from appliance.models.graph import GraphInfo, TensorInfo
-from appliance.models.heads import Recognised, build_head, check_input
-from appliance.postprocess import Quantisation
+from appliance.models.outputs import Recognised, build_head, check_input
+from appliance.vision.postprocess import Quantisation
 from tests import reference_heads as reference
 
 if TYPE_CHECKING:

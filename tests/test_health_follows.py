@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.errors import StalledError
-from appliance.sinks.connection import Connection
+from appliance.sinks.mqtt.connection import Connection
 from tests.faulty_unit import FAULTS, Fault, FaultyUnit, Gate, mishap, stuck_file
 from tests.helpers import Subscriber, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 
 def degraded(unit: FaultyUnit, words: str) -> bool:

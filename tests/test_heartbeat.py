@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.clock import ManualClock
-from appliance.heartbeat import BUSY_SECONDS, HangWatch, Heartbeat
+from appliance.pipeline.heartbeat import BUSY_SECONDS, HangWatch, Heartbeat
 
 
 def hanging(watch: HangWatch, heart: Heartbeat, clock: ManualClock) -> list[tuple[str, float]]:

@@ -14,25 +14,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.board.processor import CpuTimes, cpu_times
 from appliance.clock import NS_PER_SECOND
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Telemetry
-from appliance.daemon import Daemon
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    GovernorSettings,
+    MetricsSettings,
+    MqttSettings,
+    TelemetrySettings,
+)
+from appliance.daemon.heatwatch import HeatWatch
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
 from appliance.heat.contention import CONTENDED_SHARE, Contention
-from appliance.heatwatch import HeatWatch
-from appliance.messages import FrameTotals, MetricsMessage, SpreadMs, WindowInfo
 from appliance.pipeline.pace import Pace
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
+from appliance.reports.messages import FrameTotals, MetricsMessage, SpreadMs, WindowInfo
 from appliance.telemetry import Snapshot
-from appliance.telemetry.processor import CpuTimes, cpu_times
 from appliance.telemetry.readings import Thermal
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 PI4 = Path(__file__).parent / "fixtures/roots/pi4"
 ZONE = "sys/class/thermal/thermal_zone0/temp"
@@ -52,12 +58,12 @@ def unit(
     shutil.copytree(board, root)
     settings = Settings(
         device="unit-1",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
-        accelerator=Accelerator(name="cpu", workers=1),
-        governor=Governor(mode=mode, min_fps=0.5),  # type: ignore[arg-type]
-        metrics=Metrics(window_seconds=1),
-        telemetry=Telemetry(interval_seconds=1),
-        camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        governor=GovernorSettings(mode=mode, min_fps=0.5),  # type: ignore[arg-type]
+        metrics=MetricsSettings(window_seconds=1),
+        telemetry=TelemetrySettings(interval_seconds=1),
+        camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
     subscriber, requests = Subscriber(broker.port), Requests()
     surroundings = replace(environment(tmp_path), root=root)
@@ -164,7 +170,7 @@ class Memory:
 
 def watch(mode: str = "act") -> tuple[HeatWatch, Pace, Memory]:
     pace, memory = Pace(), Memory()
-    settings = Governor(mode=mode, min_fps=2.0)  # type: ignore[arg-type]
+    settings = GovernorSettings(mode=mode, min_fps=2.0)  # type: ignore[arg-type]
     return HeatWatch(settings, pace, memory), pace, memory  # type: ignore[arg-type]
 
 
@@ -309,9 +315,9 @@ def test_a_reload_forgets_neither_mode_nor_pace() -> None:
         heat.poll(number * 10 * NS_PER_SECOND, board(79.0))
     assert heat.governor().mode == "eased"
     fresh = Pace()
-    heat.carry_over(Governor(mode="act", min_fps=2.0), fresh, memory)  # type: ignore[arg-type]
+    heat.carry_over(GovernorSettings(mode="act", min_fps=2.0), fresh, memory)  # type: ignore[arg-type]
     assert fresh.target_fps == pace.target_fps
-    heat.carry_over(Governor(mode="off", min_fps=2.0), Pace(), memory)  # type: ignore[arg-type]
+    heat.carry_over(GovernorSettings(mode="off", min_fps=2.0), Pace(), memory)  # type: ignore[arg-type]
     assert heat.governor().mode == "full"
 
 

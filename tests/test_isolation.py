@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from appliance.accelerators import Options
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.errors import (
     AcceleratorUnavailableError,
     DetectorError,
@@ -135,7 +135,7 @@ def test_a_dead_parent_ends_the_child(control: Path, default_model: Model) -> No
 
     code = (
         "import sys, time; from pathlib import Path; from appliance.accelerators import Options;"
-        "from appliance.detectors import load_model;"
+        "from appliance.selection.choose import load_model;"
         "from tests.fakes.scripted_accelerator import ScriptedAccelerator;"
         "d = ScriptedAccelerator(Options(device=sys.argv[1]))"
         ".open(load_model('auto'), threads=1);"
@@ -216,7 +216,7 @@ def test_a_hung_child_ends_when_we_are_gone(control: Path, default_model: Model)
     (control / "hang").touch()
     code = (
         "import sys, threading, time; from appliance.accelerators import Options;"
-        "from appliance.detectors import load_model;"
+        "from appliance.selection.choose import load_model;"
         "from tests.fakes.scripted_accelerator import ScriptedAccelerator;"
         "d = ScriptedAccelerator(Options(device=sys.argv[1])).open(load_model('auto'), threads=1);"
         "threading.Thread(target=lambda: d._child.ask({'op': 'infer'}, 600), daemon=True).start();"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import FrameError
-from appliance.sources import jpeg
+from appliance.sources.pictures import jpeg
 
 if TYPE_CHECKING:
     from appliance.values import Pixels

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import SystemClock
-from appliance.sinks.backlog import FRAMES
 from appliance.sinks.jsonl import JsonlOutlet
-from appliance.sinks.queued import QueuedSink
+from appliance.sinks.queue.backlog import FRAMES
+from appliance.sinks.queue.queued_sink import QueuedSink
 from tests.helpers import small_disk, wait_for
 from tests.test_backlog import message
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 
 def line(number: int, size: int = 10) -> Outgoing:
@@ -40,7 +40,7 @@ def texts(sink: QueuedSink) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.sinks.queued.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("appliance.sinks.queue.queued_sink.RETRY_SECONDS", 0.01)
 
 
 def test_every_detections_message_is_a_line_in_order(tmp_path: Path) -> None:

@@ -18,12 +18,10 @@ from appliance.errors import (
     SourceLostError,
     SourceUnavailableError,
 )
-from appliance.motion import MotionGate
 from appliance.pipeline import CameraEvent, Lane
+from appliance.pipeline.exchange import Exchange, Pending
 from appliance.pipeline.lane import STALL_SECONDS
 from appliance.pipeline.pace import Pace
-from appliance.pipeline.slot import Exchange, Pending
-from appliance.preprocess import View
 from appliance.values import (
     ClockOrigin,
     Detections,
@@ -33,6 +31,8 @@ from appliance.values import (
     Seen,
     StageTimes,
 )
+from appliance.vision.motion import MotionGate
+from appliance.vision.preprocess import View
 from tests.helpers import wait_for
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.app import device_of
 from appliance.config import Settings
-from appliance.environment import Environment
+from appliance.daemon.lock import DeviceLock
+from appliance.daemon.wiring import device_of
 from appliance.errors import BusyError, UnavailableError
-from appliance.lock import DeviceLock
+from appliance.selection.environment import Environment
 from tests.helpers import ROOT, Subscriber, small_disk, wait_for
 from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 NOBODY = 65534
 STRANGER = 54321
@@ -34,7 +34,7 @@ AS_USER = (
     "sys.exit(main(sys.argv[2:]))"
 )
 HOLD = (
-    "import os, sys; from appliance.lock import DeviceLock\n"
+    "import os, sys; from appliance.daemon.lock import DeviceLock\n"
     "user = int(sys.argv[1]); os.setgid(user); os.setuid(user)\n"
     "lock = DeviceLock(sys.argv[2]); print('held', flush=True); sys.stdin.read()"
 )
@@ -210,7 +210,7 @@ def test_a_folder_that_a_stranger_made_for_us_is_refused(unit: Unit, tmp_path: P
 def test_a_missing_family_of_addresses_is_named(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.lock._address", lambda _: b"/no/such/folder/socket")
+    monkeypatch.setattr("appliance.daemon.lock._address", lambda _: b"/no/such/folder/socket")
     with pytest.raises(UnavailableError, match="No such file"):
         DeviceLock(device)
 

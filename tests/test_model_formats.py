@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.board.target import Target
 from appliance.cli import main
 from appliance.errors import ApplianceError, ModelError
-from appliance.heads import RawSsdHead
 from appliance.models import Catalogue, Vocabulary, find_models_folder
 from appliance.models.model import Labels
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
-from appliance.target import Target
+from appliance.vision.heads import RawSsdHead
 from tests.onnx_bytes import node, onnx, tensor
 
 if TYPE_CHECKING:

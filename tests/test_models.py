@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError, UnavailableError
-from appliance.heads import PostProcessedHead, RawSsdHead
 from appliance.models import Catalogue, Labels, find_models_folder
 from appliance.models.fetch import fetch
 from appliance.models.model import read_labels
 from appliance.models.tflite import inspect_tflite
-from appliance.postprocess import Quantisation, decode_raw_ssd
+from appliance.selection.choose import load_model
+from appliance.vision.heads import PostProcessedHead, RawSsdHead
+from appliance.vision.postprocess import Quantisation, decode_raw_ssd
 
 if TYPE_CHECKING:
     from pathlib import Path

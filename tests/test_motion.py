@@ -13,22 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import NS_PER_SECOND
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Metrics, Motion, Mqtt
-from appliance.daemon import Daemon
-from appliance.motion import MotionGate
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    MetricsSettings,
+    MotionSettings,
+    MqttSettings,
+)
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
 from appliance.pipeline.statistics import Window
-from appliance.preprocess import View
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
 from appliance.values import Frame, PixelFormat, Pixels
+from appliance.vision.motion import MotionGate
+from appliance.vision.preprocess import View
 from tests.helpers import Subscriber, environment, wait_for
 from tests.packing import planes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 SIZE = (640, 360)
 SECOND = NS_PER_SECOND
@@ -165,14 +170,16 @@ def test_a_unit_tells_gated_frames_from_processed_ones(
     still = tmp_path / "still"
     still.mkdir()
     cv2.imwrite(str(still / "one.png"), picture())
-    motion = Motion(gate=gated, keepalive_seconds=KEEPALIVE_SECONDS)
+    motion = MotionSettings(gate=gated, keepalive_seconds=KEEPALIVE_SECONDS)
     settings = Settings(
         device="unit-1",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
-        accelerator=Accelerator(name="cpu", workers=1, threads=1),
-        metrics=Metrics(window_seconds=1),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
+        accelerator=AcceleratorSettings(name="cpu", workers=1, threads=1),
+        metrics=MetricsSettings(window_seconds=1),
         camera=(
-            Camera(name="front", source=f"images:{still}", options={"loop": True}, motion=motion),
+            CameraSettings(
+                name="front", source=f"images:{still}", options={"loop": True}, motion=motion
+            ),
         ),
     )
     subscriber, requests = Subscriber(broker.port), Requests()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.demo_broker import DemoBroker, start_broker
+from appliance.cli.demo_broker import DemoBroker, start_broker
 from appliance.pipeline import CameraEvent
-from appliance.sinks.connection import BrokerAddress
-from appliance.sinks.mqtt import MqttSink
-from appliance.sinks.outbox import MAX_BYTES, Outbox
+from appliance.sinks.mqtt.connection import BrokerAddress
+from appliance.sinks.mqtt.outbox import MAX_BYTES, Outbox
+from appliance.sinks.mqtt.sink import MqttSink
 from tests.helpers import Subscriber, free_port, wait_for
 from tests.scripted import stage
 
@@ -56,8 +56,9 @@ def test_birth_and_clean_end(broker: DemoBroker, subscriber: Subscriber) -> None
 
 def test_a_killed_process_leaves_its_will(broker: DemoBroker, subscriber: Subscriber) -> None:
     code = (
-        "import sys;from appliance.sinks.mqtt import *;from appliance.sinks.connection import *;"
-        "from appliance.sinks.outbox import Outbox;"
+        "import sys;from appliance.sinks.mqtt.sink import *;"
+        "from appliance.sinks.mqtt.connection import *;"
+        "from appliance.sinks.mqtt.outbox import Outbox;"
         f"s=MqttSink(BrokerAddress('127.0.0.1',{broker.port},'u'),'{BASE}',Outbox(None,9));s.start();"
         "sys.stdin.read()"
     )
@@ -178,7 +179,7 @@ def test_a_frozen_broker_blocks_nobody(broker: DemoBroker) -> None:
         for _ in range(3000):
             scene.step()
         assert scene.lane.ledger.counts().processed == 3000
-        assert len(sink._mailbag._stream) <= 64
+        assert len(sink._send_queue._stream) <= 64
         wait_for(lambda: not sink.connected, 30, "the frozen broker was noticed")
     finally:
         os.kill(broker._process.pid, signal.SIGCONT)

@@ -13,8 +13,8 @@ import pytest
 from appliance import cli
 from appliance.bench.alone import one_picture
 from appliance.clock import SystemClock
-from appliance.sources import jpeg
 from appliance.sources.images import read_image
+from appliance.sources.pictures import jpeg
 from tests.helpers import source
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.pipeline import CameraEvent
-from appliance.sinks.connection import BrokerAddress
-from appliance.sinks.mqtt import MqttSink
-from appliance.sinks.outbox import RETRY_SECONDS, Outbox
+from appliance.sinks.mqtt.connection import BrokerAddress
+from appliance.sinks.mqtt.outbox import RETRY_SECONDS, Outbox
+from appliance.sinks.mqtt.sink import MqttSink
 from tests.helpers import Gate, SmallDisk, Subscriber, small_disk, wait_for
 from tests.scripted import stage
 from tests.test_daemon import Systemd, Unit
@@ -26,8 +26,8 @@ from tests.test_daemon import Systemd, Unit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.demo_broker import DemoBroker
-    from appliance.sinks import Outgoing
+    from appliance.cli.demo_broker import DemoBroker
+    from appliance.reports.outgoing import Outgoing
 
 TOPIC = "appliance/unit-1/alerts"
 
@@ -88,7 +88,7 @@ def test_what_is_acknowledged_on_a_full_disk_is_not_sent_by_the_next_process(
     outbox.close()
     disk.fill()
     code = (
-        "import os, sys; from pathlib import Path; from appliance.sinks.outbox import Outbox\n"
+        "import os, sys; from pathlib import Path; from appliance.sinks.mqtt.outbox import Outbox\n"
         "o = Outbox(Path(sys.argv[1]), 100)\n"
         "for number in (1, 2, 4): o.remove(number)\n"
         "print(o.size(), o.problem); sys.stdout.flush(); os._exit(9)"
@@ -417,7 +417,7 @@ def test_a_killed_process_whose_log_is_damaged(tmp_path: Path) -> None:
     """What was written last is lost then; the rest is not, and nothing is raised."""
     path = tmp_path / "outbox.sqlite"
     code = (
-        "import os, sys; from pathlib import Path; from appliance.sinks.outbox import Outbox\n"
+        "import os, sys; from pathlib import Path; from appliance.sinks.mqtt.outbox import Outbox\n"
         "o = Outbox(Path(sys.argv[1]), 100)\n"
         "for number in range(20): o.add('t', b'%d' % number, None)\n"
         "os._exit(9)"

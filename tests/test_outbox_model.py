@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sinks.outbox import MAX_BYTES, RETRY_SECONDS, Outbox
+from appliance.sinks.mqtt.outbox import MAX_BYTES, RETRY_SECONDS, Outbox
 
 LIMIT = 5
 ACTIONS = st.lists(
@@ -44,7 +44,7 @@ class Listed:
 
 
 def everything(outbox: Outbox) -> list[tuple[int, str, bytes, int | None]]:
-    """Walk it as the mailbag does: always the oldest above the last number."""
+    """Walk it as the send queue does: always the oldest above the last number."""
     found, number = [], 0
     while (one := outbox.after(number)) is not None:
         assert one.number > number

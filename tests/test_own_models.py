@@ -14,13 +14,13 @@ from appliance.accelerators import Options
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.cli import main
 from appliance.clock import SystemClock
-from appliance.detectors import load_model
 from appliance.errors import LabelsError, ModelError
 from appliance.models import find_models_folder
 from appliance.models.graph import GraphInfo, TensorInfo
-from appliance.models.heads import build_head
 from appliance.models.lineage import Lineage
+from appliance.models.outputs import build_head
 from appliance.models.own_labels import fit_labels
+from appliance.selection.choose import load_model
 from appliance.selection.proof import load_frame
 from appliance.sources.images import read_image
 from tests.reshaped import (

@@ -11,13 +11,13 @@ import pytest
 from appliance.accelerators.fake import FakeDetector
 from appliance.clock import SystemClock
 from appliance.errors import DetectorError, StalledError
-from appliance.heartbeat import Heartbeat
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane, Pipeline
-from appliance.pipeline.slot import Exchange, Pending
+from appliance.pipeline.exchange import Exchange, Pending
+from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.worker import Worker
-from appliance.preprocess import View
 from appliance.values import Frame, PixelFormat
+from appliance.vision.preprocess import View
 from tests.helpers import seen, source, wait_for
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_frames_that_nobody_took_are_released_and_booked() -> None:
 def test_a_thread_that_hangs_is_named(
     gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.05)
+    monkeypatch.setattr("appliance.pipeline.pipeline.JOIN_SECONDS", 0.05)
 
     def hang(*_: object) -> None:
         gate.wait(30)
@@ -215,7 +215,7 @@ def test_a_thread_that_hangs_is_named(
 def test_a_thread_in_a_declared_wait_is_left_to_end_with_the_process(
     gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.05)
+    monkeypatch.setattr("appliance.pipeline.pipeline.JOIN_SECONDS", 0.05)
 
     def read(*_: object) -> None:
         part.heartbeat.wait("a frame", 60)
@@ -231,8 +231,8 @@ def test_a_thread_in_a_declared_wait_is_left_to_end_with_the_process(
 def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang(
     gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.pipeline.runner.JOIN_SECONDS", 0.0)
-    monkeypatch.setattr("appliance.pipeline.runner.PATIENT_SECONDS", 10.0)
+    monkeypatch.setattr("appliance.pipeline.pipeline.JOIN_SECONDS", 0.0)
+    monkeypatch.setattr("appliance.pipeline.pipeline.PATIENT_SECONDS", 10.0)
 
     ended: list[bool] = []
 
@@ -246,7 +246,7 @@ def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang
     patient.start()
     patient.stop(patient=True)
     assert ended
-    monkeypatch.setattr("appliance.pipeline.runner.PATIENT_SECONDS", 0.05)
+    monkeypatch.setattr("appliance.pipeline.pipeline.PATIENT_SECONDS", 0.05)
 
     def hang(*_: object) -> None:
         gate.wait(30)

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from appliance.postprocess import (
+from appliance.vision.postprocess import (
     Quantisation,
     decode_postprocessed,
     decode_raw_ssd,

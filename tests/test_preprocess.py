@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.preprocess import Preprocessor, View, boxes_to_source, layout, reduction_for
 from appliance.values import BT601_LIMITED, Colours, Frame, Matrix, PixelFormat, Pixels
+from appliance.vision.preprocess import Preprocessor, View, boxes_to_source, layout, reduction_for
 
 if TYPE_CHECKING:
-    from appliance.preprocess import Layout
+    from appliance.vision.preprocess import Placement
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def mean_of_four(plane: Floats) -> Floats:
     return small
 
 
-def reference(one: Frame, plan: Layout, view: View, size: tuple[int, int]) -> Floats:
+def reference(one: Frame, plan: Placement, view: View, size: tuple[int, int]) -> Floats:
     """Return what the model must see of a frame, in float64 throughout."""
     x0, y0, x1, y1 = plan.crop
     width, height = plan.target

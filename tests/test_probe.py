@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from appliance.accelerators import REGISTRY, Machine, Registry
-from appliance.accelerators.machine import module_version
+from appliance.board.machine import module_version
 from appliance.cli import main
 from appliance.errors import UsageError
 

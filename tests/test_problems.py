@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import NS_PER_SECOND
-from appliance.problems import SETTLED_SECONDS, Change, Problem, ProblemBook
+from appliance.reports.problems import SETTLED_SECONDS, Change, Problem, ProblemBook
 
 
 def problem(kind: str = "no_results", subject: str = "door", text: str = "text") -> Problem:

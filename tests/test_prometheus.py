@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.app import make_sinks
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Governor, Metrics, Mqtt, Prometheus, Telemetry
-from appliance.daemon import Daemon
-from appliance.messages import HealthMessage
-from appliance.service import ServiceManager
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    GovernorSettings,
+    MetricsSettings,
+    MqttSettings,
+    PrometheusSettings,
+    TelemetrySettings,
+)
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.daemon.wiring import make_sinks
+from appliance.reports.messages import HealthMessage
 from appliance.sinks.journal import MESSAGE_IDS, JournalOutlet
 from appliance.sinks.memory import MemoryOutlet
-from appliance.supervisor import Requests
 from tests.helpers import ROOT, environment, free_port, wait_for
 from tests.scripted import Direct, stage
 
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
@@ -56,13 +63,15 @@ def unit(
     (root / "sys/class/thermal/thermal_zone0/temp").write_text("79000\n")
     settings = Settings(
         device="unit-1",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port) if broker else Mqtt(enabled=False),
-        accelerator=Accelerator(name="cpu", workers=1),
-        governor=Governor(min_fps=0.5),
-        metrics=Metrics(window_seconds=1),
-        telemetry=Telemetry(interval_seconds=1),
-        prometheus=Prometheus(port=port, **prometheus),
-        camera=(Camera(name="front", source="synthetic", width=320, height=240, fps=15),),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port)
+        if broker
+        else MqttSettings(enabled=False),
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        governor=GovernorSettings(min_fps=0.5),
+        metrics=MetricsSettings(window_seconds=1),
+        telemetry=TelemetrySettings(interval_seconds=1),
+        prometheus=PrometheusSettings(port=port, **prometheus),
+        camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
     memory, requests = MemoryOutlet(), Requests()
     surroundings = replace(environment(tmp_path), root=root)
@@ -130,7 +139,7 @@ def test_the_numbers_are_those_of_mqtt(tmp_path: Path) -> None:
 
 def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
     port = free_port()
-    settings = Settings(mqtt=Mqtt(enabled=False), prometheus=Prometheus(port=port))
+    settings = Settings(mqtt=MqttSettings(enabled=False), prometheus=PrometheusSettings(port=port))
     sinks = make_sinks(settings, environment(tmp_path))
     try:
         wait_for(lambda: listens(port))
@@ -348,7 +357,7 @@ def test_alerts_reach_the_journal_with_stable_ids(tmp_path: Path) -> None:
 def test_every_kind_of_alert_has_its_id() -> None:
     from typing import get_args, get_type_hints
 
-    from appliance.messages import AlertMessage
+    from appliance.reports.messages import AlertMessage
 
     assert set(MESSAGE_IDS) == set(get_args(get_type_hints(AlertMessage)["kind"]))
     assert len(set(MESSAGE_IDS.values())) == len(MESSAGE_IDS)

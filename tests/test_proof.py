@@ -12,9 +12,9 @@ import pytest
 from appliance.accelerators import Finding
 from appliance.clock import ManualClock
 from appliance.models import Labels
-from appliance.selection import Layout, Proof, ProofStore, Prover
+from appliance.selection import Proof, ProofStore, Prover, WorkerLayout
 from appliance.selection.proof import GOLDEN_SECONDS, golden_frame, look
-from appliance.selection.store import KeptFile, key_of, proof_key
+from appliance.selection.proof_store import KeptFile, key_of, proof_key
 from tests.fakes.in_process import CAT, Detector, InProcess
 from tests.helpers import seen
 
@@ -46,7 +46,7 @@ class Bench:
         self,
         model: Model,
         twin: Model | None,
-        layout: Layout = Layout(1, 1),  # noqa: B008 - frozen
+        layout: WorkerLayout = WorkerLayout(1, 1),  # noqa: B008 - frozen
     ) -> Proof:
         proof = self.prover.prove(self.candidate, model, twin, layout)
         assert self.candidate.all_closed()
@@ -57,7 +57,7 @@ class Bench:
 def test_what_agrees_with_the_reference_is_right_and_timed(default_model: Model) -> None:
     """Ten inferences a second: seven in the 0.7 s of the measurement, after three to warm up."""
     bench = Bench()
-    proof = bench.prove(replace(default_model, id="mine"), default_model, Layout(1, 3))
+    proof = bench.prove(replace(default_model, id="mine"), default_model, WorkerLayout(1, 3))
     assert proof == Proof(
         accelerator="fast", model_id="mine", right=True,
         reason=f"agrees with {default_model.id} on the cpu", fps=10.0, inference_ms=100.0,
@@ -148,7 +148,7 @@ def test_one_that_runs_elsewhere_is_degraded(default_model: Model) -> None:
 
 def test_all_workers_are_timed_together(default_model: Model) -> None:
     bench = Bench(seconds=0.0)  # the clock stands still: each does its two hundred
-    proof = bench.prove(default_model, default_model, Layout(3, 2))
+    proof = bench.prove(default_model, default_model, WorkerLayout(3, 2))
     assert [one.inferences for one in bench.candidate.made] == [205, 203, 203]
     assert [one.threads for one in bench.candidate.made] == [2, 2, 2]
     assert proof.fps == pytest.approx(600e9)  # in one nanosecond
@@ -177,7 +177,7 @@ def test_whatever_fails_is_a_refusal_with_its_reason(
     broken: dict[str, int], reason: str, default_model: Model
 ) -> None:
     bench = Bench(**broken)
-    proof = bench.prove(default_model, default_model, Layout(2, 1))
+    proof = bench.prove(default_model, default_model, WorkerLayout(2, 1))
     assert proof == Proof(accelerator="fast", model_id=default_model.id, right=False, reason=reason)
 
 

@@ -11,16 +11,16 @@ import pytest
 
 from appliance.clock import ManualClock, SystemClock
 from appliance.errors import UnavailableError
-from appliance.heartbeat import HangWatch
-from appliance.sinks.backlog import Backlog
-from appliance.sinks.queued import LOSING_SECONDS, QueuedSink
+from appliance.pipeline.heartbeat import HangWatch
+from appliance.sinks.queue.backlog import Backlog
+from appliance.sinks.queue.queued_sink import LOSING_SECONDS, QueuedSink
 from tests.helpers import wait_for
 from tests.test_backlog import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -69,7 +69,7 @@ def outlet() -> Iterator[Scripted]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.sinks.queued.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("appliance.sinks.queue.queued_sink.RETRY_SECONDS", 0.01)
 
 
 def put(sink: QueuedSink, *numbers: int, kind: str = "detections") -> None:
@@ -145,7 +145,7 @@ def test_what_the_world_refuses_comes_again_until_it_is_through(outlet: Scripted
 def test_a_refusal_is_told_in_words_and_closing_does_not_wait_for_its_end(
     outlet: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.sinks.queued.RETRY_SECONDS", 60.0)
+    monkeypatch.setattr("appliance.sinks.queue.queued_sink.RETRY_SECONDS", 60.0)
     sink = QueuedSink(outlet, SystemClock())
     outlet.faults.append(FULL)
     put(sink, 0)

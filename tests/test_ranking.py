@@ -8,16 +8,16 @@ import pytest
 
 from appliance.accelerators import Finding
 from appliance.clock import ManualClock
-from appliance.selection import Layout, Proof, Selection
+from appliance.selection import Proof, Selection, WorkerLayout
 from appliance.selection.parity import differences, iou, misses
 from appliance.selection.ranking import noted, ranked, refused
-from appliance.sources.scene import TrueBox
+from appliance.sources.pictures.scene import TrueBox
 from tests.fakes.in_process import InProcess
 from tests.helpers import seen
 
 if TYPE_CHECKING:
     from appliance.models import Model
-    from appliance.selection.layout import Aim
+    from appliance.selection.worker_layout import Aim
 
 
 def proof(
@@ -34,7 +34,7 @@ FOUND = Finding("a", found=True, detail="here", devices=("d",), runtime="1")
 
 def order(model: Model, aim: Aim, **proofs: Proof | None) -> list[str]:
     judged = [
-        Selection(InProcess(name, ManualClock()), model, Layout(1, 1), (), one)
+        Selection(InProcess(name, ManualClock()), model, WorkerLayout(1, 1), (), one)
         for name, one in proofs.items()
     ]
     return [one.accelerator.name for one in ranked(judged, aim)]
@@ -70,7 +70,7 @@ def test_what_cannot_be_compared_comes_after_and_the_reference_first(default_mod
 def test_the_finding_of_the_one_taken_is_found(default_model: Model) -> None:
     other = Finding("b", found=True, detail="")
     accelerator = InProcess("a", ManualClock())
-    one = Selection(accelerator, default_model, Layout(1, 1), (other, FOUND), None)
+    one = Selection(accelerator, default_model, WorkerLayout(1, 1), (other, FOUND), None)
     assert one.finding is FOUND
 
 

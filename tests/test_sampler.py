@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from appliance.clock import SystemClock
-from appliance.heartbeat import HangWatch
-from appliance.sampler import READ_SECONDS, Sampler
+from appliance.daemon.sampler import READ_SECONDS, Sampler
+from appliance.pipeline.heartbeat import HangWatch
 from appliance.telemetry import CollectorStatus, Snapshot
 from tests.helpers import wait_for
 

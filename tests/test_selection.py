@@ -15,10 +15,10 @@ from appliance.accelerators import Machine, Options, Registry
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
 from appliance.models import Catalogue, find_models_folder
-from appliance.selection import Layout, Proof, ProofStore, Selector
+from appliance.selection import Proof, ProofStore, Selector, WorkerLayout
 from appliance.selection.parity import differences, iou, misses
 from appliance.selection.proof import GOLDEN_SECONDS, Prover, golden_frame
-from appliance.sources.scene import TrueBox
+from appliance.sources.pictures.scene import TrueBox
 from tests.fakes.scripted_accelerator import PATHS
 from tests.helpers import seen
 
@@ -45,13 +45,13 @@ class Bench:
             Machine(),
             store=ProofStore(self.file, failures),
             clock=SystemClock(),
-            layout_of=lambda *_: Layout(1, 1),
+            layout_of=lambda *_: WorkerLayout(1, 1),
         )
 
     def relaid(self) -> Selector:
         """A selector after another layout was found to be best."""
         other = self.selector()
-        other._layout_of = lambda *_: Layout(2, 1)
+        other._layout_of = lambda *_: WorkerLayout(2, 1)
         return other
 
     def auto(self) -> Selection:
@@ -117,7 +117,7 @@ def test_another_layout_needs_no_new_proof(bench: Bench) -> None:
     assert not bench.relaid().must_prove("auto", "auto")
     assert not bench.relaid().must_prove("scripted", "auto")
     (bench.control / "wrong").touch()  # would be found out, if it were proved again
-    assert bench.relaid().select("scripted", "auto").layout == Layout(2, 1)
+    assert bench.relaid().select("scripted", "auto").layout == WorkerLayout(2, 1)
 
 
 def test_another_runtime_version_is_proved_anew(bench: Bench) -> None:
@@ -214,7 +214,7 @@ def test_other_weights_are_held_against_the_truth(data: Samples) -> None:
     model = catalogue.load(
         str(data / "models/coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"), cpu.target
     )
-    proof = Prover(cpu, SystemClock()).prove(cpu, model, None, Layout(1, 1))
+    proof = Prover(cpu, SystemClock()).prove(cpu, model, None, WorkerLayout(1, 1))
     assert proof.right
     assert proof.reason == "sees what is in the golden pictures"
 

@@ -11,8 +11,8 @@ from appliance.accelerators import Machine, Target
 from appliance.clock import ManualClock
 from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
 from appliance.models import Catalogue, find_models_folder
-from appliance.selection import Layout, Proof, ProofStore, Selection, Selector
-from appliance.selection.store import proof_key
+from appliance.selection import Proof, ProofStore, Selection, Selector, WorkerLayout
+from appliance.selection.proof_store import proof_key
 from tests.fakes.in_process import InProcess, Known
 from tests.helpers import seen
 
@@ -43,9 +43,9 @@ class Bench:
         return self.made["fast"]
 
     def selector(self, *names: str) -> Selector:
-        def layout_of(finding: Finding, accelerator: Accelerator, model: Model) -> Layout:
+        def layout_of(finding: Finding, accelerator: Accelerator, model: Model) -> WorkerLayout:
             self.laid.append((finding.name, accelerator.name, model.id))
-            return Layout(2, 3)
+            return WorkerLayout(2, 3)
 
         chosen = [self.made[name] for name in names or self.made]
         return Selector(
@@ -75,7 +75,7 @@ def detail(findings: tuple[Finding, ...], name: str) -> str:
 def test_the_fastest_that_is_right_is_taken_and_all_is_said(bench: Bench) -> None:
     chosen = bench.auto()
     assert chosen.accelerator is bench.fast
-    assert chosen.layout == Layout(2, 3)
+    assert chosen.layout == WorkerLayout(2, 3)
     assert chosen.proof is not None
     assert chosen.proof.fps > 10
     assert [one.name for one in chosen.findings] == ["cpu", "fast"]
@@ -191,7 +191,7 @@ def test_one_by_name_without_a_model_is_refused(tmp_path: Path) -> None:
 
 def test_the_reference_by_name_is_not_proved(bench: Bench) -> None:
     chosen = bench.selector().select("cpu", "auto")
-    assert (chosen.proof, chosen.layout) == (None, Layout(2, 3))
+    assert (chosen.proof, chosen.layout) == (None, WorkerLayout(2, 3))
     assert [one.name for one in chosen.findings] == ["cpu"]
     assert bench.inferences() == 0
 
@@ -251,7 +251,7 @@ def test_a_proof_by_name_is_told_whatever_it_says(bench: Bench) -> None:
 
 def test_unproved_proves_nothing(bench: Bench) -> None:
     one = bench.selector().unproved("fast", "auto")
-    assert (one.accelerator, one.proof, one.layout) == (bench.fast, None, Layout(2, 3))
+    assert (one.accelerator, one.proof, one.layout) == (bench.fast, None, WorkerLayout(2, 3))
     assert [finding.name for finding in one.findings] == ["fast"]
     assert bench.inferences() == 0
 
@@ -325,7 +325,7 @@ def test_what_must_be_proved_before_it_can_be_chosen(bench: Bench) -> None:
 
 def test_one_that_is_away_is_stood_in_for_by_the_references_model(bench: Bench) -> None:
     one = bench.selector().stand_in("fast", "auto", "unplugged")
-    assert (one.accelerator, one.proof, one.layout) == (bench.fast, None, Layout(2, 3))
+    assert (one.accelerator, one.proof, one.layout) == (bench.fast, None, WorkerLayout(2, 3))
     assert one.model is bench.selector().select("cpu", "auto").model
     assert [(f.name, f.found, f.detail) for f in one.findings] == [
         ("fast", False, "unplugged"), ("cpu", True, "here"),
@@ -375,8 +375,8 @@ def test_the_meter_is_the_selectors_own(bench: Bench) -> None:
     stop = threading.Event()
     meter = bench.selector().meter(stop, lambda: told.append(1))
     model = bench.selector().load("fast", "auto")
-    (trial,) = meter.measure(bench.fast, model, model, (Layout(1, 1),), 0)
+    (trial,) = meter.measure(bench.fast, model, model, (WorkerLayout(1, 1),), 0)
     assert (trial.fps, trial.wrong, told) == (20.0, "", [1])
     assert len(bench.made["cpu"].made) == 1  # what it saw was compared
     stop.set()
-    assert meter.measure(bench.fast, model, model, (Layout(1, 1),), 0) == ()
+    assert meter.measure(bench.fast, model, model, (WorkerLayout(1, 1),), 0) == ()

@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from appliance.board.identity import device_name
+from appliance.card import CardPaths, prepare
 from appliance.cli import main
-from appliance.config import Camera, Settings, load
-from appliance.config.settings import Accelerator, Mqtt, Prometheus
-from appliance.daemon import Daemon
-from appliance.identity import device_name
-from appliance.service import ServiceManager
-from appliance.setup import Layout, prepare
+from appliance.config import CameraSettings, Settings, load
+from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
 from appliance.sinks.memory import MemoryOutlet
-from appliance.supervisor import Requests
 from tests.helpers import environment, free_port, wait_for
 
 if TYPE_CHECKING:
-    from appliance.setup.prepare import Report
+    from appliance.card.prepare import Report
 
 SHIPPED = Path(__file__).resolve().parent.parent / "config/appliance.toml"
 MEMORY = "MemTotal:        3884304 kB\n"
@@ -38,9 +38,9 @@ LITTLE = "MemTotal:         932140 kB\n"
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Layout:
+def card(tmp_path: Path) -> CardPaths:
     """Return a card as flashed."""
-    layout = Layout(tmp_path / "root", tmp_path / "boot")
+    layout = CardPaths(tmp_path / "root", tmp_path / "boot")
     for path, content in {
         layout.configuration: SHIPPED.read_text(),
         layout.root / "etc/hostname": "appliance\n",
@@ -55,7 +55,7 @@ def card(tmp_path: Path) -> Layout:
     return layout
 
 
-def boot(layout: Layout) -> Report:
+def boot(layout: CardPaths) -> Report:
     return prepare(layout, rename=lambda _name: None)
 
 
@@ -63,7 +63,7 @@ def passwords(report: Report) -> dict[str, str]:
     return dict(re.findall(r"account +(\w+), password (\S+)", report.access))
 
 
-def test_the_first_boot_names_the_machine_and_hands_out_accounts_once(card: Layout) -> None:
+def test_the_first_boot_names_the_machine_and_hands_out_accounts_once(card: CardPaths) -> None:
     names: list[str] = []
     report = prepare(card, rename=names.append)
     name = device_name(card.root)
@@ -80,7 +80,7 @@ def test_the_first_boot_names_the_machine_and_hands_out_accounts_once(card: Layo
     assert (card.boot / "appliance-ca.crt").exists()
 
 
-def test_no_password_stays_on_the_machine_in_the_clear(card: Layout) -> None:
+def test_no_password_stays_on_the_machine_in_the_clear(card: CardPaths) -> None:
     words = passwords(boot(card)).values()
     boot(card)
     for path in [*card.root.rglob("*"), *card.boot.rglob("*")]:
@@ -88,15 +88,15 @@ def test_no_password_stays_on_the_machine_in_the_clear(card: Layout) -> None:
             assert not any(word.encode() in path.read_bytes() for word in words), path
 
 
-def test_secrets_are_not_for_everybody(card: Layout) -> None:
+def test_secrets_are_not_for_everybody(card: CardPaths) -> None:
     boot(card)
     for name in ("passwords", "acl", "ca.key", "server.key"):
         assert (card.broker / name).stat().st_mode & 0o007 == 0, name
 
 
-def test_two_machines_have_different_names_and_passwords(card: Layout, tmp_path: Path) -> None:
+def test_two_machines_have_different_names_and_passwords(card: CardPaths, tmp_path: Path) -> None:
     one = boot(card)
-    other = Layout(tmp_path / "other", tmp_path / "other-boot")
+    other = CardPaths(tmp_path / "other", tmp_path / "other-boot")
     (other.root / "etc").mkdir(parents=True)
     (other.root / "etc/machine-id").write_text("f" * 32)
     other.boot.mkdir()
@@ -105,7 +105,7 @@ def test_two_machines_have_different_names_and_passwords(card: Layout, tmp_path:
     assert set(passwords(one).values()).isdisjoint(passwords(two).values())
 
 
-def test_the_owners_host_name_is_kept_and_certified(card: Layout) -> None:
+def test_the_owners_host_name_is_kept_and_certified(card: CardPaths) -> None:
     boot(card)
     (card.root / "etc/hostname").write_text("porch\n")
     boot(card)
@@ -139,7 +139,7 @@ def accepts(port: int, authority: Path, topic: str, user: str, password: str) ->
         client.loop_stop()
 
 
-def test_the_broker_it_configures_keeps_strangers_out(card: Layout) -> None:
+def test_the_broker_it_configures_keeps_strangers_out(card: CardPaths) -> None:
     report = boot(card)
     words = passwords(report)
     network, local = free_port(), free_port()
@@ -173,7 +173,7 @@ def test_the_broker_it_configures_keeps_strangers_out(card: Layout) -> None:
         broker.wait()
 
 
-def test_configuration_of_the_boot_partition_is_in_force(card: Layout) -> None:
+def test_configuration_of_the_boot_partition_is_in_force(card: CardPaths) -> None:
     (card.boot / "appliance.toml").write_bytes(b"\xef\xbb\xbf[metrics]\r\nwindow_seconds = 5\r\n")
     boot(card)
     assert load(card.configuration).metrics.window_seconds == 5
@@ -182,7 +182,7 @@ def test_configuration_of_the_boot_partition_is_in_force(card: Layout) -> None:
     assert load(card.configuration).metrics.window_seconds == 10
 
 
-def test_a_bad_one_is_set_aside_and_said(card: Layout) -> None:
+def test_a_bad_one_is_set_aside_and_said(card: CardPaths) -> None:
     file = card.boot / "appliance.toml"
     file.write_text("[metrics]\nwindow_seconds = 5\n")
     boot(card)
@@ -201,7 +201,7 @@ def test_whatever_lies_there_the_machine_is_prepared(content: bytes) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        layout = Layout(Path(folder, "root"), Path(folder, "boot"))
+        layout = CardPaths(Path(folder, "root"), Path(folder, "boot"))
         layout.boot.mkdir()
         (layout.root / "etc/appliance").mkdir(parents=True)
         layout.configuration.write_text("[mqtt]\nenabled = false\n")
@@ -211,7 +211,7 @@ def test_whatever_lies_there_the_machine_is_prepared(content: bytes) -> None:
         load(layout.configuration)
 
 
-def test_an_existing_broker_replaces_the_built_in_one(card: Layout) -> None:
+def test_an_existing_broker_replaces_the_built_in_one(card: CardPaths) -> None:
     boot(card)
     toml = '[mqtt]\nhost = "ha.local"\nport = 8883\nusername = "appliance"\n'
     (card.boot / "appliance.toml").write_text(toml)
@@ -227,7 +227,7 @@ def test_an_existing_broker_replaces_the_built_in_one(card: Layout) -> None:
     assert "ha.local" in report.told[-1]
 
 
-def test_a_copy_of_the_whole_example_does_not_hide_the_password(card: Layout) -> None:
+def test_a_copy_of_the_whole_example_does_not_hide_the_password(card: CardPaths) -> None:
     text = SHIPPED.read_text().replace('host = "localhost"', 'host = "ha.local"')
     (card.boot / "appliance.toml").write_text(text)
     (card.boot / "mqtt-password.txt").write_text("s3cret")
@@ -240,40 +240,40 @@ def test_a_copy_of_the_whole_example_does_not_hide_the_password(card: Layout) ->
     assert not load(card.configuration).mqtt.tls_ca_file
 
 
-def test_a_boot_partition_that_is_not_there_undoes_nothing(card: Layout) -> None:
+def test_a_boot_partition_that_is_not_there_undoes_nothing(card: CardPaths) -> None:
     (card.boot / "appliance.toml").write_text('[mqtt]\nhost = "ha.local"\n')
     (card.boot / "authorized_keys").write_text("ssh-ed25519 AAAA owner\n")
     boot(card)
     empty = card.root / "boot/firmware"
     empty.mkdir(parents=True)
-    report = boot(Layout(card.root, empty, boot_is_there=False))
+    report = boot(CardPaths(card.root, empty, boot_is_there=False))
     assert load(card.configuration).mqtt.host == "ha.local"
     assert (card.root / "root/.ssh/authorized_keys").exists()
     assert not any(empty.iterdir())
     assert "not there" in report.notices[0]
 
 
-def test_without_a_boot_partition_the_accounts_are_on_the_console_only(card: Layout) -> None:
-    report = boot(Layout(card.root, card.boot, boot_is_there=False))
+def test_without_a_boot_partition_the_accounts_are_on_the_console_only(card: CardPaths) -> None:
+    report = boot(CardPaths(card.root, card.boot, boot_is_there=False))
     assert passwords(report).keys() == {"homeassistant", "viewer"}
     assert not any(card.boot.iterdir())
 
 
-def test_the_name_that_imager_wrote_is_taken_at_once(card: Layout) -> None:
+def test_the_name_that_imager_wrote_is_taken_at_once(card: CardPaths) -> None:
     (card.boot / "user-data").write_text("#cloud-config\nhostname: porch\nmanage_etc_hosts: true\n")
     report = boot(card)
     assert (card.root / "etc/hostname").read_text() == "porch\n"
     assert "porch.local" in report.access
 
 
-def test_the_accounts_may_use_the_topics_that_are_configured(card: Layout) -> None:
+def test_the_accounts_may_use_the_topics_that_are_configured(card: CardPaths) -> None:
     (card.boot / "appliance.toml").write_text('device = "gate"\n[mqtt]\nprefix = "site"\n')
     report = boot(card)
     assert "site/gate/" in report.access
     assert "topic read site/#" in (card.broker / "acl").read_text()
 
 
-def test_ssh_lets_in_only_the_key_that_was_given(card: Layout) -> None:
+def test_ssh_lets_in_only_the_key_that_was_given(card: CardPaths) -> None:
     boot(card)
     assert not (card.root / "root/.ssh/authorized_keys").exists()
     (card.boot / "authorized_keys").write_text("ssh-ed25519 AAAA owner\n")
@@ -287,7 +287,7 @@ def test_ssh_lets_in_only_the_key_that_was_given(card: Layout) -> None:
 
 
 @pytest.mark.parametrize("name", ["factory-reset", "Factory-Reset.txt"])
-def test_a_factory_reset_leaves_nothing_of_the_owner(card: Layout, name: str) -> None:
+def test_a_factory_reset_leaves_nothing_of_the_owner(card: CardPaths, name: str) -> None:
     (card.boot / "appliance.toml").write_text("[metrics]\nwindow_seconds = 5\n")
     (card.boot / "mqtt-password.txt").write_text("s3cret")
     first = passwords(boot(card))
@@ -301,7 +301,7 @@ def test_a_factory_reset_leaves_nothing_of_the_owner(card: Layout, name: str) ->
     assert passwords(report).keys() == first.keys() and passwords(report) != first
 
 
-def test_new_passwords_alone(card: Layout) -> None:
+def test_new_passwords_alone(card: CardPaths) -> None:
     first = passwords(boot(card))
     ca = (card.broker / "ca.crt").read_bytes()
     (card.boot / "new-passwords").touch()
@@ -310,7 +310,7 @@ def test_new_passwords_alone(card: Layout) -> None:
     assert (card.broker / "ca.crt").read_bytes() == ca
 
 
-def test_little_memory_takes_the_lean_profile(card: Layout) -> None:
+def test_little_memory_takes_the_lean_profile(card: CardPaths) -> None:
     (card.root / "proc/meminfo").write_text(LITTLE)
     boot(card)
     assert load(card.configuration).mqtt.outbox_messages == 200
@@ -319,7 +319,7 @@ def test_little_memory_takes_the_lean_profile(card: Layout) -> None:
     assert load(card.configuration).mqtt.outbox_messages == 1000
 
 
-def test_a_step_that_fails_does_not_keep_the_others(card: Layout) -> None:
+def test_a_step_that_fails_does_not_keep_the_others(card: CardPaths) -> None:
     card.broker.parent.mkdir(parents=True)
     card.broker.write_text("a file where a folder should be")
     (card.boot / "appliance.toml").write_text("[metrics]\nwindow_seconds = 5\n")
@@ -329,13 +329,13 @@ def test_a_step_that_fails_does_not_keep_the_others(card: Layout) -> None:
     assert report.failed[0] in (card.runtime / "notices").read_text()
 
 
-def test_a_file_that_breaks_the_parser_does_not_keep_the_rest(card: Layout) -> None:
+def test_a_file_that_breaks_the_parser_does_not_keep_the_rest(card: CardPaths) -> None:
     (card.boot / "appliance.toml").write_text("x = " + "[" * 5000)
     report = boot(card)
     assert report.access and len(report.notices) == 1
 
 
-def test_the_verb(card: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb(card: CardPaths, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["setup", "--root", str(card.root), "--boot", str(card.boot), "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["failed"] == []
@@ -350,16 +350,16 @@ def test_by_hand_it_leaves_this_machine_alone(
 
 
 def test_what_the_setup_could_not_use_is_in_the_health_message(
-    card: Layout, tmp_path: Path
+    card: CardPaths, tmp_path: Path
 ) -> None:
     (card.boot / "appliance.toml").write_text("sorce = 1\n")
     boot(card)
     memory, requests = MemoryOutlet(), Requests()
     settings = Settings(
-        mqtt=Mqtt(enabled=False),
-        accelerator=Accelerator(name="cpu", workers=1),
-        prometheus=Prometheus(port=0),
-        camera=(Camera(source="synthetic", width=64, height=64, fps=5),),
+        mqtt=MqttSettings(enabled=False),
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        prometheus=PrometheusSettings(port=0),
+        camera=(CameraSettings(source="synthetic", width=64, height=64, fps=5),),
     )
     where = environment(tmp_path, root=card.root)
     daemon = Daemon(

@@ -16,16 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import ManualClock
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator
-from appliance.detectors import detects_by_itself
-from appliance.errors import (
-    ConfigError,
-    NotInferredError,
-    SourceLostError,
-    SourceUnavailableError,
-)
-from appliance.sources.jevois_lines import parse_line
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import AcceleratorSettings
+from appliance.errors import ConfigError, NotInferredError, SourceLostError, SourceUnavailableError
+from appliance.selection.choose import detects_by_itself
+from appliance.sources.camera.jevois_lines import parse_line
 from appliance.values import ClockOrigin
 from tests.fakes import picamera2_like
 from tests.helpers import Subscriber, open_descriptors, source, wait_for
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
     from appliance.sources import Source
 
 # --- JeVois: lines
@@ -628,7 +623,7 @@ def test_such_cameras_cannot_be_turned() -> None:
 
 def test_their_accelerator_needs_their_camera() -> None:
     settings = Settings(
-        accelerator=Accelerator(name="imx500"), camera=(Camera(source="synthetic"),)
+        accelerator=AcceleratorSettings(name="imx500"), camera=(CameraSettings(source="synthetic"),)
     )
     with pytest.raises(ConfigError, match="every camera's source must be imx500, got synthetic"):
         detects_by_itself(settings)

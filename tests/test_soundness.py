@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sources.said import DecoderWords, missing
-from appliance.sources.soundness import Soundness
+from appliance.sources.encoded.said import DecoderWords, missing
+from appliance.sources.encoded.soundness import Soundness
 
 
 def judged(keys: set[int], losses: set[int], count: int, shown: list[int] | None = None) -> str:

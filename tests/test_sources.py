@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from appliance.clock import ManualClock
 from appliance.errors import FrameError, MediaError, SourceLostError, SourceUnavailableError
-from appliance.sources import jpeg, timecode
-from appliance.sources.stamps import StampVerifier
+from appliance.sources.camera.stamps import StampVerifier
+from appliance.sources.pictures import jpeg, timecode
 from appliance.sources.synthetic import SPARE_BUFFERS, SyntheticSource
 from appliance.values import ClockOrigin, Frame
 from tests.helpers import source

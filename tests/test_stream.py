@@ -19,7 +19,7 @@ import pytest
 
 from appliance.clock import ManualClock, SystemClock
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
-from appliance.sources.encoded import EncodedVideo
+from appliance.sources.encoded.encoded_video import EncodedVideo
 from appliance.values import ClockOrigin
 from tests.helpers import free_port, source
 

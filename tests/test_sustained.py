@@ -22,11 +22,11 @@ from appliance.bench.sustained import (
     until_steady,
 )
 from appliance.cli import main
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Mqtt, Prometheus
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
 from appliance.errors import UsageError
-from appliance.simulation.plant import PI4, State
-from appliance.simulation.run import write_tree
+from appliance.heat.simulation.plant import PI4, State
+from appliance.heat.simulation.run import write_tree
 from tests.helpers import ROOT, environment
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def test_it_ends_when_time_is_up_or_nothing_comes_any_more() -> None:
 
 def test_what_it_finds_is_told_and_drawn(tmp_path: Path) -> None:
     settings = Settings(
-        mqtt=Mqtt(enabled=False),
-        prometheus=Prometheus(port=0),
-        accelerator=Accelerator(name="cpu", workers=1),
-        camera=(Camera(source="synthetic", width=320, height=240, fps=20),),
+        mqtt=MqttSettings(enabled=False),
+        prometheus=PrometheusSettings(port=0),
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        camera=(CameraSettings(source="synthetic", width=320, height=240, fps=20),),
     )
     plan = BenchPlan(settings, frames=0, preload=False, rate=20.0)
     surroundings = replace(environment(tmp_path), root=ROOT / "tests/fixtures/roots/pi5")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.board.firmware import Firmware
 from appliance.clock import ManualClock
 from appliance.telemetry import Snapshot, Telemetry
-from appliance.telemetry.mailbox import Mailbox
 from appliance.telemetry.throttle import ThrottleCollector
 
 ROOTS = Path(__file__).parent / "fixtures" / "roots"
@@ -107,7 +107,7 @@ def test_the_mailbox_is_asked_first(tmp_path: Path, node: str, tag: int) -> None
     (tmp_path / "root/dev").mkdir()
     (tmp_path / "root/dev" / node).write_bytes(b"")
     calls: list[int] = []
-    mailbox = Mailbox(tmp_path / "root", fake_mailbox(0xE0008, calls))  # type: ignore[arg-type]
+    mailbox = Firmware(tmp_path / "root", fake_mailbox(0xE0008, calls))  # type: ignore[arg-type]
     collector = ThrottleCollector(tmp_path / "root", mailbox)
     reading = collector.collect()
     assert reading is not None

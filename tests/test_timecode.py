@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.preprocess import Preprocessor, View
-from appliance.sources import timecode
+from appliance.sources.pictures import timecode
 from appliance.values import Frame, PixelFormat
+from appliance.vision.preprocess import Preprocessor, View
 
 
 @pytest.mark.parametrize("fit", ["stretch", "letterbox"])

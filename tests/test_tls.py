@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.broker import broker_address
-from appliance.config.settings import Mqtt
+from appliance.config.settings import MqttSettings
 from appliance.errors import ConfigError
-from appliance.sinks.mqtt import MqttSink
-from appliance.sinks.outbox import Outbox
+from appliance.sinks.mqtt.address import broker_address
+from appliance.sinks.mqtt.outbox import Outbox
+from appliance.sinks.mqtt.sink import MqttSink
 from tests.helpers import free_port, wait_for
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def tls_port(tmp_path: Path) -> Iterator[int]:
     child.wait()
 
 
-def settings(folder: Path, port: int, ca: str = "ca", client: str = "client") -> Mqtt:
-    return Mqtt(
+def settings(folder: Path, port: int, ca: str = "ca", client: str = "client") -> MqttSettings:
+    return MqttSettings(
         host="localhost",
         port=port,
         tls=True,

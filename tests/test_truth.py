@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.config import Camera, Settings
-from appliance.config.settings import Metrics, Model, Mqtt
-from appliance.daemon import Daemon
-from appliance.service import ServiceManager
-from appliance.sources import timecode
-from appliance.supervisor import Requests
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import MetricsSettings, ModelSettings, MqttSettings
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.sources.pictures import timecode
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
     from appliance.values import Observation
     from tests.samples import Video
 
@@ -44,11 +44,11 @@ class Witness:
         return observation
 
 
-def run(tmp_path: Path, broker: DemoBroker, camera: Camera, **options: Any) -> list[Any]:
+def run(tmp_path: Path, broker: DemoBroker, camera: CameraSettings, **options: Any) -> list[Any]:
     settings = Settings(
         device="unit-1",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port, outbox="memory"),
-        metrics=Metrics(window_seconds=1.0),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port, outbox="memory"),
+        metrics=MetricsSettings(window_seconds=1.0),
         camera=(camera,),
     )
     subscriber = Subscriber(broker.port)
@@ -117,7 +117,7 @@ def check_windows(witness: Witness, metrics: list[Any], subscriber: Subscriber) 
 
 def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) -> None:
     witness = Witness()
-    camera = Camera(name="front", source="synthetic", width=640, height=480, fps=FPS)
+    camera = CameraSettings(name="front", source="synthetic", width=640, height=480, fps=FPS)
     detections, metrics, subscriber = run(
         tmp_path, broker, camera, filters=(witness,), max_frames=FRAMES
     )
@@ -132,7 +132,7 @@ def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) 
 
 def test_video_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker, video: Video) -> None:
     witness = Witness()
-    camera = Camera(name="front", source=f"video:{video.path}")
+    camera = CameraSettings(name="front", source=f"video:{video.path}")
     detections, metrics, subscriber = run(tmp_path, broker, camera, filters=(witness,))
     check_books(detections, metrics)
     check_latencies(witness, detections, subscriber)
@@ -152,7 +152,7 @@ def test_a_camera_that_misbehaves_costs_only_what_it_must(
         {"at_frame": 30, "kind": "resize", "frames": 5},
         {"at_frame": 40, "kind": "duplicate", "frames": 2},
     ]
-    camera = Camera(
+    camera = CameraSettings(
         name="front",
         source="synthetic",
         width=320,
@@ -172,11 +172,13 @@ def test_a_camera_that_misbehaves_costs_only_what_it_must(
 
 
 def test_wanted_labels_only(tmp_path: Path, broker: DemoBroker) -> None:
-    camera = Camera(name="front", source="synthetic", options={"frames": 20, "rate": "file"})
+    camera = CameraSettings(
+        name="front", source="synthetic", options={"frames": 20, "rate": "file"}
+    )
     settings = Settings(
         device="unit-1",
-        model=Model(score_threshold=0.3, labels=("cat",)),
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port, outbox="memory"),
+        model=ModelSettings(score_threshold=0.3, labels=("cat",)),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port, outbox="memory"),
         camera=(camera,),
     )
     subscriber = Subscriber(broker.port)

@@ -17,13 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.cli import main
-from appliance.commands import obey
-from appliance.config import Camera, Settings
-from appliance.config.settings import Accelerator, Mqtt, Prometheus, Telemetry, Update
-from appliance.daemon import Daemon
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
-from appliance.updates import PROGRESS, REQUEST, STATE, UpdateState, read_pairs, read_state
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import (
+    AcceleratorSettings,
+    MqttSettings,
+    PrometheusSettings,
+    TelemetrySettings,
+    UpdateSettings,
+)
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.update.commands import obey
+from appliance.update.state import PROGRESS, REQUEST, STATE, UpdateState, read_pairs, read_state
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from appliance.demo_broker import DemoBroker
+    from appliance.cli.demo_broker import DemoBroker
 
 
 def write_state(root: Path, **pairs: str) -> None:
@@ -47,12 +53,12 @@ def write_state(root: Path, **pairs: str) -> None:
 def unit(tmp_path: Path, broker: DemoBroker, *, origin: str) -> Iterator[None]:
     settings = Settings(
         device="unit",
-        mqtt=Mqtt(host="127.0.0.1", port=broker.port),
-        accelerator=Accelerator(name="cpu", workers=1),
-        telemetry=Telemetry(interval_seconds=1),
-        prometheus=Prometheus(port=0),
-        update=Update(origin=origin),
-        camera=(Camera(name="front", source="synthetic", width=64, height=64, fps=5),),
+        mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        telemetry=TelemetrySettings(interval_seconds=1),
+        prometheus=PrometheusSettings(port=0),
+        update=UpdateSettings(origin=origin),
+        camera=(CameraSettings(name="front", source="synthetic", width=64, height=64, fps=5),),
     )
     requests = Requests()
     surroundings = replace(environment(tmp_path), root=tmp_path)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.accelerators import Options, Registry
+from appliance.accelerators.process.host import Child
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, ModelError
-from appliance.isolation.host import Child
 from appliance.models import Catalogue, Model, find_models_folder
-from appliance.selection import Layout, Prover
+from appliance.selection import Prover, WorkerLayout
 from tests.helpers import side_python, skip_if_missing
 from tests.vendors import VENDOR, load, look, models_folder  # noqa: F401 - a fixture
 
@@ -118,7 +118,7 @@ def test_the_last_openvino_for_the_sticks_is_right(built_models: None) -> None:
     except ModelError as error:
         skip_if_missing(error)
     twin = catalogue.reference(model, cpu.target)
-    proof = Prover(cpu, SystemClock()).prove(accelerator, model, twin, Layout(1, 1))
+    proof = Prover(cpu, SystemClock()).prove(accelerator, model, twin, WorkerLayout(1, 1))
     assert proof.right, proof.reason
     assert not proof.degraded
 

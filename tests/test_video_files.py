@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from appliance.errors import FrameError, MediaError
-from appliance.sources.decoded import ReadError
-from appliance.sources.encoded import EncodedVideo
+from appliance.sources.encoded.decoded import ReadError
+from appliance.sources.encoded.encoded_video import EncodedVideo
 from tests.helpers import source
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from appliance.clock import ManualClock
 from appliance.errors import DetectorError, DetectorLostError, FrameError
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane
-from appliance.pipeline.slot import Exchange, Pending
+from appliance.pipeline.exchange import Exchange, Pending
 from appliance.pipeline.worker import MAX_CONSECUTIVE_ERRORS, Worker
-from appliance.preprocess import View
 from appliance.values import ClockOrigin, Detections, Frame, Observation, PixelFormat, Seen
+from appliance.vision.preprocess import View
 from tests.helpers import seen
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from appliance.accelerators.machine import Machine
+from appliance.board.machine import Machine
+from appliance.board.target import Target
 from appliance.errors import AcceleratorUnavailableError, UsageError
 from appliance.extensions import added
-from appliance.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.accelerators import About, Finding, Options, Target
-from appliance.accelerators.machine import module_version
+from appliance.board.machine import module_version
 from appliance.errors import (
     AcceleratorUnavailableError,
     DetectorError,
@@ -21,7 +21,7 @@ from appliance.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
     from appliance.values import Detections, Pixels
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.cpu import EDGETPU_OPERATOR
-from appliance.accelerators.delegate import PLACED
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, module_version, openable
+from appliance.accelerators.process.delegate import PLACED
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.board.machine import Machine, module_version, openable
 from appliance.errors import AcceleratorUnavailableError, ModelError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class EdgeTpuAccelerator:
         options = {"device": self._device} if self._device else {}
         spec = EngineSpec(
             accelerator=self.name,
-            module="appliance.accelerators.delegate",
+            module="appliance.accelerators.process.delegate",
             engine="DelegateEngine",
             options={"library": str(found), "delegate": options},
             promises=PLACED,

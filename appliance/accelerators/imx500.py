@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.machine import Machine, module_version
+from appliance.board.machine import Machine, module_version
 from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.machine import Machine, openable
+from appliance.board.machine import Machine, openable
 from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.side import ENGINES, side_interpreter
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.interpreter import ENGINES, side_interpreter
 
 if TYPE_CHECKING:
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
 
 STICKS = {"03e7:2150": "NCS1", "03e7:2485": "NCS2", "03e7:f63b": "NCS (booted)"}

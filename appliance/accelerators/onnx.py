@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import module_version
-from appliance.accelerators.side import ENGINES
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.interpreter import ENGINES
+from appliance.board.machine import module_version
 
 if TYPE_CHECKING:
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
 
 

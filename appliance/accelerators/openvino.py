@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.accelerators import About, Finding, Options, Target
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, module_version, openable
-from appliance.accelerators.tensors import EngineError, InputTensor
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.tensors import EngineError, InputTensor
+from appliance.board.machine import Machine, module_version, openable
 
 if TYPE_CHECKING:
     from pathlib import Path

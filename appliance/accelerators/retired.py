@@ -13,7 +13,7 @@ from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:
     from appliance.accelerators import Detector
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
 
 _RKNN1 = (

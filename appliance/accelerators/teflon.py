@@ -14,9 +14,9 @@ import mmap
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.delegate import PLACED
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, openable
+from appliance.accelerators.process.delegate import PLACED
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.board.machine import Machine, openable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ class TeflonAccelerator:
         """Load the model in a child process."""
         spec = EngineSpec(
             accelerator=self.name,
-            module="appliance.accelerators.delegate",
+            module="appliance.accelerators.process.delegate",
             engine="DelegateEngine",
             options={
                 "library": self._library or str(self._machine.shared_library(LIBRARY) or LIBRARY),

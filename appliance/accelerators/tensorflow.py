@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.accelerators import About, Finding, Options, Target
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import module_version
-from appliance.accelerators.side import side_interpreter
-from appliance.accelerators.tensors import InputTensor
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.process.tensors import InputTensor
+from appliance.board.machine import module_version
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
     from appliance.values import Pixels
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, package_version
-from appliance.accelerators.side import ENGINES, side_interpreter
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.interpreter import ENGINES, side_interpreter
+from appliance.board.machine import Machine, package_version
 
 if TYPE_CHECKING:
     from appliance.models import Model

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
-from appliance.accelerators.delegate import PLACED
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import Machine, openable
-from appliance.accelerators.side import side_interpreter
+from appliance.accelerators.process.delegate import PLACED
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.board.machine import Machine, openable
 
 if TYPE_CHECKING:
     from appliance.models import Model
@@ -71,7 +71,7 @@ class VxAccelerator:
         """Load the model in the side interpreter."""
         spec = EngineSpec(
             accelerator=self.name,
-            module="appliance.accelerators.delegate",
+            module="appliance.accelerators.process.delegate",
             engine="DelegateEngine",
             options={
                 "library": self._library or str(self._machine.shared_library(LIBRARY) or LIBRARY),

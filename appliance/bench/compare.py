@@ -12,11 +12,11 @@ import msgspec
 from appliance.accelerators import Registry
 from appliance.bench.figures import summarise
 from appliance.bench.measure import measure_alternately, quiet
-from appliance.detectors import make_layouts, make_selector
-from appliance.environment import Environment
 from appliance.errors import ApplianceError, UsageError
 from appliance.models import Catalogue, find_models_folder
-from appliance.selection.layout import Layout, Trial, candidates
+from appliance.selection.choose import make_layouts, make_selector
+from appliance.selection.environment import Environment
+from appliance.selection.worker_layout import Trial, WorkerLayout, candidates
 
 if TYPE_CHECKING:
     from appliance.bench.measure import Progress
@@ -135,7 +135,7 @@ def _all_layouts(settings: Settings, environment: Environment) -> list[Contestan
     ]
 
 
-def _layouts_of(one: Selection, cpus: int) -> tuple[Layout, ...]:
+def _layouts_of(one: Selection, cpus: int) -> tuple[WorkerLayout, ...]:
     """Return the layouts to measure; a device that opens few detectors has one."""
     return candidates(cpus) if one.accelerator.max_detectors is None else (one.layout,)
 

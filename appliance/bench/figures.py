@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.addresses import without_secrets
 from appliance.bench.alone import WARM_UP
 from appliance.clock import NS_PER_MS
+from appliance.config.addresses import without_secrets
 from appliance.pipeline.statistics import spread
 from appliance.values import StageTimes
 

@@ -7,26 +7,26 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from appliance.addresses import without_secrets
-from appliance.app import make_sinks, wire
 from appliance.bench.alone import WARM_UP, invoke_alone, warm_up
 from appliance.bench.outage import check_outage
 from appliance.bench.plan import BenchPlan, Round
 from appliance.bench.processes import cpu_seconds, forget_peak_memory, peak_memory_mib
 from appliance.bench.source import LimitedSource, PreloadedSource, preload
 from appliance.clock import NS_PER_SECOND
-from appliance.environment import Environment
+from appliance.config.addresses import without_secrets
+from appliance.daemon.tuning import keep_quiet
+from appliance.daemon.wiring import make_sinks, wire
 from appliance.errors import BrokerUnavailableError, MediaError, UsageError
-from appliance.quiet import keep_quiet
+from appliance.selection.environment import Environment
 from appliance.sources import create_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.clock import Clock
-    from appliance.config import Camera
+    from appliance.config import CameraSettings
+    from appliance.daemon.unit import Unit
     from appliance.pipeline import Counts, Lane
-    from appliance.runtime import Runtime
     from appliance.sources import Source
     from appliance.values import Frame, Observation, StageTimes
 
@@ -117,21 +117,21 @@ def _one_round(
     recorder = _Recorder()
     sinks = make_sinks(plan.settings, environment)
 
-    def source(camera: Camera, size: tuple[int, int]) -> Source:
+    def source(camera: CameraSettings, size: tuple[int, int]) -> Source:
         if pool is not None:
             return PreloadedSource(pool, each, plan.rate, environment.clock)
         return LimitedSource(create_source(camera, input_size=size, clock=environment.clock), each)
 
-    runtime = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
-    lanes = runtime.pipeline.lanes
-    alone = invoke_alone(runtime.selection, each * len(lanes)) if alone_first else None
+    unit = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
+    lanes = unit.pipeline.lanes
+    alone = invoke_alone(unit.selection, each * len(lanes)) if alone_first else None
     keep_quiet()
     forget_peak_memory()
     try:
-        used = _run(runtime, each * len(lanes), progress, environment.clock)
+        used = _run(unit, each * len(lanes), progress, environment.clock)
     finally:
         sinks.close()
-        runtime.close()
+        unit.close()
     memory_mib = peak_memory_mib()
     published = [
         window.stages["publish"].p50
@@ -153,12 +153,12 @@ def _one_round(
         )
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)
     return Round(
-        selection=runtime.selection,
+        selection=unit.selection,
         size=recorder.size,
         end_to_end_fps=_rate(times),
         camera_fps=_camera_fps(lanes, recorder),
         slowest_fps=min(_rate(its) for its in kept.values()),
-        alone=alone or invoke_alone(runtime.selection, len(times)),
+        alone=alone or invoke_alone(unit.selection, len(times)),
         times=times,
         publish_ms=max(published, default=None),
         counts=counts,
@@ -167,12 +167,12 @@ def _one_round(
     )
 
 
-def _run(runtime: Runtime, expected: int, progress: Callable[[float], None], clock: Clock) -> float:
+def _run(unit: Unit, expected: int, progress: Callable[[float], None], clock: Clock) -> float:
     """Run the pipeline to its sources' end; return the processor time it took.
 
     Its detectors are warmed up before, as those that run alone are.
     """
-    pipeline, waiter = runtime.pipeline, threading.Event()
+    pipeline, waiter = unit.pipeline, threading.Event()
     for worker in pipeline.workers:
         warm_up(worker.detector)
     began = cpu_seconds()

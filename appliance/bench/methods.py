@@ -8,9 +8,9 @@ from appliance.bench.alone import invoke_alone, method_of_2019, one_picture
 from appliance.bench.figures import summarise
 from appliance.bench.measure import measure_alternately, quiet
 from appliance.bench.published import MODEL, SOURCE, published
-from appliance.detectors import make_selector
-from appliance.environment import Environment
-from appliance.heads import BlindHead
+from appliance.selection.choose import make_selector
+from appliance.selection.environment import Environment
+from appliance.vision.heads import BlindHead
 
 if TYPE_CHECKING:
     from pathlib import Path

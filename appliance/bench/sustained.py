@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.addresses import without_secrets
-from appliance.app import wire
 from appliance.bench.outage import check_outage
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
+from appliance.config.addresses import without_secrets
+from appliance.daemon.tuning import keep_quiet, sweep
+from appliance.daemon.unit import Sinks
+from appliance.daemon.wiring import wire
 from appliance.errors import MediaError
-from appliance.quiet import keep_quiet, sweep
-from appliance.runtime import Sinks
 from appliance.sources import create_source
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.bench.plan import BenchPlan
-    from appliance.environment import Environment
-    from appliance.runtime import Runtime
+    from appliance.daemon.unit import Unit
+    from appliance.selection.environment import Environment
 
 WINDOW_SECONDS = 5.0
 STEADY_WINDOWS = 12
@@ -76,7 +76,7 @@ def sustain(
     governor = msgspec.structs.replace(plan.settings.governor, mode="off")
     settings = msgspec.structs.replace(plan.settings, governor=governor)
     clock = environment.clock
-    runtime = wire(
+    unit = wire(
         settings,
         environment,
         Sinks(None, ()),
@@ -84,28 +84,28 @@ def sustain(
     )
     keep_quiet()
     never = threading.Event()
-    runtime.start()
+    unit.start()
     began_ns = clock.monotonic_ns()
 
     def take() -> Sample | None:
-        if runtime.pipeline.finished():
+        if unit.pipeline.finished():
             return None
         clock.wait(never, window_seconds)
-        runtime.pipeline.check()
-        check_outage(runtime.pipeline.lanes, clock.monotonic_ns())
-        return _sample(runtime, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
+        unit.pipeline.check()
+        check_outage(unit.pipeline.lanes, clock.monotonic_ns())
+        return _sample(unit, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
 
     try:
         samples = until_steady(take, longest_seconds, progress)
     finally:
-        runtime.pipeline.stop()
-        runtime.close()
+        unit.pipeline.stop()
+        unit.close()
     if not samples:
         raise MediaError(
             f"source {without_secrets(settings.camera[0].source)}: ended within one window",
             hint="a looped or live source",
         )
-    return summary(samples, runtime)
+    return summary(samples, unit)
 
 
 def until_steady(
@@ -133,15 +133,15 @@ def steady(samples: list[Sample]) -> bool:
     return not heat or max(heat) - min(heat) < STEADY_CELSIUS
 
 
-def summary(samples: list[Sample], runtime: Runtime) -> dict[str, Any]:
+def summary(samples: list[Sample], unit: Unit) -> dict[str, Any]:
     """Return the figures, JSON-ready."""
     last = samples[-STEADY_WINDOWS:]
     throttled = next((one.seconds for one in samples if one.causes), None)
     heat = [one.celsius for one in samples if one.celsius is not None]
     cold = samples[1] if len(samples) > 1 else samples[0]  # the first holds the start-up
     return {
-        "accelerator": runtime.selection.accelerator.name,
-        "model": runtime.selection.model.id,
+        "accelerator": unit.selection.accelerator.name,
+        "model": unit.selection.model.id,
         "cold_fps": round(cold.fps, 3),
         "sustained_fps": round(statistics.median(one.fps for one in last), 3),
         "steady": steady(samples),
@@ -171,9 +171,9 @@ def draw_curve(figures: dict[str, Any], path: Path) -> None:
     draw(charts, "seconds", path)
 
 
-def _sample(runtime: Runtime, seconds: float) -> Sample:
-    windows = [lane.statistics.roll() for lane in runtime.pipeline.lanes]
-    snapshot = runtime.telemetry.snapshot()
+def _sample(unit: Unit, seconds: float) -> Sample:
+    windows = [lane.statistics.roll() for lane in unit.pipeline.lanes]
+    snapshot = unit.telemetry.snapshot()
     sweep()
     inference = windows[0].stages.get("inference")
     return Sample(

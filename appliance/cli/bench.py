@@ -16,17 +16,17 @@ from appliance.bench.plan import BenchPlan
 from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, draw_curve, sustain
 from appliance.bench.tables import render, render_comparison, render_sustained
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
-from appliance.config import Camera, Settings
-from appliance.config.settings import Model, Mqtt, Prometheus
-from appliance.environment import Environment
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import ModelSettings, MqttSettings, PrometheusSettings
 from appliance.errors import UsageError
+from appliance.selection.environment import Environment
 from appliance.sources.images import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.bench.measure import Progress
-    from appliance.selection.layout import Wanted
+    from appliance.selection.worker_layout import Wanted
 
 
 _LIMITS = (("cameras", 1, 64), ("runs", 1, 10**6), ("width", 16, 8192), ("height", 16, 8192))
@@ -35,7 +35,7 @@ _NOT_SUSTAINED = ("compare", "mqtt", "preload", "picture")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    defaults = Camera()
+    defaults = CameraSettings()
     parser.add_argument(
         "--source", default="synthetic", metavar="PATH|synthetic|KIND:TARGET", help="frames"
     )
@@ -160,32 +160,32 @@ def _settings(options: argparse.Namespace) -> Settings:
         source, camera_options = f"video:{source}", {"real_time": live, "loop": True}
     names = [f"camera-{number}" for number in range(1, options.cameras + 1)]
     cameras = tuple(
-        Camera(
+        CameraSettings(
             name=name,
             source=source,
             width=options.width,
             height=options.height,
-            fps=options.rate or Camera().fps,
+            fps=options.rate or CameraSettings().fps,
             options=camera_options,
         )
         for name in (names if options.cameras > 1 else ["camera"])
     )
     return Settings(
         mqtt=_mqtt(options.mqtt),
-        prometheus=Prometheus(port=0),
-        model=Model(name=options.model),
+        prometheus=PrometheusSettings(port=0),
+        model=ModelSettings(name=options.model),
         accelerator=accelerator_settings(options, workers=options.workers, threads=options.threads),
         camera=cameras,
     )
 
 
-def _mqtt(broker: str | None) -> Mqtt:
+def _mqtt(broker: str | None) -> MqttSettings:
     if broker is None:
-        return Mqtt(enabled=False)
+        return MqttSettings(enabled=False)
     host, _, port = broker.partition(":")
     if not host or not (port or "1883").isdigit() or not 1 <= int(port or 1883) <= 65535:
         raise UsageError(f"--mqtt {broker}: expected HOST or HOST:PORT")
-    return Mqtt(host=host, port=int(port or 1883), outbox="memory")
+    return MqttSettings(host=host, port=int(port or 1883), outbox="memory")
 
 
 @contextmanager

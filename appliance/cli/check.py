@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.addresses import without_secrets
-from appliance.app import device_of
-from appliance.broker import broker_address
+from appliance.card import CardPaths
+from appliance.card.backup import back_up, restore
 from appliance.cli.common import add_config_arguments, load_settings, print_json
-from appliance.detectors import select
-from appliance.environment import Environment
+from appliance.config.addresses import without_secrets
+from appliance.daemon.wiring import device_of
 from appliance.errors import ApplianceError, BrokerUnavailableError
-from appliance.setup import Layout
-from appliance.setup.backup import back_up, restore
+from appliance.selection.choose import select
+from appliance.selection.environment import Environment
+from appliance.sinks.mqtt.address import broker_address
 from appliance.sources import check_source, create_source
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check everything; the exit code is that of the first fault."""
     if options.backup or options.restore:
-        layout = Layout(options.root)
+        layout = CardPaths(options.root)
         done = back_up(layout, options.backup) if options.backup else None
         for name in restore(layout, options.restore) if done is None else done:
             print(name)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from appliance.config.settings import Accelerator
-    from appliance.selection.layout import Wanted
-    from appliance.supervisor import Requests
+    from appliance.config.settings import AcceleratorSettings
+    from appliance.daemon.supervisor import Requests
+    from appliance.selection.worker_layout import Wanted
 
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")
 
@@ -56,7 +56,7 @@ def add_accelerator_arguments(parser: argparse.ArgumentParser) -> None:
 
 def accelerator_settings(
     options: argparse.Namespace, *, workers: Wanted = "auto", threads: Wanted = "auto"
-) -> Accelerator:
+) -> AcceleratorSettings:
     """Return what the options say of the accelerator, the rest from the configuration."""
     configured = load_settings(options).accelerator
     return msgspec.structs.replace(

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.app import device_of
 from appliance.cli.common import handle_signals
+from appliance.cli.demo_broker import DemoBroker, start_broker
 from appliance.cli.view import ApplianceView
-from appliance.config import Camera, Settings
-from appliance.config.settings import Metrics, Mqtt, Telemetry
-from appliance.daemon import Daemon
-from appliance.demo_broker import DemoBroker, start_broker
-from appliance.environment import Environment
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
+from appliance.config import CameraSettings, Settings
+from appliance.config.settings import MetricsSettings, MqttSettings, TelemetrySettings
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.daemon.wiring import device_of
+from appliance.selection.environment import Environment
 
 if TYPE_CHECKING:
     import argparse
 
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 WINDOW_SECONDS = 2.0
 _REDRAWS_PER_SECOND = 5
@@ -83,10 +83,10 @@ def _run(options: argparse.Namespace, broker: DemoBroker, requests: Requests) ->
 def demo_settings(source: str, fps: float, port: int) -> Settings:
     """Return the settings of the demo: one camera, a broker on loopback, short windows."""
     return Settings(
-        mqtt=Mqtt(host="127.0.0.1", port=port, outbox="memory"),
-        metrics=Metrics(window_seconds=WINDOW_SECONDS),
-        telemetry=Telemetry(interval_seconds=WINDOW_SECONDS),
-        camera=(Camera(name="demo", source=source, fps=fps),),
+        mqtt=MqttSettings(host="127.0.0.1", port=port, outbox="memory"),
+        metrics=MetricsSettings(window_seconds=WINDOW_SECONDS),
+        telemetry=TelemetrySettings(interval_seconds=WINDOW_SECONDS),
+        camera=(CameraSettings(name="demo", source=source, fps=fps),),
     )
 
 

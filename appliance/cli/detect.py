@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.clock import NS_PER_MS, SystemClock
 from appliance.config import Settings
-from appliance.config.settings import Model as ModelSettings
-from appliance.detectors import select
-from appliance.environment import Environment
+from appliance.config.settings import ModelSettings
 from appliance.errors import BadInputError, FrameError, MediaError, UsageError
-from appliance.preprocess import Preprocessor, View, boxes_to_source
-from appliance.reporter import to_box
+from appliance.reports.reporter import to_box
+from appliance.selection.choose import select
+from appliance.selection.environment import Environment
 from appliance.sources.images import list_images, read_image
 from appliance.values import Detections
+from appliance.vision.preprocess import Preprocessor, View, boxes_to_source
 
 if TYPE_CHECKING:
     import argparse

@@ -20,15 +20,15 @@ import msgspec
 
 from appliance import __version__
 from appliance.accelerators import Machine, Registry
-from appliance.addresses import secrets_of, without_secrets
+from appliance.board.identity import board_name
 from appliance.cli.check import checks_of
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.clock import SystemClock
 from appliance.config import Settings
-from appliance.environment import Environment
+from appliance.config.addresses import secrets_of, without_secrets
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
 from appliance.files import write_whole
-from appliance.identity import board_name
+from appliance.selection.environment import Environment
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:

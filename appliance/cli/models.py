@@ -11,11 +11,11 @@ import msgspec
 
 from appliance.cli.common import print_json
 from appliance.cli.models_add import add
-from appliance.environment import Environment
 from appliance.errors import ModelError, UsageError
 from appliance.models import Catalogue, ModelEntry, find_models_folder
 from appliance.models.fetch import fetch
 from appliance.models.files import recorded, user_models_folder
+from appliance.selection.environment import Environment
 
 if TYPE_CHECKING:
     import argparse

@@ -15,8 +15,8 @@ from appliance.selection import Prover
 if TYPE_CHECKING:
     import argparse
 
-    from appliance.environment import Environment
     from appliance.models import Catalogue, Model
+    from appliance.selection.environment import Environment
 
 EDGETPU_OPERATOR = "edgetpu-custom-op"
 

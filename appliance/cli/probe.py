@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.cli.common import add_config_arguments, load_settings, print_json
-from appliance.detectors import make_selector
-from appliance.environment import Environment
 from appliance.errors import UsageError
+from appliance.selection.choose import make_selector
+from appliance.selection.environment import Environment
 
 if TYPE_CHECKING:
     import argparse

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from appliance.app import device_of
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
-from appliance.daemon import Daemon
-from appliance.environment import Environment
-from appliance.lock import DeviceLock
-from appliance.service import ServiceManager
-from appliance.supervisor import Requests
+from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.lock import DeviceLock
+from appliance.daemon.supervisor import Requests
+from appliance.daemon.systemd import ServiceManager
+from appliance.daemon.wiring import device_of
+from appliance.selection.environment import Environment
 
 if TYPE_CHECKING:
     import argparse

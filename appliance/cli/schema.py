@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from appliance.config.reference import configuration_markdown, default_toml
-from appliance.messages import MESSAGES, json_schema
-from appliance.mqtt_contract import mqtt_markdown
+from appliance.reports.messages import MESSAGES, json_schema
+from appliance.reports.reference import mqtt_markdown
 from appliance.sources import REGISTRY
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.card import CardPaths, prepare
 from appliance.cli.common import print_json
 from appliance.errors import UnavailableError, UsageError
-from appliance.setup import Layout, prepare
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             "setup takes over host name and broker of a flashed card, so systemd runs it",
             hint="systemctl start appliance-setup; elsewhere: --root DIR --boot DIR",
         )
-    layout = Layout(options.root, options.boot, not here or options.boot.is_mount())
+    layout = CardPaths(options.root, options.boot, not here or options.boot.is_mount())
     with writable(layout.boot):
         report = prepare(layout) if here else prepare(layout, rename=lambda _name: None)
     if options.json:

@@ -15,7 +15,7 @@ import msgspec
 
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.errors import UnavailableError
-from appliance.updates import read_state
+from appliance.update.state import read_state
 
 if TYPE_CHECKING:
     import argparse

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.config.faults import find_faults
-from appliance.config.settings import Camera, Settings
+from appliance.config.settings import CameraSettings, Settings
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "APPLIANCE_"
 RESERVED_TOPIC_NAMES = frozenset({"cmd", "status", "info", "health", "alerts", "update"})
 """Topics of the device itself: no camera may have such a name."""
-_DEFAULT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(Camera()))
+_DEFAULT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(CameraSettings()))
 
 
 def load(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
-from appliance.config.settings import Camera, Settings
+from appliance.config.settings import CameraSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ def default_toml() -> str:
             tables.append((f"[{info.encode_name}]", kind))
         elif info.name != "camera":
             lines += _toml_setting(info)
-    tables.append(("[[camera]]", Camera))
+    tables.append(("[[camera]]", CameraSettings))
     for header, struct in tables:
         lines += ["", f"# {_summary(struct)}", header]
         for info in msgspec.structs.fields(struct):
@@ -60,8 +60,8 @@ def configuration_markdown(source_kinds: Iterable[str]) -> str:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             parts += [f"## `[{info.encode_name}]`\n", _summary(kind) + "\n"]
             parts.append(_table(list(msgspec.structs.fields(kind))))
-    parts += ["## `[[camera]]`\n", _summary(Camera) + "\n"]
-    fields = msgspec.structs.fields(Camera)
+    parts += ["## `[[camera]]`\n", _summary(CameraSettings) + "\n"]
+    fields = msgspec.structs.fields(CameraSettings)
     parts.append(_table([i for i in fields if not _is_struct(i.type)]))
     for info in fields:
         if _is_struct(info.type):

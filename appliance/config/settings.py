@@ -14,7 +14,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Mqtt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where detections, metrics and health are published."""
 
     enabled: Annotated[bool, Meta(description="Publish over MQTT.")] = True
@@ -73,7 +73,7 @@ class Mqtt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 1000
 
 
-class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to look for."""
 
     name: Annotated[
@@ -92,7 +92,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
 
 
-class Accelerator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AcceleratorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What runs the model."""
 
     name: Annotated[
@@ -164,7 +164,7 @@ class Controls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Motion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MotionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Leave out frames in which nothing moved; saves power and heat."""
 
     gate: Annotated[
@@ -181,7 +181,7 @@ class Motion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 5.0
 
 
-class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source of frames; repeat the table for more."""
 
     name: Annotated[
@@ -241,14 +241,16 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     controls: Annotated[Controls, Meta(description="Exposure, gain, focus.")] = field(
         default_factory=Controls
     )
-    motion: Annotated[Motion, Meta(description="The motion gate.")] = field(default_factory=Motion)
+    motion: Annotated[MotionSettings, Meta(description="The motion gate.")] = field(
+        default_factory=MotionSettings
+    )
     options: Annotated[
         dict[str, Any],
         Meta(description="Options of this kind of source; see docs/configuration.md."),
     ] = field(default_factory=dict)
 
 
-class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Heat, frequency, throttling and memory of the board."""
 
     interval_seconds: Annotated[
@@ -257,7 +259,7 @@ class Telemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
-class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GovernorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Eases the work before the board's firmware slows the processor."""
 
     mode: Annotated[
@@ -277,7 +279,7 @@ class Governor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.0
 
 
-class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MetricsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frame rates and stage times."""
 
     window_seconds: Annotated[
@@ -289,7 +291,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
-class Prometheus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Metrics for Prometheus; the same numbers as over MQTT."""
 
     port: Annotated[
@@ -308,7 +310,7 @@ class Prometheus(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
 
 
-class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JsonlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Detections as JSON lines, beside MQTT."""
 
     path: Annotated[
@@ -327,7 +329,7 @@ class Jsonl(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 3
 
 
-class Update(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where newer software comes from; for the Debian package."""
 
     origin: Annotated[
@@ -346,7 +348,7 @@ class Update(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "ask"
 
 
-class HomeAssistant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HomeAssistantSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Home Assistant finds the unit by itself."""
 
     discovery: Annotated[bool, Meta(description="Publish what it needs for that.")] = True
@@ -366,14 +368,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "the machine id."
         ),
     ] = ""
-    mqtt: Mqtt = field(default_factory=Mqtt)
-    model: Model = field(default_factory=Model)
-    accelerator: Accelerator = field(default_factory=Accelerator)
-    telemetry: Telemetry = field(default_factory=Telemetry)
-    governor: Governor = field(default_factory=Governor)
-    metrics: Metrics = field(default_factory=Metrics)
-    prometheus: Prometheus = field(default_factory=Prometheus)
-    jsonl: Jsonl = field(default_factory=Jsonl)
-    update: Update = field(default_factory=Update)
-    homeassistant: HomeAssistant = field(default_factory=HomeAssistant)
-    camera: tuple[Camera, ...] = field(default_factory=lambda: (Camera(),))
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    accelerator: AcceleratorSettings = field(default_factory=AcceleratorSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    governor: GovernorSettings = field(default_factory=GovernorSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
+    jsonl: JsonlSettings = field(default_factory=JsonlSettings)
+    update: UpdateSettings = field(default_factory=UpdateSettings)
+    homeassistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
+    camera: tuple[CameraSettings, ...] = field(default_factory=lambda: (CameraSettings(),))

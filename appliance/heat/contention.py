@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from appliance.telemetry.processor import CpuTimes
+    from appliance.board.processor import CpuTimes
 
 CONTENDED_SHARE = 0.15
 """Of all processor time; what a system does beside us when it is left alone is a few per cent."""

@@ -18,7 +18,7 @@ REMEMBERED_EPISODES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Rate:
     """How fast the unit was over some time; None where nothing ran.
 
     Attributes:
@@ -46,9 +46,9 @@ class Episode:
     began_ns: int
     ended_ns: int | None = None
     peak_celsius: float | None = None
-    before: Pace = Pace()
-    during: Pace = Pace()
-    after: Pace = Pace()
+    before: Rate = Rate()
+    during: Rate = Rate()
+    after: Rate = Rate()
 
     @property
     def seconds(self) -> float | None:
@@ -67,7 +67,7 @@ class Transition:
 @dataclass(slots=True)
 class _Running:
     episode: Episode
-    windows: list[Pace] = field(default_factory=list)
+    windows: list[Rate] = field(default_factory=list)
 
 
 class EpisodeTracker:
@@ -79,7 +79,7 @@ class EpisodeTracker:
     def __init__(self) -> None:
         self._active: dict[Cause, _Running] = {}
         self._recent: deque[Episode] = deque(maxlen=REMEMBERED_EPISODES)
-        self._calm: deque[Pace] = deque(maxlen=REMEMBERED_WINDOWS)
+        self._calm: deque[Rate] = deque(maxlen=REMEMBERED_WINDOWS)
         self._last_ns: int | None = None
         self._settling = False
         self.seconds_total: dict[Cause, float] = {}
@@ -116,7 +116,7 @@ class EpisodeTracker:
         began = [self._begin(c, now_ns, celsius) for c in causes if c not in self._active]
         return ended + began
 
-    def window(self, pace: Pace) -> None:
+    def window(self, pace: Rate) -> None:
         """Take the pace of a window that just ended."""
         for running in self._active.values():
             running.windows.append(pace)
@@ -131,7 +131,7 @@ class EpisodeTracker:
         self._calm.append(pace)
 
     def _begin(self, cause: Cause, now_ns: int, celsius: float | None) -> Transition:
-        before = mean_pace(tuple(self._calm))
+        before = mean_rate(tuple(self._calm))
         episode = Episode(cause, now_ns, peak_celsius=celsius, before=before)
         self._active[cause] = _Running(episode)
         self.seconds_total.setdefault(cause, 0.0)
@@ -140,18 +140,18 @@ class EpisodeTracker:
 
     def _end(self, cause: Cause, now_ns: int) -> Transition:
         running = self._active.pop(cause)
-        during = mean_pace(tuple(running.windows))
+        during = mean_rate(tuple(running.windows))
         episode = replace(running.episode, ended_ns=now_ns, during=during)
         self._recent.append(episode)
         self._settling = True
         return Transition("ended", episode)
 
 
-def mean_pace(windows: tuple[Pace, ...]) -> Pace:
+def mean_rate(windows: tuple[Rate, ...]) -> Rate:
     """Return the mean over windows, those in which nothing ran left out."""
     rates = [one.fps for one in windows if one.fps is not None]
     times = [one.inference_ms for one in windows if one.inference_ms is not None]
-    return Pace(
+    return Rate(
         sum(rates) / len(rates) if rates else None, sum(times) / len(times) if times else None
     )
 

@@ -17,9 +17,9 @@ from appliance.models.model import read_model_bytes
 from appliance.models.reader import ModelReader
 
 if TYPE_CHECKING:
+    from appliance.board.target import Target
     from appliance.models.manifest import Format
     from appliance.models.model import Model
-    from appliance.target import Target
 
 AUTO = "auto"
 _SUFFIXES: dict[str, Format] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from appliance.postprocess import Quantisation
+from appliance.vision.postprocess import Quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from appliance.errors import LabelsError, ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.heads import Head
+    from appliance.vision.heads import Head
 
 InputKind = Literal["uint8", "int8", "float32"]
 ChannelOrder = Literal["rgb", "bgr"]

@@ -13,7 +13,6 @@ import numpy as np
 
 from appliance.errors import UnavailableError, UsageError
 from appliance.files import write_whole
-from appliance.heads import RawSsdHead
 from appliance.models.catalogue import AUTO, read_manifest
 from appliance.models.manifest import (
     Convention,
@@ -23,6 +22,7 @@ from appliance.models.manifest import (
     ModelEntry,
     OutputSpec,
 )
+from appliance.vision.heads import RawSsdHead
 
 if TYPE_CHECKING:
     from pathlib import Path

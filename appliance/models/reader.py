@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from appliance.errors import ModelError
-from appliance.heads import BlindHead, RawSsdHead
 from appliance.models.files import MODELS_VARIABLE, verify_part
 from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
-from appliance.models.heads import Recognised, blind_head, build_head, check_input
 from appliance.models.metadata import class_names
 from appliance.models.model import InputKind, Labels, Model, read_labels, read_model_bytes
 from appliance.models.ncnn import inspect_ncnn
 from appliance.models.onnx import inspect_onnx
+from appliance.models.outputs import Recognised, blind_head, build_head, check_input
 from appliance.models.own_labels import fit_names, own_labels, read_own_labels
 from appliance.models.tflite import inspect_tflite
+from appliance.vision.heads import BlindHead, RawSsdHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

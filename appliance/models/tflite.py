@@ -15,7 +15,7 @@ from appliance.errors import AcceleratorUnavailableError, ModelError
 from appliance.models.graph import GraphInfo, PostProcess, TensorInfo
 from appliance.models.lineage import Lineage
 from appliance.models.metadata import exporter_metadata
-from appliance.postprocess import Quantisation
+from appliance.vision.postprocess import Quantisation
 
 FILE_IDENTIFIER = b"TFL3"
 _TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 9: "int8"}

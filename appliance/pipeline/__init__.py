@@ -2,7 +2,7 @@
 
 from appliance.pipeline.lane import CameraEvent, Lane
 from appliance.pipeline.ledger import Counts, FrameLedger
-from appliance.pipeline.runner import Pipeline
+from appliance.pipeline.pipeline import Pipeline
 from appliance.pipeline.statistics import Window, WindowStatistics
 
 __all__ = [

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from appliance.backoff import Backoff
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import ApplianceError, FrameError, NotInferredError
-from appliance.heartbeat import Heartbeat
+from appliance.pipeline.exchange import Exchange, Pending
+from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
 from appliance.pipeline.pace import LanePace, Pace
 from appliance.pipeline.progress import Progress, StillPicture
 from appliance.pipeline.sequencer import Sequencer
-from appliance.pipeline.slot import Exchange, Pending
 from appliance.pipeline.statistics import WindowStatistics
 from appliance.sources import SlowToOpen
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from appliance.clock import Clock
     from appliance.filters import Filter
-    from appliance.motion import MotionGate
-    from appliance.preprocess import View
     from appliance.sources import Source
     from appliance.values import Frame, Observation
+    from appliance.vision.motion import MotionGate
+    from appliance.vision.preprocess import View
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import DetectorError, FrameError
-from appliance.heartbeat import BUSY_SECONDS, Heartbeat
-from appliance.preprocess import Layout, Preprocessor, boxes_to_source, same_boxes
+from appliance.pipeline.heartbeat import BUSY_SECONDS, Heartbeat
 from appliance.values import Detections, Observation, Pixels, Seen, StageTimes
+from appliance.vision.preprocess import Placement, Preprocessor, boxes_to_source, same_boxes
 
 if TYPE_CHECKING:
     import threading
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from appliance.accelerators import Detector
     from appliance.clock import Clock
     from appliance.models import Vocabulary
+    from appliance.pipeline.exchange import Exchange, Pending
     from appliance.pipeline.lane import Lane
-    from appliance.pipeline.slot import Exchange, Pending
 
 IDLE_SECONDS = 0.5
 INFERENCE_SECONDS, LONGEST_SECONDS = 10.0, 30.0
@@ -185,7 +185,7 @@ class Worker:
             model_id=seen.model_id,
         )
 
-    def _load(self, pending: Pending[Lane]) -> tuple[Layout, tuple[int, int], Pixels | None]:
+    def _load(self, pending: Pending[Lane]) -> tuple[Placement, tuple[int, int], Pixels | None]:
         """Write the frame into the detector's input; the view must not outlive this call."""
         lane = pending.lane
         with self.detector.input() as tensor:

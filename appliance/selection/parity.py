@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from appliance.sources.scene import TrueBox
+    from appliance.sources.pictures.scene import TrueBox
     from appliance.values import Detections, Floats
 
 SCORE_THRESHOLD = 0.5

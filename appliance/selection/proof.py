@@ -11,16 +11,16 @@ import numpy as np
 from appliance.accelerators import Shared
 from appliance.clock import NS_PER_MS, NS_PER_SECOND
 from appliance.errors import ApplianceError
-from appliance.preprocess import Preprocessor, View
 from appliance.selection.parity import SCORE_THRESHOLD, differences, misses
-from appliance.sources.scene import Scene, TrueBox
+from appliance.sources.pictures.scene import Scene, TrueBox
 from appliance.values import Frame, PixelFormat
+from appliance.vision.preprocess import Preprocessor, View
 
 if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Detector
     from appliance.clock import Clock
     from appliance.models import Model
-    from appliance.selection.layout import Layout
+    from appliance.selection.worker_layout import WorkerLayout
     from appliance.values import Detections
 
 GOLDEN_SIZE = (640, 480)
@@ -68,7 +68,7 @@ class Prover:
         self._clock = clock
 
     def prove(
-        self, accelerator: Accelerator, model: Model, twin: Model | None, layout: Layout
+        self, accelerator: Accelerator, model: Model, twin: Model | None, layout: WorkerLayout
     ) -> Proof:
         """Return the proof; an accelerator that fails is a proof too, never an exception.
 

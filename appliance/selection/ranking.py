@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from appliance.accelerators import Accelerator, Finding
     from appliance.models import Model
-    from appliance.selection.layout import Aim, Layout
     from appliance.selection.proof import Proof
+    from appliance.selection.worker_layout import Aim, WorkerLayout
 
 REFERENCE = "cpu"
 
@@ -28,7 +28,7 @@ class Selection:
 
     accelerator: Accelerator
     model: Model
-    layout: Layout
+    layout: WorkerLayout
     findings: tuple[Finding, ...]
     proof: Proof | None
 

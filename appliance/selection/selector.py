@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.errors import AcceleratorUnavailableError, ModelError
-from appliance.selection.layout import Aim, Layout
+from appliance.selection.layout_meter import LayoutMeter
 from appliance.selection.proof import Proof, Prover
+from appliance.selection.proof_store import ProofStore, proof_key
 from appliance.selection.ranking import REFERENCE, Selection, noted, ranked, refused
-from appliance.selection.store import ProofStore, proof_key
-from appliance.selection.trial import LayoutMeter
+from appliance.selection.worker_layout import Aim, WorkerLayout
 
 if TYPE_CHECKING:
     import threading
@@ -59,7 +59,7 @@ class Selector:
         *,
         store: ProofStore,
         clock: Clock,
-        layout_of: Callable[[Finding, Accelerator, Model], Layout],
+        layout_of: Callable[[Finding, Accelerator, Model], WorkerLayout],
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
@@ -180,7 +180,7 @@ class Selector:
         """
         accelerator = self._registry.available(name, self._machine)
         model = self.load(name, model_name)
-        proof = self._prover.prove(accelerator, model, self.twin(model), Layout(1, 1))
+        proof = self._prover.prove(accelerator, model, self.twin(model), WorkerLayout(1, 1))
         if proof.right is False or proof.degraded:
             raise AcceleratorUnavailableError(f"accelerator {name}: {proof.reason}")
         self._store.forgive(name)
@@ -243,7 +243,7 @@ class Selector:
         return candidates, findings, error
 
     def _proof(
-        self, finding: Finding, accelerator: Accelerator, model: Model, layout: Layout
+        self, finding: Finding, accelerator: Accelerator, model: Model, layout: WorkerLayout
     ) -> Proof:
         """Return the kept proof, or a new one."""
         key = proof_key(finding, model)

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from appliance.messages import Message, SinkInfo
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outgoing:
-    """One encoded message.
-
-    Attributes:
-        kind: of message, as in ``appliance.messages.MESSAGES``; or ``discovery``.
-        topic: below ``{prefix}/{device}/``; from the root where it begins with ``/``.
-        payload: JSON.
-        message: what was encoded, for sinks in this process; None where it is not ours.
-        qos: 0 or 1.
-        retain: the broker keeps it as the topic's state.
-        durable: must arrive: waits in the outbox for the broker.
-        expiry_seconds: the broker forgets it after this (MQTT 5), None for never.
-        written: called with the nanoseconds from hand-off to written (QoS 0) or acknowledged.
-        handed_ns: CLOCK_MONOTONIC of the hand-off.
-    """
-
-    kind: str
-    topic: str
-    payload: bytes
-    message: Message | None
-    qos: int
-    retain: bool
-    durable: bool
-    expiry_seconds: int | None
-    handed_ns: int
-    written: Callable[[int], None] | None = None
+    from appliance.reports.messages import SinkInfo
+    from appliance.reports.outgoing import Outgoing
 
 
 SinkProblem = tuple[Literal["broker", "outbox", "sink_failing", "sink_stalled"], str, str]
-"""Kind, subject and words of what is wrong with a sink; see ``appliance.problems.Problem``."""
+"""Kind, subject and words of what is wrong with a sink; see ``reports.problems``."""
 
 
 @runtime_checkable
@@ -99,19 +68,3 @@ class Outlet(Protocol):
 
     def close(self) -> None:
         """Let go of what ``open`` took, also after it failed halfway; safe to call twice."""
-
-
-class Sink(Protocol):
-    """Takes messages in the pipeline's threads, under locks of theirs: it never waits for anything.
-
-    Not for authors of sinks, who write an ``Outlet``.
-    """
-
-    def put(self, outgoing: Outgoing) -> None:
-        """Take a message; must neither block nor raise for what happens outside."""
-
-    def end(self) -> None:
-        """Take no more messages; returns at once."""
-
-    def close(self) -> None:
-        """End, flush within a second and let go; safe to call twice."""

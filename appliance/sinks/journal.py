@@ -9,12 +9,12 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from appliance.messages import AlertMessage
+from appliance.reports.messages import AlertMessage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 MESSAGE_IDS = {
     "camera_lost": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a01",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 _STANDARD_OUTPUT = 1
 

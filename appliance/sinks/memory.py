@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from appliance.sinks import Outgoing
+    from appliance.reports.outgoing import Outgoing
 
 
 class MemoryOutlet:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from appliance.addresses import fault_of, without_secrets
+from appliance.config.addresses import fault_of, without_secrets
 from appliance.config.faults import find_faults
 from appliance.errors import ConfigError
 from appliance.extensions import added
-from appliance.preprocess import View, reduction_for
+from appliance.vision.preprocess import View, reduction_for
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from appliance.clock import Clock
-    from appliance.config import Camera
+    from appliance.config import CameraSettings
     from appliance.values import Frame
 
 
@@ -90,7 +90,7 @@ class SourceRequest:
     """
 
     target: str
-    camera: Camera
+    camera: CameraSettings
     options: Any
     input_width: int
     input_height: int
@@ -106,7 +106,7 @@ class SourceRequest:
         )
 
 
-def view_of(camera: Camera) -> View:
+def view_of(camera: CameraSettings) -> View:
     """Return how a camera looks at the world."""
     return View(
         rotation=camera.rotation,
@@ -136,7 +136,7 @@ DETECT_BY_THEMSELVES = frozenset({"imx500", "jevois"})
 """Kinds whose frames carry detections already; they need no detector of ours."""
 
 
-def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) -> Source:
+def create_source(camera: CameraSettings, *, input_size: tuple[int, int], clock: Clock) -> Source:
     """Return the (unopened) source of ``camera``.
 
     Args:
@@ -156,14 +156,14 @@ def create_source(camera: Camera, *, input_size: tuple[int, int], clock: Clock) 
     return source
 
 
-def check_source(camera: Camera) -> None:
+def check_source(camera: CameraSettings) -> None:
     """Raise ConfigError unless the camera's source and options make sense."""
     kind, _ = parse_source(camera)
     _options(camera, _module(kind).Options)
     _refuse_view(camera, kind)
 
 
-def parse_source(camera: Camera) -> tuple[str, str]:
+def parse_source(camera: CameraSettings) -> tuple[str, str]:
     """Return kind and target of the camera's source.
 
     Raises:
@@ -216,7 +216,7 @@ def _module(kind: str) -> ModuleType:
         ) from error
 
 
-def _refuse_view(camera: Camera, kind: str) -> None:
+def _refuse_view(camera: CameraSettings, kind: str) -> None:
     """A camera that detects by itself has looked before we could turn or cut its picture."""
     plain = (0, False, False, (0.0, 0.0, 1.0, 1.0))
     given = (camera.rotation, camera.flip_horizontal, camera.flip_vertical, camera.crop)
@@ -232,7 +232,7 @@ def _refuse_view(camera: Camera, kind: str) -> None:
         )
 
 
-def _options(camera: Camera, kind: type[msgspec.Struct]) -> Any:
+def _options(camera: CameraSettings, kind: type[msgspec.Struct]) -> Any:
     faults = find_faults(dict(camera.options), kind, f"camera[{camera.name}].options")
     if faults:
         raise ConfigError("the configuration cannot be used:", faults=tuple(faults))

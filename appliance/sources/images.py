@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from appliance.errors import FrameError, MediaError
-from appliance.sources import jpeg
+from appliance.sources.pictures import jpeg
 from appliance.values import Frame, PixelFormat, Pixels
 
 if TYPE_CHECKING:

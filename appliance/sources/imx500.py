@@ -25,9 +25,9 @@ from appliance.errors import (
 )
 from appliance.models import find_models_folder
 from appliance.models.manifest import COCO_LABELS
-from appliance.sources.camera_manager import QUEUE_READERS
-from appliance.sources.picamera2_camera import make_camera, shut
-from appliance.sources.stamps import StampVerifier
+from appliance.sources.camera.manager import QUEUE_READERS
+from appliance.sources.camera.picamera2 import make_camera, shut
+from appliance.sources.camera.stamps import StampVerifier
 from appliance.values import ClockOrigin, Floats, Frame, PixelFormat, Seen
 
 if TYPE_CHECKING:

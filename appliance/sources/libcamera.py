@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from appliance.errors import ApplianceError, FrameError, SourceLostError, SourceUnavailableError
-from appliance.sources import colours
-from appliance.sources.camera_manager import QUEUE_READERS
-from appliance.sources.libcamera_session import FORMATS, CameraSession
-from appliance.sources.stamps import StampVerifier
+from appliance.sources.camera import colours
+from appliance.sources.camera.manager import QUEUE_READERS
+from appliance.sources.camera.session import FORMATS, CameraSession
+from appliance.sources.camera.stamps import StampVerifier
 from appliance.values import BT601_LIMITED, ClockOrigin, Frame
 
 if TYPE_CHECKING:

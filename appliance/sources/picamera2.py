@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 
 from appliance.errors import ApplianceError, SourceLostError, SourceUnavailableError
-from appliance.sources import colours, rows
-from appliance.sources.camera_manager import QUEUE_READERS
-from appliance.sources.picamera2_camera import make_camera, shut
-from appliance.sources.stamps import StampVerifier
+from appliance.sources.camera import colours, rows
+from appliance.sources.camera.manager import QUEUE_READERS
+from appliance.sources.camera.picamera2 import make_camera, shut
+from appliance.sources.camera.stamps import StampVerifier
 from appliance.values import BT601_LIMITED, ClockOrigin, Frame, PixelFormat, Pixels
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from appliance.addresses import endpoint_of, without_secrets
 from appliance.clock import NS_PER_SECOND
+from appliance.config.addresses import endpoint_of, without_secrets
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
-from appliance.sources.decoded import NotOpenedError, NoVideoError, ReadError
+from appliance.sources.encoded.decoded import NotOpenedError, NoVideoError, ReadError
 from appliance.values import ClockOrigin
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
-    from appliance.sources.decoded import Decoded
-    from appliance.sources.encoded import EncodedVideo
+    from appliance.sources.encoded.decoded import Decoded
+    from appliance.sources.encoded.encoded_video import EncodedVideo
     from appliance.values import Frame
 
 UNKNOWN_REPEATS_SECONDS = 30.0
@@ -133,7 +133,7 @@ class StreamSource:
             return self._opened("udp")
 
     def _opened(self, transport: str) -> EncodedVideo:
-        from appliance.sources.encoded import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
+        from appliance.sources.encoded.encoded_video import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
 
         scheme = self._url.partition(":")[0].lower()
         # Of every address: http may lead to https. What a protocol does not know, it ignores.
@@ -158,7 +158,7 @@ class StreamSource:
         return {"tls_verify": "1", "ca_file": ours}
 
     def _why_not(self, failure: NotOpenedError, took_seconds: float) -> str:
-        from appliance.sources.refusal import why_not_opened  # noqa: PLC0415 - loads FFmpeg
+        from appliance.sources.encoded.refusal import why_not_opened  # noqa: PLC0415 - loads FFmpeg
 
         endpoint = endpoint_of(self._url)
         if endpoint is None:

@@ -18,8 +18,8 @@ import numpy as np
 
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import FrameError, SourceLostError
-from appliance.sources import timecode
-from appliance.sources.scene import Scene, TrueBox
+from appliance.sources.pictures import timecode
+from appliance.sources.pictures.scene import Scene, TrueBox
 from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 
 if TYPE_CHECKING:

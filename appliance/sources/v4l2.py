@@ -24,8 +24,8 @@ import numpy as np
 
 from appliance.clock import NS_PER_MS
 from appliance.errors import FrameError, SourceLostError, SourceUnavailableError
-from appliance.sources import jpeg
-from appliance.sources.stamps import StampVerifier
+from appliance.sources.camera.stamps import StampVerifier
+from appliance.sources.pictures import jpeg
 from appliance.values import ClockOrigin, Frame, PixelFormat, Pixels
 
 if TYPE_CHECKING:

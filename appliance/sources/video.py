@@ -11,13 +11,13 @@ import msgspec
 
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import FrameError, MediaError
-from appliance.sources.decoded import NotOpenedError, NoVideoError, ReadError
+from appliance.sources.encoded.decoded import NotOpenedError, NoVideoError, ReadError
 from appliance.values import ClockOrigin
 
 if TYPE_CHECKING:
     from appliance.sources import SourceRequest
-    from appliance.sources.decoded import Decoded
-    from appliance.sources.encoded import EncodedVideo
+    from appliance.sources.encoded.decoded import Decoded
+    from appliance.sources.encoded.encoded_video import EncodedVideo
     from appliance.values import Frame
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class VideoSource:
         Raises:
             MediaError: missing, or not a video that FFmpeg can read.
         """
-        from appliance.sources.encoded import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
+        from appliance.sources.encoded.encoded_video import EncodedVideo  # noqa: PLC0415 - loads FFmpeg
 
         if not self._path.is_file():
             raise MediaError(f"video {self._path}: no such file")

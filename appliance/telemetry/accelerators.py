@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appliance.board.files import explain, read_number
 from appliance.telemetry import PartialReading
-from appliance.telemetry.files import explain, read_number
 from appliance.telemetry.readings import AcceleratorHeat
 from appliance.telemetry.thermal import PLAUSIBLE_CELSIUS
 

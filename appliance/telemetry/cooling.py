@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appliance.board.files import explain, read_number, read_text
 from appliance.telemetry import PartialReading
-from appliance.telemetry.files import explain, read_number, read_text
 from appliance.telemetry.readings import Cause, Cooling
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.telemetry.files import read_number, read_text
+from appliance.board.files import read_number, read_text
 from appliance.telemetry.readings import Frequency
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from appliance.telemetry.files import read_number, read_text
-from appliance.telemetry.mailbox import Mailbox
+from appliance.board.files import read_number, read_text
+from appliance.board.firmware import Firmware
 from appliance.telemetry.readings import Supply
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class SupplyCollector:
         mailbox: of the firmware, asked for the PMIC on a Pi 5.
     """
 
-    def __init__(self, root: Path, mailbox: Mailbox | None = None) -> None:
+    def __init__(self, root: Path, mailbox: Firmware | None = None) -> None:
         monitors = (root / "sys/class/hwmon").glob("hwmon*")
         self._monitor = next((m for m in sorted(monitors) if _name(m) == "rpi_volt"), None)
-        self._mailbox = mailbox or Mailbox(root)
+        self._mailbox = mailbox or Firmware(root)
         self._has_pmic = _PI5 in _compatible(root)
 
     def collect(self) -> Supply | None:

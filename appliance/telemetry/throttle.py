@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.telemetry.mailbox import Mailbox
+from appliance.board.firmware import Firmware
 from appliance.telemetry.readings import Cause, Throttle
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class ThrottleCollector:
         mailbox: of the firmware.
     """
 
-    def __init__(self, root: Path, mailbox: Mailbox | None = None) -> None:
-        self._mailbox = mailbox or Mailbox(root)
+    def __init__(self, root: Path, mailbox: Firmware | None = None) -> None:
+        self._mailbox = mailbox or Firmware(root)
         firmware = root / "sys/bus/platform/drivers/raspberrypi-firmware"
         self._file = next(iter(sorted(firmware.glob("*/get_throttled"))), None)
         self._seen = 0

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.accelerators import About, Finding, Options, Target
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
-from appliance.accelerators.machine import module_version
-from appliance.accelerators.tensors import EngineError, InputTensor
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.tensors import EngineError, InputTensor
+from appliance.board.machine import module_version
 
 if TYPE_CHECKING:
-    from appliance.accelerators.machine import Machine
+    from appliance.board.machine import Machine
     from appliance.models import Model
 
 

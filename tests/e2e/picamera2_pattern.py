@@ -80,10 +80,12 @@ def main() -> None:
     """Open the source and read some frames."""
     prepare()
     from appliance.clock import SystemClock
-    from appliance.config import Camera
+    from appliance.config import CameraSettings
     from appliance.sources import create_source
 
-    camera = Camera(source="picamera2", width=640, height=480, fps=30, options={"lores": False})
+    camera = CameraSettings(
+        source="picamera2", width=640, height=480, fps=30, options={"lores": False}
+    )
     source = create_source(camera, input_size=(320, 320), clock=SystemClock())
     source.open()
     try:

@@ -28,15 +28,15 @@ pack ""
 sed -i "s/^__version__ = .*/__version__ = \"$base+1\"/" "$program/__init__.py"
 rm -f "$program"/__pycache__/__init__.*
 pack +1
-change daemon.py 'raise SystemExit(70)  # a version that does not start'
+change daemon/lifecycle.py 'raise SystemExit(70)  # a version that does not start'
 pack +2
-restore daemon.py
-change sources/scene.py '
+restore daemon/lifecycle.py
+change sources/pictures/scene.py '
 def _nothing(*_words: object) -> None:
     from appliance.errors import SourceUnavailableError
     raise SourceUnavailableError("a version that sees nothing")
 Scene.__init__ = _nothing'
 pack +3
-restore sources/scene.py
+restore sources/pictures/scene.py
 sed -i '1a [ "$1" = configure ] \&\& exit 1' "$work/tree/DEBIAN/postinst"
 pack +4

@@ -25,12 +25,12 @@ import cv2
 import numpy as np
 
 from appliance.clock import SystemClock
-from appliance.config import Camera
+from appliance.config import CameraSettings
 from appliance.config.settings import Controls
 from appliance.errors import ApplianceError, SourceLostError, SourceUnavailableError
-from appliance.preprocess import Preprocessor, View
 from appliance.sources import create_source
 from appliance.values import Frame, PixelFormat
+from appliance.vision.preprocess import Preprocessor, View
 from tests.e2e.picamera2_pattern import prepare
 from tests.packing import ALIGNMENT, lay, planes_of, stride_of, tight
 
@@ -58,7 +58,9 @@ def camera(source: str, name: str = "Virtual0", **settings: Any) -> Source:
     width, height = SIZES[name]
     options = settings.pop("options", {"frame_timeout_seconds": 5.0})
     words = {"width": width, "height": height, "fps": 30, "options": options} | settings
-    return create_source(Camera(source=source, **words), input_size=(320, 320), clock=SystemClock())
+    return create_source(
+        CameraSettings(source=source, **words), input_size=(320, 320), clock=SystemClock()
+    )
 
 
 def frame_of(source: Source) -> Frame:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.sources.scene import Scene
+from appliance.sources.pictures.scene import Scene
 
 SIZE = (640, 480)
 DESCRIPTION = """\

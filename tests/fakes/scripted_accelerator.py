@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.accelerators.isolated import EngineSpec, IsolatedDetector
+from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 
 if TYPE_CHECKING:
     from appliance.accelerators import Machine

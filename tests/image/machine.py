@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.demo_broker import free_port
+from appliance.cli.demo_broker import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

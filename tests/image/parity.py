@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from appliance.sources.scene import Scene
+from appliance.sources.pictures.scene import Scene
 
 PROCESSORS = ("cortex-a53", "cortex-a72")
 MOST_BOX, MOST_SCORE = 0.02, 0.03

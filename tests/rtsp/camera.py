@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from appliance.preprocess import Preprocessor, View
+from appliance.vision.preprocess import Preprocessor, View
 from tests.helpers import ROOT
 from tests.rtsp.counter import BLOCK, WIDTH, bits_of, number_of
 

@@ -1,0 +1,54 @@
+"""Side interpreters: another Python for runtimes whose wheels do not fit ours.
+
+The child in it needs numpy and the vendor's package, nothing else (see the room).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from appliance.accelerators import Options
+
+ENGINES = Path(__file__).with_name("side_engines")
+
+
+@dataclass(frozen=True, slots=True)
+class SideInterpreter:
+    """The Python that runs an accelerator's child.
+
+    Attributes:
+        path: of the interpreter.
+        configured: whether the owner named it (else it is ours).
+        problem: why it cannot be used; empty if it can.
+    """
+
+    path: str
+    configured: bool
+    problem: str = ""
+
+    @property
+    def named(self) -> str:
+        """Return the interpreter that the owner named; empty for ours, with our modules."""
+        return self.path if self.configured else ""
+
+    @property
+    def version(self) -> str:
+        """Return what changes when something is installed there: the age of its packages."""
+        folders = Path(self.path).parent.parent.glob("lib/python3*/*-packages")
+        return " ".join(f"{folder.stat().st_mtime_ns:x}" for folder in sorted(folders))
+
+
+def side_interpreter(options: Options, name: str) -> SideInterpreter:
+    """Return the interpreter that ``options`` name for an accelerator, or our own."""
+    given = options.interpreters.get(name, "")
+    if not given:
+        return SideInterpreter(sys.executable, configured=False)
+    if shutil.which(given) is None:
+        problem = f"accelerator.interpreters.{name}: {given} is no program that can be run"
+        return SideInterpreter(given, configured=True, problem=problem)
+    return SideInterpreter(given, configured=True)

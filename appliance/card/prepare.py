@@ -1,0 +1,177 @@
+"""The order of things at boot. Each step stands alone: one that fails is told, the rest is done."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.board.identity import device_name
+from appliance.card import access, fragment, mosquitto, reset
+from appliance.config import Settings, load
+from appliance.errors import ApplianceError
+from appliance.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.card.paths import CardPaths
+
+log = logging.getLogger(__name__)
+
+IMAGE_HOSTNAME = "appliance"
+"""The host name on the card as flashed: not yet one of its own."""
+_FROM_BOOT = b"# from the boot partition\n"
+_HOSTNAME = re.compile(
+    r"^hostname:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]{0,62})[\"']?\s*$", re.MULTILINE
+)
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened.
+
+    Attributes:
+        told: what the owner should know.
+        failed: steps that failed, with the reason.
+        access: text with the new accounts; empty where none were made.
+    """
+
+    told: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    access: str = ""
+
+    @property
+    def notices(self) -> list[str]:
+        """Return what the daemon repeats in its health message until the next boot."""
+        return [line for line in self.told if "is not used" in line] + self.failed
+
+
+def prepare(layout: CardPaths, *, rename: Callable[[str], None] = socket.sethostname) -> Report:
+    """Prepare the machine.
+
+    Args:
+        layout: where everything is.
+        rename: gives the running system its host name.
+    """
+    report = Report()
+    steps: dict[str, Callable[[], Iterator[str]]] = {
+        "factory reset": lambda: reset.factory_reset(layout),
+        "host name": lambda: _name(layout, rename),
+        "lean profile": lambda: fragment.lean(layout),
+        "configuration": lambda: fragment.take(layout),
+        "SSH key": lambda: _ssh(layout),
+        "broker": lambda: _broker(layout, report),
+    }
+    if not layout.boot_is_there:
+        report.failed.append(f"setup: {layout.boot} is not there: the last settings go on")
+        for name in ("factory reset", "configuration", "SSH key"):
+            del steps[name]
+    for name, step in steps.items():
+        try:
+            report.told += step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other steps are needed
+            report.failed.append(f"setup: {name}: {error}")
+    _tell(layout, report)
+    return report
+
+
+def hostname(layout: CardPaths) -> str:
+    """Return the machine's name."""
+    try:
+        return (layout.root / "etc/hostname").read_text().strip() or IMAGE_HOSTNAME
+    except OSError:
+        return IMAGE_HOSTNAME
+
+
+def _name(layout: CardPaths, rename: Callable[[str], None]) -> Iterator[str]:
+    """Give the machine a name of its own, unless the owner did."""
+    if hostname(layout) != IMAGE_HOSTNAME:
+        return
+    name = _wanted_name(layout) or device_name(layout.root)
+    write_whole(layout.root / "etc/hostname", f"{name}\n")
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n"
+    write_whole(layout.root / "etc/hosts", hosts)
+    rename(name)
+    yield f"named {name}"
+
+
+def _wanted_name(layout: CardPaths) -> str:
+    """Return the name that Imager wrote for cloud-init, which reads it later than we do."""
+    try:
+        text = (layout.boot / "user-data").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    found = _HOSTNAME.search(text)
+    return found[1] if found else ""
+
+
+def _ssh(layout: CardPaths) -> Iterator[str]:
+    """Let in whoever has the key on the boot partition; without one, SSH does not start."""
+    given = layout.boot / "authorized_keys"
+    target = layout.root / "root/.ssh/authorized_keys"
+    ours = target.exists() and target.read_bytes().startswith(_FROM_BOOT)
+    if given.exists():
+        content = _FROM_BOOT + given.read_bytes()
+        if not target.exists() or target.read_bytes() != content:
+            write_whole(target, content, 0o600)
+            target.parent.chmod(0o700)
+            yield "SSH: the key of the boot partition may log in as root"
+    elif ours:
+        target.unlink()
+        yield "SSH: the key is gone from the boot partition, and may not log in any more"
+
+
+def _broker(layout: CardPaths, report: Report) -> Iterator[str]:
+    """Make the built-in broker, unless the configuration names another."""
+    wanted = layout.runtime / "broker"
+    try:
+        settings = load(layout.configuration)
+    except ApplianceError:
+        settings = Settings()  # the daemon will say why
+    if not settings.mqtt.enabled or settings.mqtt.host not in LOCAL:
+        wanted.unlink(missing_ok=True)
+        access.withdraw(layout)
+        yield f"the built-in broker stays off: the configuration names {settings.mqtt.host}"
+        return
+    name = hostname(layout)
+    mosquitto.make_certificates(layout, name)
+    accounts = mosquitto.new_accounts(layout, anew=reset.asked(layout, reset.PASSWORDS))
+    if accounts:
+        device = settings.device or device_name(layout.root)
+        topics = f"{settings.mqtt.prefix}/{device}/"
+        report.access = access.describe(name, topics, accounts)
+        access.hand_out(layout, report.access)  # first: accounts that nobody knows are of no use
+        mosquitto.keep_accounts(layout, accounts)
+        reset.done(layout, reset.PASSWORDS)
+    else:
+        access.withdraw(layout)
+    wants = settings.homeassistant.prefix
+    write_whole(
+        layout.broker / "acl",
+        mosquitto.rights(settings.mqtt.prefix, wants),
+        0o640,
+        group="mosquitto",
+    )
+    inside = layout.broker.relative_to(layout.root)
+    target = layout.root / "etc/mosquitto/conf.d/appliance.conf"
+    write_whole(target, mosquitto.configuration(Path("/") / inside))
+    write_whole(wanted, "")
+    if accounts:
+        yield "new accounts for the broker"
+
+
+def _tell(layout: CardPaths, report: Report) -> None:
+    """Leave word for the daemon and for whoever looks at the console."""
+    try:
+        write_whole(layout.runtime / "notices", "".join(f"{one}\n" for one in report.notices))
+        greeting = f"{hostname(layout)}.local  \\4  \\6\n"
+        trouble = "".join(f"! {line}\n".replace("\\", "\\\\") for line in report.notices)
+        issue = f"\n{greeting}{trouble}{report.access}\n"
+        write_whole(layout.root / "run/issue.d/appliance.issue", issue, 0o600)
+    except OSError as error:
+        log.error("setup: cannot leave word: %s", error)  # noqa: TRY400 - no traceback for a full disk

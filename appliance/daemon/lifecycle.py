@@ -1,0 +1,213 @@
+"""The life of the daemon: run, reload on request (a bad new configuration changes nothing), end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from appliance.daemon.calibration import SETTLE_SECONDS, Calibration
+from appliance.daemon.supervisor import Requests, Supervisor, teller
+from appliance.daemon.tuning import keep_quiet
+from appliance.daemon.wiring import check_settings, device_of, make_sinks, wire
+from appliance.errors import ApplianceError
+from appliance.reports.problems import ProblemBook
+from appliance.selection.choose import prove_in_background
+from appliance.update.commands import obey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.config import Settings
+    from appliance.daemon.lock import DeviceLock
+    from appliance.daemon.supervisor import Ending
+    from appliance.daemon.systemd import ServiceManager
+    from appliance.daemon.unit import Sinks, Unit
+    from appliance.filters import Filter
+    from appliance.selection.environment import Environment
+    from appliance.sinks import Outlet
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """See the module's description.
+
+    Args:
+        load_settings: reads the configuration; called again for each reload.
+        environment: what surrounds the process.
+        requests: from signals.
+        service: the service manager.
+        extra_outlets: where messages go besides the configured sinks.
+        filters: besides the configured ones.
+        max_frames: end after so many results; 0 for never.
+        settle_seconds: until layouts are measured.
+        lock: of the device; None beside another daemon, which must not be the same unit.
+    """
+
+    def __init__(
+        self,
+        load_settings: Callable[[], Settings],
+        environment: Environment,
+        requests: Requests,
+        service: ServiceManager,
+        *,
+        extra_outlets: tuple[Outlet, ...] = (),
+        filters: tuple[Filter, ...] = (),
+        max_frames: int = 0,
+        settle_seconds: float = SETTLE_SECONDS,
+        lock: DeviceLock | None = None,
+    ) -> None:
+        self._lock = lock
+        self._load_settings = load_settings
+        self._environment = environment
+        self._requests = requests
+        self._service = service
+        self._extra_outlets = extra_outlets
+        self._filters = filters
+        self._max_frames = max_frames
+        self._settle_seconds = settle_seconds
+        self._notice = ""
+        self._proving = False
+        self._began_ns = environment.clock.monotonic_ns()
+        self._next: Settings | None = None
+        self._book: ProblemBook | None = None
+        self.sinks: Sinks | None = None
+        self.unit: Unit | None = None
+
+    def run(self) -> None:
+        """Run until stopped or finished.
+
+        Raises:
+            ApplianceError: it could not start, or failed.
+        """
+        settings = self._load_settings()
+        self._environment.claim_runtime_folder()
+        self.sinks = self._make_sinks(settings)
+        try:
+            self.unit = self._wire(settings)
+            while True:
+                outcome = self._run_once(settings, self.unit)
+                if outcome == "reload":
+                    settings = self._reload(settings)
+                elif outcome == "rewire":
+                    self.unit = self._wire(settings)
+                else:
+                    return
+        finally:
+            if self.sinks is not None:
+                self.sinks.close()
+
+    def _run_once(self, settings: Settings, unit: Unit) -> Ending:
+        """Run until something is asked."""
+        keep_quiet()
+        self._book = self._book or ProblemBook(teller(unit.reporter))
+        supervisor = Supervisor(
+            unit,
+            self._requests,
+            self._service,
+            notices=lambda: (*self._environment.notices(), *filter(None, (self._notice,))),
+            max_frames=self._max_frames,
+            began_ns=self._began_ns,
+            on_reload=lambda: self._accept(unit),
+            book=self._book,
+        )
+        if unit.provisional and not self._proving:
+            self._proving = True  # once: what fails its proof now is not tried again
+            prove_in_background(settings, self._environment, self._requests.ask_rewire)
+        calibration = Calibration(unit, self._layout_known, settle_seconds=self._settle_seconds)
+        if not self._max_frames:
+            calibration.start()
+        try:
+            return supervisor.run()
+        finally:
+            calibration.stop()
+
+    def _wire(self, settings: Settings) -> Unit:
+        sinks = self.sinks if self.sinks is not None else self._make_sinks(settings)
+        return wire(
+            settings,
+            self._environment,
+            sinks,
+            filters=self._filters,
+            on_change=self._requests.wake.set,
+            previous=self.unit,
+        )
+
+    def _layout_known(self, better: bool) -> None:  # noqa: FBT001 - a callback
+        """Take the layout that was measured, or say that it is the one we have."""
+        if better:
+            self._requests.ask_rewire()
+        else:
+            self._requests.ask_info()
+
+    def _make_sinks(self, settings: Settings) -> Sinks:
+        return make_sinks(
+            settings,
+            self._environment,
+            extra=self._extra_outlets,
+            on_change=self._requests.wake.set,
+            on_command=self._command,
+        )
+
+    def _command(self, name: str, payload: bytes) -> None:
+        """Do what somebody asks over MQTT, and say what became of it; on the sink's thread."""
+        outcome = obey(name, payload, runtime_folder=self._environment.runtime_folder())
+        log.info("command %s: %s", name, outcome.detail)
+        if self.unit is not None:
+            self.unit.reporter.result(name, ok=outcome.ok, detail=outcome.detail)
+
+    def _accept(self, running: Unit) -> bool:
+        """Read the new configuration while the old one runs; say why if it cannot be used."""
+        self._service.reloading(self._environment.clock.monotonic_ns())
+        try:
+            new = self._load_settings()
+            check_settings(new, self._environment, running)
+            self._move_lock(new)
+        except ApplianceError as error:
+            self._refuse(error)
+            self._service.ready()
+            return False
+        self._next = new
+        return True
+
+    def _reload(self, old: Settings) -> Settings:
+        """Return the settings to go on with: the new ones; the old ones if they fail after all."""
+        new = self._next or old
+        self._proving = False
+        self._environment.failed_proofs.clear()
+        try:
+            self._take_sinks(old, new)
+            self.unit = self._wire(new)
+        except ApplianceError as error:
+            self._refuse(error)
+            self._move_lock(old)
+            self._take_sinks(new, old)
+            self.unit = self._wire(old)
+            return old
+        self._notice = ""
+        log.info("configuration reloaded")
+        return new
+
+    def _take_sinks(self, old: Settings, new: Settings) -> None:
+        """Make new sinks where theirs changed, or where there are none."""
+        if self.sinks is not None and _of_sinks(new) == _of_sinks(old):
+            return
+        sinks, self.sinks = self.sinks, None
+        if sinks is not None:
+            sinks.close()
+        self.sinks = self._make_sinks(new)
+
+    def _move_lock(self, settings: Settings) -> None:
+        if self._lock is not None:
+            self._lock.move(device_of(settings, self._environment))
+
+    def _refuse(self, error: ApplianceError) -> None:
+        """Say why the new configuration is not used."""
+        self._notice = "reload failed, the old configuration goes on"
+        log.error("%s: %s", self._notice, error)
+
+
+def _of_sinks(settings: Settings) -> tuple[object, ...]:
+    """Return the settings that the sinks are made from."""
+    commands = bool(settings.update.origin)
+    return settings.mqtt, settings.jsonl, settings.prometheus, settings.device, commands

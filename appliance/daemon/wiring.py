@@ -1,0 +1,254 @@
+"""The composition root: the one place that knows concrete classes and wires them together."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import Registry
+from appliance.board.identity import device_name
+from appliance.daemon.heatwatch import HeatWatch
+from appliance.daemon.unit import Sinks, Unit
+from appliance.filters.labels import LabelFilter
+from appliance.models import Vocabulary
+from appliance.pipeline import Lane, Pipeline
+from appliance.pipeline.exchange import Exchange
+from appliance.pipeline.lane import FROZEN_SECONDS
+from appliance.pipeline.pace import Pace
+from appliance.pipeline.worker import Worker
+from appliance.reports.reporter import Identity, Reporter, new_boot_id
+from appliance.selection.choose import (
+    AUTO,
+    choose,
+    load_model,
+    make_selector,
+    make_switch,
+    open_detectors,
+)
+from appliance.sinks.journal import JournalOutlet
+from appliance.sinks.jsonl import JsonlOutlet
+from appliance.sinks.mqtt.address import broker_address
+from appliance.sinks.mqtt.commands import Commands
+from appliance.sinks.mqtt.outbox import Outbox
+from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.prometheus.sink import PrometheusOutlet, TextfileOutlet
+from appliance.sinks.queue.queued_sink import QueuedSink
+from appliance.sources import RepeatsPictures, check_source, create_source, view_of
+from appliance.telemetry import Telemetry
+from appliance.update.commands import NAMES
+from appliance.vision.motion import MotionGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.clock import Clock
+    from appliance.config import CameraSettings, Settings
+    from appliance.filters import Filter
+    from appliance.selection.environment import Environment
+    from appliance.sinks import Outlet
+    from appliance.sources import Source
+    from appliance.values import Observation
+
+JOURNAL = Path("/run/systemd/journal/socket")
+
+
+def device_of(settings: Settings, environment: Environment) -> str:
+    """Return the configured name of the unit, or the machine's."""
+    return settings.device or device_name(environment.root)
+
+
+def make_sinks(
+    settings: Settings,
+    environment: Environment,
+    *,
+    extra: tuple[Outlet, ...] = (),
+    on_change: Callable[[], None] = lambda: None,
+    on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
+) -> Sinks:
+    """Return the configured sinks, their threads started.
+
+    Whatever does not bring a queue of its own (as MQTT does) is put behind one here.
+    """
+    outlets: list[Outlet] = list(extra)
+    jsonl, prometheus = settings.jsonl, settings.prometheus
+    if jsonl.path:
+        outlets.append(JsonlOutlet(jsonl.path, jsonl.max_bytes, jsonl.keep))
+    if JOURNAL.exists() and environment.variables.get("JOURNAL_STREAM"):
+        outlets.append(JournalOutlet(JOURNAL))
+    if prometheus.port:
+        outlets.append(PrometheusOutlet(prometheus.address, prometheus.port))
+    if prometheus.textfile:
+        outlets.append(TextfileOutlet(Path(prometheus.textfile)))
+    others = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets)
+    mqtt = None
+    if settings.mqtt.enabled:
+        device = device_of(settings, environment)
+        address = broker_address(settings.mqtt, device, environment.variables)
+        outbox = Outbox(_outbox_path(settings, environment, device), settings.mqtt.outbox_messages)
+        base = f"{settings.mqtt.prefix}/{device}"
+        commands = Commands(base, NAMES, on_command) if settings.update.origin else None
+        mqtt = MqttSink(
+            address, base, outbox, on_change, commands=commands, clock=environment.clock
+        )
+        mqtt.start()
+    return Sinks(mqtt, others)
+
+
+def wire(
+    settings: Settings,
+    environment: Environment,
+    sinks: Sinks,
+    *,
+    filters: tuple[Filter, ...] = (),
+    on_change: Callable[[], None] = lambda: None,
+    make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None = None,
+    previous: Unit | None = None,
+) -> Unit:
+    """Return the appliance of ``settings``: model loaded, detectors open, nothing started.
+
+    Args:
+        settings: the configuration.
+        environment: what surrounds the process.
+        sinks: where messages go.
+        filters: applied after the configured ones, to every camera.
+        on_change: called when a thread ended.
+        make_source: makes a camera's source for an input size, instead of the registry.
+        previous: what ran before a reload, stopped: numbers, books and what is known of heat go on.
+
+    Raises:
+        ApplianceError: model, labels, accelerator or a camera's options cannot be used.
+    """
+    clock = environment.clock
+    selector = make_selector(settings, environment)
+    choice = choose(settings, selector)
+    selection = choice.selection
+    model, layout = selection.model, selection.layout
+    vocabulary = Vocabulary(model.labels)
+    device = device_of(settings, environment)
+    boot_id = previous.reporter.boot_id if previous else new_boot_id()
+    identity = Identity(device, boot_id, layout.workers, vocabulary)
+    reporter = previous.reporter if previous else Reporter(identity, sinks.all, clock)
+    lanes_before = {lane.name: lane for lane in previous.pipeline.lanes} if previous else {}
+    wanted: tuple[Filter, ...] = ()
+    if settings.model.labels:
+        wanted = (LabelFilter(model.labels.ids(settings.model.labels)),)
+    input_size = (model.input_width, model.input_height)
+    exchange: Exchange[Lane] = Exchange(len(settings.camera))
+    make = make_source or _registry_source(clock)
+    pace = Pace()
+    sources = tuple(make(camera, input_size) for camera in settings.camera)
+    lanes = tuple(
+        Lane(
+            index=index,
+            name=camera.name,
+            source=source,
+            view=view_of(camera),
+            filters=(*wanted, *filters),
+            emit=_emitter(reporter),
+            on_event=reporter.camera_event,
+            clock=clock,
+            pace=pace.lane(),
+            gate=_gate(camera),
+            period_seconds=1 / camera.fps,
+            frozen_seconds=partial(_frozen_seconds, camera, source),
+            on_change=on_change,
+            before=lanes_before.get(camera.name),
+        )
+        for index, (camera, source) in enumerate(zip(settings.camera, sources, strict=True))
+    )
+    switch = make_switch(
+        settings,
+        selector,
+        selection,
+        lost_reason=choice.lost_reason,
+        on_event=reporter.accelerator_event,
+        clock=clock,
+    )
+    detectors = open_detectors(settings, selection, switch)
+    workers = tuple(
+        Worker(
+            name=f"worker {number}",
+            detector=detector,
+            vocabulary=vocabulary,
+            score_threshold=settings.model.score_threshold,
+            clock=clock,
+            may_work=_may_work(pace, number, clock),
+        )
+        for number, detector in enumerate(detectors)
+    )
+    heat = previous.heat if previous else HeatWatch(settings.governor, pace, reporter)
+    heat.carry_over(settings.governor, pace, reporter)
+    reporter.use(identity, sinks.all)
+    return Unit(
+        settings=settings,
+        environment=environment,
+        device=device,
+        selection=selection,
+        switch=switch,
+        provisional=choice.provisional,
+        pipeline=Pipeline(lanes, workers, exchange, on_change),
+        pace=pace,
+        heat=heat,
+        reporter=reporter,
+        telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
+        sinks=sinks,
+    )
+
+
+def check_settings(settings: Settings, environment: Environment, running: Unit) -> None:
+    """Check new settings while the old ones run, as far as that goes without opening anything.
+
+    Raises:
+        ApplianceError: they cannot be used.
+    """
+    for camera in settings.camera:
+        check_source(camera)
+    if settings.mqtt.enabled:
+        device = device_of(settings, environment)
+        broker_address(settings.mqtt, device, environment.variables)
+    if settings.accelerator.name != AUTO:
+        Registry(paths=environment.accelerators).get(settings.accelerator.name)
+    old, model = running.settings, None
+    if (settings.accelerator, settings.model.name) == (old.accelerator, old.model.name):
+        model = running.selection.model
+    elif settings.model.name != AUTO:
+        model = load_model(settings.model.name)
+    if model is not None:
+        model.labels.ids(settings.model.labels)
+
+
+def _gate(camera: CameraSettings) -> MotionGate | None:
+    motion = camera.motion
+    if not motion.gate:
+        return None
+    return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
+
+
+def _frozen_seconds(camera: CameraSettings, source: Source) -> float:
+    if camera.frozen_seconds != "auto":
+        return camera.frozen_seconds
+    return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
+
+
+def _registry_source(clock: Clock) -> Callable[[CameraSettings, tuple[int, int]], Source]:
+    return lambda camera, size: create_source(camera, input_size=size, clock=clock)
+
+
+def _may_work(pace: Pace, number: int, clock: Clock) -> Callable[[], bool]:
+    return lambda: pace.may_work(number, clock.monotonic_ns())
+
+
+def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:
+    def emit(observation: Observation, lane: Lane) -> int:
+        return reporter.detections(observation, lane.statistics.published)
+
+    return emit
+
+
+def _outbox_path(settings: Settings, environment: Environment, device: str) -> Path | None:
+    kind = settings.mqtt.outbox
+    if kind == "memory":
+        return None
+    folder = environment.runtime_folder() if kind == "runtime" else environment.state_folder()
+    return folder / f"outbox-{device}.sqlite"

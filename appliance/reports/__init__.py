@@ -1,0 +1,1 @@
+"""What leaves: each message made, numbered and encoded once."""

@@ -1,0 +1,389 @@
+"""Makes messages from what happened, numbers and encodes them once, hands them to the sinks."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.clock import NS_PER_MS, rfc3339, wall_of
+from appliance.reports.messages import (
+    AcceleratorFinding,
+    AlertMessage,
+    Box,
+    CameraInfo,
+    Detection,
+    DetectionsMessage,
+    FrameInfo,
+    FrameTotals,
+    GovernorInfo,
+    HealthMessage,
+    InfoMessage,
+    Message,
+    MetricsMessage,
+    ModelInfo,
+    OutboxInfo,
+    ResultMessage,
+    SinkInfo,
+    SpreadMs,
+    StageMs,
+    ThrottlingInfo,
+    UpdateMessage,
+    WindowInfo,
+)
+from appliance.reports.outgoing import Outgoing
+from appliance.reports.problems import OF_CAMERAS
+from appliance.values import StageTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from appliance.clock import Clock
+    from appliance.models import Vocabulary
+    from appliance.pipeline import CameraEvent, Counts, Window
+    from appliance.reports.outgoing import Sink
+    from appliance.reports.problems import Change
+    from appliance.selection.failover import AcceleratorEvent
+    from appliance.telemetry import Snapshot
+    from appliance.update.state import UpdateState
+    from appliance.values import Observation
+
+DETECTIONS_EXPIRY_SECONDS = 60
+VALID_INTERVALS = 3
+"""A retained metrics or health message counts as stale after so many missed intervals."""
+_BOX_DIGITS = 4
+_SCORE_DIGITS = 4
+_FPS_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all messages of a unit say of it.
+
+    Attributes:
+        device: its name.
+        boot_id: of this run of the daemon.
+        workers: detectors in parallel.
+        vocabulary: names by label id.
+    """
+
+    device: str
+    boot_id: str
+    workers: int
+    vocabulary: Vocabulary
+
+
+def new_boot_id() -> str:
+    """Return an id for this run of the daemon."""
+    return uuid.uuid4().hex[:12]
+
+
+class Reporter:
+    """See the module's description. Thread-safe. One for the life of the daemon.
+
+    Args:
+        identity: of the unit.
+        sinks: every message goes to each, in order.
+        clock: the appliance's clock.
+    """
+
+    def __init__(self, identity: Identity, sinks: tuple[Sink, ...], clock: Clock) -> None:
+        self._identity = identity
+        self._sinks = sinks
+        self._clock = clock
+        self._encoder = msgspec.json.Encoder()
+        self._lock = threading.Lock()
+        self._seqs: defaultdict[str, int] = defaultdict(int)
+
+    def use(self, identity: Identity, sinks: tuple[Sink, ...]) -> None:
+        """Go on with another wiring; the numbers of the messages go on."""
+        with self._lock:
+            self._identity, self._sinks = identity, sinks
+
+    @property
+    def boot_id(self) -> str:
+        """Return what every message of this start carries."""
+        return self._identity.boot_id
+
+    def detections(self, seen: Observation, written: Callable[[int], None] | None = None) -> int:
+        """Publish what was seen in one frame; return the message's number."""
+        topic = f"{seen.camera}/detections"
+        head = self._head(topic)
+        message = DetectionsMessage(
+            **head,
+            camera=seen.camera,
+            frame=FrameInfo(
+                seq=seen.frame_seq,
+                captured_at=wall_of(self._clock, seen.times.captured_ns),
+                captured_ns=seen.times.captured_ns,
+                origin=seen.origin.value,
+                width=seen.width,
+                height=seen.height,
+                file=seen.name,
+            ),
+            model=seen.model_id,
+            accelerator=seen.accelerator,
+            latency_ms=seen.times.latency_ns / NS_PER_MS,
+            stages_ms=_stages_ms(seen.times),
+            detections=self._detections(seen),
+        )
+        self._send(
+            "detections",
+            topic,
+            message,
+            expiry=DETECTIONS_EXPIRY_SECONDS,
+            written=written,
+            handed_ns=seen.times.done_ns,
+        )
+        return message.seq
+
+    def metrics(
+        self,
+        camera: str,
+        window: Window,
+        counts: Counts,
+        *,
+        live: bool,
+        valid_for: timedelta,
+        gated: bool = False,
+    ) -> MetricsMessage:
+        """Publish one camera's window."""
+        topic = f"{camera}/metrics"
+        workers = self._identity.workers
+        message = MetricsMessage(
+            **self._head(topic),
+            camera=camera,
+            valid_until=rfc3339(self._clock.utc() + valid_for),
+            window=WindowInfo(
+                seconds=round(window.seconds, 6),
+                frames=window.frames,
+                first_seq=window.first_seq,
+                last_seq=window.last_seq,
+            ),
+            camera_fps=_rounded(window.camera_fps) if live else None,
+            end_to_end_fps=_rounded(window.end_to_end_fps),
+            inference_only_fps=_rounded(window.inference_only_fps(workers)),
+            gated_fps=_rounded(window.gated_fps) if gated else None,
+            efficiency=_rounded(window.efficiency(workers)) if live else None,
+            latency_ms=SpreadMs(**asdict(window.latency)) if window.latency else None,
+            stages_ms={name: SpreadMs(**asdict(one)) for name, one in window.stages.items()},
+            frames=FrameTotals(
+                captured=counts.captured,
+                processed=counts.processed,
+                dropped=counts.dropped,
+                in_flight=counts.in_flight,
+            ),
+        )
+        expiry = round(valid_for.total_seconds())
+        self._send("metrics", topic, message, retain=True, expiry=expiry)
+        return message
+
+    def health(
+        self,
+        snapshot: Snapshot,
+        *,
+        reasons: tuple[str, ...],
+        starting: bool,
+        uptime_seconds: float,
+        outbox: OutboxInfo | None,
+        sinks: dict[str, SinkInfo],
+        valid_for: timedelta,
+        throttling: ThrottlingInfo | None = None,
+        governor: GovernorInfo | None = None,
+    ) -> HealthMessage:
+        """Publish how the unit is."""
+        thermal, causes = snapshot.thermal, snapshot.causes
+        message = HealthMessage(
+            **self._head("health"),
+            valid_until=rfc3339(self._clock.utc() + valid_for),
+            state="degraded" if reasons else "starting" if starting else "ok",
+            reasons=reasons,
+            uptime_seconds=round(uptime_seconds, 1),
+            temperature_celsius=thermal.temperature_celsius if thermal else None,
+            throttled=None if causes is None else bool(causes),
+            thermal=thermal,
+            frequency=snapshot.frequency,
+            throttle=snapshot.throttle,
+            throttling=throttling,
+            governor=governor,
+            supply=snapshot.supply,
+            fan=snapshot.fan,
+            cooling=snapshot.cooling,
+            accelerators=snapshot.accelerators,
+            memory=snapshot.memory,
+            outbox=outbox,
+            sinks=sinks,
+            collectors=snapshot.collectors,
+        )
+        expiry = round(valid_for.total_seconds())
+        self._send("health", "health", message, qos=1, retain=True, expiry=expiry)
+        return message
+
+    def info(
+        self,
+        *,
+        software: str,
+        board: str,
+        python: str,
+        accelerator: str,
+        threads: int,
+        layout: str,
+        accelerators: tuple[AcceleratorFinding, ...],
+        model: ModelInfo,
+        cameras: tuple[CameraInfo, ...],
+    ) -> None:
+        """Publish who the unit is."""
+        message = InfoMessage(
+            **self._head("info"),
+            software=software,
+            board=board,
+            python=python,
+            accelerator=accelerator,
+            workers=self._identity.workers,
+            threads=threads,
+            layout=layout,
+            accelerators=accelerators,
+            model=model,
+            cameras=cameras,
+        )
+        self._send("info", "info", message, qos=1, retain=True)
+
+    def update(self, state: UpdateState, software: str) -> None:
+        """Publish what is installed and available."""
+        installed = state.installed or software
+        reason = f"{state.result}: {state.reason}" if state.reason else state.result
+        message = UpdateMessage(
+            **self._head("update"),
+            installed_version=installed,
+            latest_version=state.available or installed,
+            in_progress=state.phase != "idle",
+            release_summary=reason,
+            phase=state.phase,
+            result=state.result,
+        )
+        self._send("update", "update", message, qos=1, retain=True)
+
+    def result(self, command: str, *, ok: bool, detail: str) -> None:
+        """Publish what became of a command."""
+        topic = f"cmd/{command}/result"
+        message = ResultMessage(**self._head(topic), command=command, ok=ok, detail=detail)
+        self._send("result", topic, message, qos=1)
+
+    def discovery(self, prefix: str, payload: dict[str, Any]) -> None:
+        """Publish what Home Assistant needs to find the unit."""
+        topic = f"/{prefix}/device/{self._identity.device}/config"
+        self._send("discovery", topic, None, qos=1, retain=True, payload=payload)
+
+    def camera_event(self, event: CameraEvent) -> None:
+        """Publish that a camera was lost or came back."""
+        self.alert(
+            event.kind,
+            camera=event.camera,
+            reason=event.reason,
+            duration_seconds=event.seconds if event.kind == "camera_back" else None,
+        )
+
+    def alert(self, kind: str, **fields: Any) -> None:
+        """Publish any other transition; delivered even if the broker is away."""
+        head = self._head("alerts")
+        number = f"{self._identity.boot_id}-{head['seq']}"
+        values = {**head, "id": number, "kind": kind, "camera": "", **fields}
+        message = AlertMessage(**values)
+        self._send("alert", "alerts", message, qos=1, durable=True)
+
+    def problem(self, change: Change) -> None:
+        """Publish that something is wrong, or no longer is."""
+        problem, ended = change.problem, change.seconds is not None
+        self.alert(
+            "problem_ended" if ended else "problem_began",
+            problem=problem.kind,
+            camera=problem.subject if problem.kind in OF_CAMERAS else "",
+            reason=problem.text,
+            duration_seconds=change.seconds,
+        )
+
+    def accelerator_event(self, event: AcceleratorEvent) -> None:
+        """Publish that another accelerator took over, or that the chosen one is back."""
+        self.alert(
+            event.kind,
+            accelerator=event.accelerator,
+            running=event.running,
+            reason=event.reason,
+            duration_seconds=event.seconds if event.kind == "failback" else None,
+        )
+
+    def _head(self, topic: str) -> dict[str, Any]:
+        with self._lock:
+            seq = self._seqs[topic]
+            self._seqs[topic] = seq + 1
+        return {
+            "device": self._identity.device,
+            "boot_id": self._identity.boot_id,
+            "seq": seq,
+            "at": rfc3339(self._clock.utc()),
+            "clock": "synced" if self._clock.synced() else "unsynced",
+        }
+
+    def _send(
+        self,
+        kind: str,
+        topic: str,
+        message: Message | None,
+        *,
+        payload: dict[str, Any] | None = None,
+        qos: int = 0,
+        retain: bool = False,
+        durable: bool = False,
+        expiry: int | None = None,
+        written: Callable[[int], None] | None = None,
+        handed_ns: int | None = None,
+    ) -> None:
+        outgoing = Outgoing(
+            kind=kind,
+            topic=topic,
+            payload=self._encoder.encode(message if payload is None else payload),
+            message=message,
+            qos=qos,
+            retain=retain,
+            durable=durable,
+            expiry_seconds=expiry,
+            handed_ns=self._clock.monotonic_ns() if handed_ns is None else handed_ns,
+            written=written,
+        )
+        for sink in self._sinks:
+            sink.put(outgoing)
+
+    def _detections(self, seen: Observation) -> tuple[Detection, ...]:
+        found = seen.detections
+        name = self._identity.vocabulary.name
+        return tuple(
+            Detection(
+                label=name(label_id),
+                label_id=label_id,
+                score=round(score, _SCORE_DIGITS),
+                box=to_box(box),
+            )
+            for box, score, label_id in zip(
+                found.boxes.tolist(), found.scores.tolist(), found.label_ids.tolist(), strict=True
+            )
+        )
+
+
+def to_box(corners: list[float]) -> Box:
+    """Return xmin, ymin, xmax, ymax as x, y, w, h, four decimals."""
+    x0, y0, x1, y1 = (round(value, _BOX_DIGITS) for value in corners)
+    return Box(x=x0, y=y0, w=round(x1 - x0, _BOX_DIGITS), h=round(y1 - y0, _BOX_DIGITS))
+
+
+def _stages_ms(times: StageTimes) -> StageMs:
+    durations = zip(StageTimes.NAMES, times.durations_ns, strict=True)
+    return StageMs(**{name: duration / NS_PER_MS for name, duration in durations})
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, _FPS_DIGITS)

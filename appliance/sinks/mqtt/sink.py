@@ -1,0 +1,294 @@
+"""Publishes over MQTT: one thread holds the connection, everything else only fills the send queue.
+
+It decides what is sent, how long it waits before it tries again, and which version it speaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from paho.mqtt.client import MQTTv5, MQTTv311
+
+from appliance.backoff import Backoff
+from appliance.clock import SystemClock
+from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.pipeline.heartbeat import BUSY_SECONDS, Heartbeat
+from appliance.reports.messages import SinkInfo
+from appliance.sinks.mqtt.connection import CONNECT_SECONDS, OFFLINE, Connection
+from appliance.sinks.mqtt.queue import Queued, SendQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.clock import Clock
+    from appliance.reports.outgoing import Outgoing
+    from appliance.sinks import SinkProblem
+    from appliance.sinks.mqtt.commands import Commands
+    from appliance.sinks.mqtt.connection import BrokerAddress
+    from appliance.sinks.mqtt.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 2.0
+"""How long ``auto`` waits for an answer to MQTT 5 before it tries 3.1.1: some 3.1.1 brokers
+(amqtt) neither answer nor close."""
+SETTLED_SECONDS = 30.0
+"""A session that lasted this long ends the back-off; shorter ones (two units that share a client
+id and evict each other) back off further each time."""
+FLUSH_SECONDS = 0.7
+ONLINE = b"online"
+TAKEN_OVER_SECONDS = 300.0
+"""Two units that share a client id would evict each other for ever; the older one stands back."""
+OPEN_SECONDS = 60.0
+"""Longest that opening a connection may take: a resolver asks three servers twice, 5 s each, before
+it says that a name is not known."""
+_REFUSED_RETRY_SECONDS = 15.0
+_TURN_SECONDS = 1.0
+
+
+class MqttSink:
+    """See the module's description.
+
+    Args:
+        address: of the broker.
+        base: ``{prefix}/{device}``: status goes to ``{base}/status``.
+        outbox: keeps must-deliver messages.
+        on_change: called, from the sink's thread, when the connection came or went.
+        commands: what to subscribe to; None for nothing.
+        clock: of the heartbeat and of how long publishing takes.
+    """
+
+    may_hang = False
+    name = "mqtt"
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        base: str,
+        outbox: Outbox,
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        commands: Commands | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self.heartbeat = Heartbeat("mqtt", self._clock)
+        self._address = address
+        self._commands = commands
+        self._status_topic = f"{base}/status"
+        self._outbox = outbox
+        self._on_change = on_change
+        self._send_queue = SendQueue(outbox, base)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closing = threading.Event()
+        self._connected = threading.Event()
+        self._session_began = 0.0
+        self._version = MQTTv311 if address.protocol == "3.1.1" else MQTTv5
+        self._backoff = Backoff(1.0, 60.0)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self.problem = "connecting"
+        self.failure: ApplianceError | None = None
+        self.connections = 0
+        self._handled = 0
+
+    def start(self) -> None:
+        """Start connecting; does not wait for the broker."""
+        self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Say whether the broker has accepted us and we still hear it."""
+        return self._connected.is_set()
+
+    @property
+    def protocol_version(self) -> str:
+        """Return the MQTT version in use."""
+        return "5" if self._version == MQTTv5 else "3.1.1"
+
+    @property
+    def frames_dropped(self) -> int:
+        """Return per-frame messages that were not sent."""
+        return self._send_queue.stream_dropped
+
+    def problems(self) -> tuple[SinkProblem, ...]:
+        """Return why messages do not arrive, or might not."""
+        found: list[SinkProblem] = []
+        if self.problem and self.problem != "connecting":
+            found.append(("broker", "", f"broker: {self.problem}"))
+        if self._outbox.problem:
+            found.append(("outbox", "", f"outbox: {self._outbox.problem}"))
+        return tuple(found)
+
+    def outbox_state(self) -> tuple[int, int, int]:
+        """Return messages waiting, their bytes, and how many were given up."""
+        return (*self._outbox.size(), self._outbox.dropped)
+
+    def tally(self) -> SinkInfo:
+        """Return what became of the messages; an outbox's are waiting until acknowledged."""
+        events, _, given_up = self.outbox_state()
+        return SinkInfo(
+            handled=self._handled,
+            waiting=events + self._send_queue.waiting(),
+            dropped=given_up + self.frames_dropped,
+            failed=0,
+        )
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Take a message; never blocks."""
+        self._send_queue.put(outgoing, connected=self._connected.is_set())
+        self._notify()
+
+    def end(self) -> None:
+        """Send what waits, then ``offline``; returns at once."""
+        self._closing.set()
+        self._notify()
+
+    def close(self) -> None:
+        """Let what waits be sent, within ``FLUSH_SECONDS``."""
+        self.end()
+        if self._thread.is_alive():
+            self._thread.join(FLUSH_SECONDS + 0.3)
+        if not self._thread.is_alive() and self._wake >= 0:
+            self._outbox.close()
+            descriptor, self._wake = self._wake, -1
+            os.close(descriptor)
+
+    def _notify(self) -> None:
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        """Hold connections until closed; whatever ends this thread unasked ends the process."""
+        try:
+            self._hold_connections()
+        except Exception as error:  # noqa: BLE001 - reported by the supervisor
+            self.failure = ApplianceError(f"the MQTT thread failed: {error!r}")
+            self._on_change()
+        finally:
+            self.heartbeat.ended = True
+
+    def _hold_connections(self) -> None:
+        while not self._closing.is_set() and self.failure is None:
+            self._outbox.catch_up()
+            wait_seconds = self._connect_once()
+            if wait_seconds and not self._closing.is_set():
+                self.heartbeat.wait("its next attempt", wait_seconds + BUSY_SECONDS)
+                self._closing.wait(wait_seconds)
+
+    def _connect_once(self) -> float:
+        """Hold one connection until it ends; return how long to wait before the next."""
+        connection = Connection(
+            self._address, self._version, self._status_topic, self._wake, self._delivered
+        )
+        probing = self._address.protocol == "auto" and self._version == MQTTv5
+        self.heartbeat.wait("the broker's answer", OPEN_SECONDS)
+        try:
+            connection.open(self._closing, PROBE_SECONDS if probing else CONNECT_SECONDS)
+            self._session(connection)
+        except (OSError, ValueError, BrokerUnavailableError) as error:
+            self._went_down(str(error))
+        finally:
+            connection.abandon()
+            was_connected = self._connected.is_set()
+            self._connected.clear()
+            self._send_queue.disconnected()
+        if was_connected:
+            self._on_change()
+        if connection.taken_over:
+            self.problem = (
+                f"another client took over the client id {self._address.client_id}: two units "
+                "with one name? set device in the configuration"
+            )
+            log.error("MQTT: %s", self.problem)
+            self._on_change()
+            return TAKEN_OVER_SECONDS
+        return self._pause(connection, was_connected=was_connected)
+
+    def _pause(self, ended: Connection, *, was_connected: bool) -> float:
+        if self._try_older_protocol(ended):
+            return 0.1
+        if was_connected and time.monotonic() - self._session_began > SETTLED_SECONDS:
+            self._backoff.reset()
+        if ended.refused:
+            return max(self._backoff.next(), _REFUSED_RETRY_SECONDS)
+        return self._backoff.next()
+
+    def _try_older_protocol(self, ended: Connection) -> bool:
+        """Alternate between MQTT 5 and 3.1.1 in ``auto`` while the broker accepts neither."""
+        if self._address.protocol != "auto" or self.connections:
+            return False
+        if not (ended.unanswered or ended.unsupported):
+            return False
+        older = self._version == MQTTv5
+        self._version = MQTTv311 if older else MQTTv5
+        return older
+
+    def _session(self, connection: Connection) -> None:
+        self.connections += 1
+        self._session_began = time.monotonic()
+        connection.publish(self._status(ONLINE))
+        if self._commands is not None:
+            connection.listen(self._commands)
+        self._connected.set()
+        if self.problem:
+            log.info(
+                "MQTT connected to %s:%d (version %s)",
+                self._address.host,
+                self._address.port,
+                self.protocol_version,
+            )
+        self.problem = ""
+        self._on_change()
+        while not self._closing.is_set():
+            self.heartbeat.wait("the connection", _TURN_SECONDS + BUSY_SECONDS)
+            self._outbox.catch_up()
+            self._feed(connection)
+            if not connection.turn(_TURN_SECONDS):
+                raise BrokerUnavailableError("the connection was closed")
+        self._say_goodbye(connection)
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < deadline:
+            self._feed(connection)
+            if connection.idle:
+                break
+            if not connection.turn(deadline - time.monotonic()):
+                return
+        connection.publish(self._status(OFFLINE))
+        while not connection.idle and time.monotonic() < deadline + 0.2:
+            if not connection.turn(0.1):
+                return
+        connection.disconnect()
+
+    def _status(self, word: bytes) -> Queued:
+        return Queued(self._status_topic, word, 1, True, None)  # noqa: FBT003
+
+    def _feed(self, connection: Connection) -> None:
+        while not connection.full:
+            letter = self._send_queue.take()
+            if letter is None:
+                return
+            connection.publish(letter)
+
+    def _delivered(self, letter: Queued) -> None:
+        self._handled += 1
+        if letter.written is not None:
+            letter.written(self._clock.monotonic_ns() - letter.handed_ns)
+        self._send_queue.acknowledged(letter)
+
+    def _went_down(self, reason: str) -> None:
+        if self._closing.is_set():
+            return
+        if not self.problem or self.problem == "connecting":
+            log.warning(
+                "MQTT broker %s:%d: %s; trying again",
+                self._address.host,
+                self._address.port,
+                reason,
+            )
+        self.problem = reason

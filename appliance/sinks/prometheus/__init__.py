@@ -1,0 +1,1 @@
+"""Prometheus: ``/metrics``, and the textfile of the node exporter."""

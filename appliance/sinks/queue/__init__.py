@@ -1,0 +1,1 @@
+"""The bounded queue and the thread that every outlet stands behind."""

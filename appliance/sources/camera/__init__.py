@@ -1,0 +1,1 @@
+"""What camera hardware needs: sessions, buffers' rows, colours, stamps."""

@@ -1,0 +1,1 @@
+"""Encoded video for files and network cameras: opening, decoding, judging."""

@@ -1,0 +1,1 @@
+"""Pictures that are decoded, drawn, or carry the time in their pixels."""

@@ -1,0 +1,1 @@
+"""What turns a frame into a model's input, and its outputs into detections. Pure."""
