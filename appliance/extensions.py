@@ -1,6 +1,9 @@
-"""What other packages add to our rooms, found by their entry points (``project.entry-points``).
+"""What a room holds: the modules that lie in it, and what other packages add by entry points.
 
-A package that adds a kind of camera says so in its ``pyproject.toml``::
+Cameras, accelerators, sinks, filters and collectors are rooms of this sort: a module in one is a
+kind, called as its file, found because it is there. What several kinds share lies in a package
+inside the room, or in a module whose name begins with an underscore. A package that adds a kind
+of camera says so in its ``pyproject.toml``::
 
     [project.entry-points."appliance.sources"]
     thermal = "thermal_camera"
@@ -11,13 +14,41 @@ and is found once it is installed beside the appliance. Ours cannot be replaced.
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
 log = logging.getLogger(__name__)
+
+
+def kinds(room: str) -> dict[str, str]:
+    """Return name and place of every kind in a room, ours first, each by name.
+
+    Args:
+        room: its package, such as ``appliance.sinks``; also the group of entry points.
+    """
+    here = iter_modules(import_module(room).__path__)
+    ours = {
+        one.name: f"{room}.{one.name}"
+        for one in here
+        if not one.ispkg and not one.name.startswith("_")
+    }
+    return {**dict(sorted(ours.items())), **dict(sorted(added(room, ours).items()))}
+
+
+def load(place: str) -> Any:
+    """Return what lies at a place: a module, or what ``module:name`` names.
+
+    Raises:
+        ImportError, AttributeError: it cannot be loaded, for one's own reasons or another's.
+    """
+    module, _, name = place.partition(":")
+    found = import_module(module)
+    return getattr(found, name) if name else found
 
 
 def added(group: str, ours: Container[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.accelerators import Machine, Registry
 from appliance.errors import ConfigError
-from appliance.extensions import added
+from appliance.extensions import added, kinds, load
 from appliance.selection.environment import Environment
 from appliance.sources import check_source
 from tests.helpers import source
@@ -132,3 +132,15 @@ def test_ours_cannot_be_replaced(
     from appliance.config import CameraSettings
 
     check_source(CameraSettings(source="synthetic"))
+
+
+def test_a_room_holds_the_modules_that_lie_in_it_and_what_others_add(
+    package: Callable[..., None],
+) -> None:
+    package("appliance.sources", "thermal", "thermal_camera", CAMERA)
+    found = kinds("appliance.sources")
+    assert found["video"] == "appliance.sources.video"
+    assert list(found)[-1] == "thermal"
+    assert "encoded" not in found  # a package: what several kinds share
+    assert load(found["thermal"]).Options().level == 7
+    assert load("thermal_camera:Thermal").live is True
