@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators.process.rknn_file import chips, wrong_with
 from appliance.accelerators.rknn import RknnAccelerator
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.models.files import how_to_get
-from appliance.models.rknn import chips, wrong_with
 from tests.helpers import side_python
 from tests.vendors import load, look, models_folder, rknn_file, write_rknn  # noqa: F401
 

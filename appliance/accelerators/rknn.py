@@ -19,10 +19,10 @@ import numpy as np
 from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.process.rknn_file import wrong_with
 from appliance.accelerators.process.tensors import EngineError
 from appliance.board.machine import Machine, module_version, openable
 from appliance.errors import ModelError
-from appliance.models.rknn import wrong_with
 
 if TYPE_CHECKING:
     from pathlib import Path
