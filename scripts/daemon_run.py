@@ -87,7 +87,12 @@ def daemon(*settings: str, state: Path | None = None) -> Iterator[Watched]:
     broker = start_broker("mosquitto")
     watched = Watched(broker.port)
     with tempfile.TemporaryDirectory() as folder:
-        words = [f"mqtt.port={broker.port}", "mqtt.host=127.0.0.1", "prometheus.port=0", *settings]
+        words = [
+            f"mqtt.port={broker.port}",
+            "mqtt.host=127.0.0.1",
+            "sinks.prometheus.port=0",
+            *settings,
+        ]
         words.append(f"device=measured-{os.getpid()}")  # beside a service that runs here
         command = [sys.executable, "-m", "appliance", "run"]
         kept = state or Path(folder)

@@ -12,12 +12,11 @@ from pathlib import Path
 from appliance.accelerators.reference import accelerators_markdown
 from appliance.config.reference import configuration_markdown, default_toml
 from appliance.reports.reference import mqtt_markdown
-from appliance.sources import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = {
     "config/appliance.toml": default_toml,
-    "docs/configuration.md": lambda: configuration_markdown(REGISTRY),
+    "docs/configuration.md": configuration_markdown,
     "docs/mqtt.md": mqtt_markdown,
     "docs/accelerators.md": lambda: accelerators_markdown(
         json.loads((ROOT / "docs/measured_accelerators.json").read_text()),

@@ -76,7 +76,7 @@ def main() -> int:
         os.mkfifo(pipe)
         reader = Reader(pipe)
         unit = Unit(folder, broker.port, Systemd(folder))
-        unit.configure(more=f'[jsonl]\npath = "{pipe}"')
+        unit.configure(more=f'[sinks.jsonl]\npath = "{pipe}"')
         unit.start(watchdog_seconds=20)
         wait_for(lambda: count(subscriber) > 40 and not named(subscriber), 60)
         before = rate(subscriber, seconds)

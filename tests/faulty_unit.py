@@ -13,10 +13,8 @@ import msgspec
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import (
     AcceleratorSettings,
-    JsonlSettings,
     MetricsSettings,
     MqttSettings,
-    PrometheusSettings,
     TelemetrySettings,
 )
 from appliance.daemon.lifecycle import Daemon
@@ -135,8 +133,7 @@ class FaultyUnit:
         settings = Settings(
             device="unit-1",
             mqtt=MqttSettings(enabled=port is not None, host="127.0.0.1", port=port or 1883),
-            jsonl=JsonlSettings(path=jsonl),
-            prometheus=PrometheusSettings(port=0),
+            sinks={"jsonl": {"path": jsonl}, "prometheus": {"port": 0}},
             accelerator=AcceleratorSettings(
                 name="cpu", device=str(self.control), workers=1, threads=1
             ),

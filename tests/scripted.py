@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from appliance.clock import ManualClock
 from appliance.config import CameraSettings, Settings
-from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
+from appliance.config.settings import AcceleratorSettings, MqttSettings
+from appliance.daemon.sinks import Sinks
 from appliance.daemon.supervisor import Requests, Supervisor
 from appliance.daemon.systemd import ServiceManager
-from appliance.daemon.unit import Sinks, Unit
 from appliance.daemon.wiring import wire
 from tests.fakes.scripted_cpu import PATHS, ScriptedCpu
 from tests.helpers import environment
 
 if TYPE_CHECKING:
+    from appliance.daemon.unit import Unit
     from appliance.filters import Filter
     from appliance.pipeline import Lane
     from appliance.pipeline.pace import Pace
@@ -107,7 +108,7 @@ def settings(clock_name: str, *, frames: int = 60, port: int | None = None) -> S
         mqtt=MqttSettings(
             enabled=port is not None, host="127.0.0.1", port=port or 1883, outbox="memory"
         ),
-        prometheus=PrometheusSettings(port=0),
+        sinks={"prometheus": {"port": 0}},
         accelerator=AcceleratorSettings(name="cpu", device=clock_name, workers=1, threads=1),
         camera=(
             CameraSettings(
@@ -126,7 +127,9 @@ def stage(*sinks: Sink, frames: int = 60, filters: tuple[Filter, ...] = ()) -> S
     """Return a unit that hands its messages to ``sinks``."""
     clock = ManualClock()
     there, name = surroundings(clock)
-    return stage_of(settings(name, frames=frames), there, clock, Sinks(None, sinks), filters)
+    return stage_of(
+        settings(name, frames=frames), there, clock, Sinks(None, {"test": sinks}), filters
+    )
 
 
 def stage_of(

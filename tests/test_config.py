@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.config import Settings, load, parse_overrides
 from appliance.errors import ConfigError
+from appliance.sinks import sink_options
 from appliance.sources import check_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,9 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_shipped_file_is_the_defaults() -> None:
-    assert load(ROOT / "config/appliance.toml") == Settings() == load(None)
+    shipped = load(ROOT / "config/appliance.toml")
+    assert sink_options(shipped.sinks) == sink_options({})
+    assert msgspec.structs.replace(shipped, sinks={}) == Settings() == load(None)
 
 
 def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
@@ -147,8 +150,7 @@ def test_every_key_of_the_example_is_documented() -> None:
         "telemetry",
         "governor",
         "metrics",
-        "prometheus",
-        "jsonl",
+        "sinks",
         "update",
         "homeassistant",
         "camera",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.sinks.memory import MemoryOutlet
 from appliance.telemetry.readings import Cooling
+from tests.memory import MemoryOutlet
 from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:

@@ -164,7 +164,7 @@ def test_a_reader_of_lines_that_stops_costs_neither_mqtt_nor_the_end(
     pipe = unit.folder / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # and never reads
-    unit.configure(more=f'[jsonl]\npath = "{pipe}"')
+    unit.configure(more=f'[sinks.jsonl]\npath = "{pipe}"')
     unit.start(watchdog_seconds=10)
     wait_for(
         lambda: any(

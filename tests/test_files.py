@@ -23,7 +23,7 @@ from appliance.models.fetch import _keep
 from appliance.selection.layout_store import Trials
 from appliance.selection.proof import Proof
 from appliance.selection.proof_store import KeptFile, ProofStore
-from appliance.sinks.prometheus.sink import TextfileOutlet
+from appliance.sinks.textfile import TextfileOutlet
 from appliance.update.state import PROGRESS, REQUEST, request, write_progress
 from tests.test_backlog import message
 

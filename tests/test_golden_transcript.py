@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from appliance.clock import ManualClock
-from appliance.daemon.wiring import make_sinks
+from appliance.daemon.sinks import make_sinks
 from appliance.reports.messages import MESSAGES, json_schema
 from tests.helpers import Subscriber, wait_for
 from tests.scripted import settings, stage_of, surroundings

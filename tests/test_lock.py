@@ -15,7 +15,7 @@ import pytest
 
 from appliance.config import Settings
 from appliance.daemon.lock import DeviceLock
-from appliance.daemon.wiring import device_of
+from appliance.daemon.sinks import device_of
 from appliance.errors import BusyError, UnavailableError
 from appliance.selection.environment import Environment
 from tests.helpers import ROOT, Subscriber, small_disk, wait_for

@@ -23,17 +23,16 @@ from appliance.config.settings import (
     GovernorSettings,
     MetricsSettings,
     MqttSettings,
-    PrometheusSettings,
     TelemetrySettings,
 )
 from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.sinks import make_sinks
 from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
-from appliance.daemon.wiring import make_sinks
 from appliance.reports.messages import HealthMessage
 from appliance.sinks.journal import MESSAGE_IDS, JournalOutlet
-from appliance.sinks.memory import MemoryOutlet
 from tests.helpers import ROOT, environment, free_port, wait_for
+from tests.memory import MemoryOutlet
 from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def fetch(address: str) -> str:
 
 @contextmanager
 def unit(
-    tmp_path: Path, port: int, broker: DemoBroker | None = None, **prometheus: Any
+    tmp_path: Path, port: int, broker: DemoBroker | None = None, textfile: str = ""
 ) -> Iterator[MemoryOutlet]:
     """A unit on a Pi 5 whose processor is at 79 °C and slowed: everything has a value there."""
     root = tmp_path / "root"
@@ -70,7 +69,7 @@ def unit(
         governor=GovernorSettings(min_fps=0.5),
         metrics=MetricsSettings(window_seconds=1),
         telemetry=TelemetrySettings(interval_seconds=1),
-        prometheus=PrometheusSettings(port=port, **prometheus),
+        sinks={"prometheus": {"port": port}, "textfile": {"path": textfile}},
         camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
     memory, requests = MemoryOutlet(), Requests()
@@ -139,7 +138,7 @@ def test_the_numbers_are_those_of_mqtt(tmp_path: Path) -> None:
 
 def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
     port = free_port()
-    settings = Settings(mqtt=MqttSettings(enabled=False), prometheus=PrometheusSettings(port=port))
+    settings = Settings(mqtt=MqttSettings(enabled=False), sinks={"prometheus": {"port": port}})
     sinks = make_sinks(settings, environment(tmp_path))
     try:
         wait_for(lambda: listens(port))

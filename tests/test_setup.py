@@ -22,12 +22,12 @@ from appliance.board.identity import device_name
 from appliance.card import CardPaths, prepare
 from appliance.cli import main
 from appliance.config import CameraSettings, Settings, load
-from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
+from appliance.config.settings import AcceleratorSettings, MqttSettings
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
-from appliance.sinks.memory import MemoryOutlet
 from tests.helpers import environment, free_port, wait_for
+from tests.memory import MemoryOutlet
 
 if TYPE_CHECKING:
     from appliance.card.prepare import Report
@@ -358,7 +358,7 @@ def test_what_the_setup_could_not_use_is_in_the_health_message(
     settings = Settings(
         mqtt=MqttSettings(enabled=False),
         accelerator=AcceleratorSettings(name="cpu", workers=1),
-        prometheus=PrometheusSettings(port=0),
+        sinks={"prometheus": {"port": 0}},
         camera=(CameraSettings(source="synthetic", width=64, height=64, fps=5),),
     )
     where = environment(tmp_path, root=card.root)

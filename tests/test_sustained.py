@@ -23,7 +23,7 @@ from appliance.bench.sustained import (
 )
 from appliance.cli import main
 from appliance.config import CameraSettings, Settings
-from appliance.config.settings import AcceleratorSettings, MqttSettings, PrometheusSettings
+from appliance.config.settings import AcceleratorSettings, MqttSettings
 from appliance.errors import UsageError
 from appliance.heat.simulation.plant import PI4, State
 from appliance.heat.simulation.run import write_tree
@@ -65,7 +65,7 @@ def test_it_ends_when_time_is_up_or_nothing_comes_any_more() -> None:
 def test_what_it_finds_is_told_and_drawn(tmp_path: Path) -> None:
     settings = Settings(
         mqtt=MqttSettings(enabled=False),
-        prometheus=PrometheusSettings(port=0),
+        sinks={"prometheus": {"port": 0}},
         accelerator=AcceleratorSettings(name="cpu", workers=1),
         camera=(CameraSettings(source="synthetic", width=320, height=240, fps=20),),
     )

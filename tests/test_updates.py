@@ -21,7 +21,6 @@ from appliance.config import CameraSettings, Settings
 from appliance.config.settings import (
     AcceleratorSettings,
     MqttSettings,
-    PrometheusSettings,
     TelemetrySettings,
     UpdateSettings,
 )
@@ -56,7 +55,7 @@ def unit(tmp_path: Path, broker: DemoBroker, *, origin: str) -> Iterator[None]:
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(name="cpu", workers=1),
         telemetry=TelemetrySettings(interval_seconds=1),
-        prometheus=PrometheusSettings(port=0),
+        sinks={"prometheus": {"port": 0}},
         update=UpdateSettings(origin=origin),
         camera=(CameraSettings(name="front", source="synthetic", width=64, height=64, fps=5),),
     )

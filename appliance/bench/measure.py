@@ -14,8 +14,9 @@ from appliance.bench.processes import cpu_seconds, forget_peak_memory, peak_memo
 from appliance.bench.source import LimitedSource, PreloadedSource, preload
 from appliance.clock import NS_PER_SECOND
 from appliance.config.addresses import without_secrets
+from appliance.daemon.sinks import make_sinks
 from appliance.daemon.tuning import keep_quiet
-from appliance.daemon.wiring import make_sinks, wire
+from appliance.daemon.wiring import wire
 from appliance.errors import BrokerUnavailableError, MediaError, UsageError
 from appliance.selection.environment import Environment
 from appliance.sources import create_source

@@ -13,8 +13,8 @@ from appliance.bench.outage import check_outage
 from appliance.bench.plot import Chart, Line, draw
 from appliance.clock import NS_PER_SECOND
 from appliance.config.addresses import without_secrets
+from appliance.daemon.sinks import Sinks
 from appliance.daemon.tuning import keep_quiet, sweep
-from appliance.daemon.unit import Sinks
 from appliance.daemon.wiring import wire
 from appliance.errors import MediaError
 from appliance.sources import create_source
@@ -79,7 +79,7 @@ def sustain(
     unit = wire(
         settings,
         environment,
-        Sinks(None, ()),
+        Sinks(),
         make_source=lambda camera, size: create_source(camera, input_size=size, clock=clock),
     )
     keep_quiet()

@@ -17,7 +17,7 @@ from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, d
 from appliance.bench.tables import render, render_comparison, render_sustained
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
 from appliance.config import CameraSettings, Settings
-from appliance.config.settings import ModelSettings, MqttSettings, PrometheusSettings
+from appliance.config.settings import ModelSettings, MqttSettings
 from appliance.errors import UsageError
 from appliance.selection.environment import Environment
 from appliance.sources.images import SUFFIXES
@@ -172,7 +172,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
     return Settings(
         mqtt=_mqtt(options.mqtt),
-        prometheus=PrometheusSettings(port=0),
+        sinks={"prometheus": {"port": 0}},
         model=ModelSettings(name=options.model),
         accelerator=accelerator_settings(options, workers=options.workers, threads=options.threads),
         camera=cameras,

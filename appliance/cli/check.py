@@ -13,10 +13,11 @@ from appliance.card import CardPaths
 from appliance.card.backup import back_up, restore
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.config.addresses import without_secrets
-from appliance.daemon.wiring import device_of
+from appliance.daemon.sinks import device_of
 from appliance.errors import ApplianceError, BrokerUnavailableError
 from appliance.selection.choose import select
 from appliance.selection.environment import Environment
+from appliance.sinks import sink_options
 from appliance.sinks.mqtt.address import broker_address
 from appliance.sources import check_source, create_source
 
@@ -102,6 +103,7 @@ def checks_of(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[
             return f"{without_secrets(camera.source)}: delivers"
 
         checks.append((f"camera {camera.name}", check_camera))
+    checks.append(("sinks", lambda: _check_sinks(settings)))
     if settings.mqtt.enabled:
         checks.append(("broker", lambda: _check_broker(settings, environment, offline=offline)))
     return checks
@@ -117,6 +119,10 @@ def _check_model(settings: Settings) -> str:
     model = select(settings, Environment()).model
     model.labels.ids(settings.model.labels)
     return f"{model.id}, sha256 {model.sha256[:12]}"
+
+
+def _check_sinks(settings: Settings) -> str:
+    return f"valid: {', '.join(sink_options(settings.sinks))}"
 
 
 def _check_broker(settings: Settings, environment: Environment, *, offline: bool) -> str:

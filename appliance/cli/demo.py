@@ -15,9 +15,9 @@ from appliance.cli.view import ApplianceView
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import MetricsSettings, MqttSettings, TelemetrySettings
 from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.sinks import device_of
 from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
-from appliance.daemon.wiring import device_of
 from appliance.selection.environment import Environment
 
 if TYPE_CHECKING:

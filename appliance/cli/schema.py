@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from appliance.config.reference import configuration_markdown, default_toml
 from appliance.reports.messages import MESSAGES, json_schema
 from appliance.reports.reference import mqtt_markdown
-from appliance.sources import REGISTRY
 
 if TYPE_CHECKING:
     import argparse
 
 _DOCUMENTS = {
     "config": default_toml,
-    "config-markdown": lambda: configuration_markdown(REGISTRY),
+    "config-markdown": configuration_markdown,
     "mqtt-markdown": mqtt_markdown,
 }
 

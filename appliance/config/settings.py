@@ -291,44 +291,6 @@ class MetricsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 10.0
 
 
-class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Metrics for Prometheus; the same numbers as over MQTT."""
-
-    port: Annotated[
-        Annotated[int, Meta(ge=0, le=65535)],
-        Meta(description="Where /metrics is served; 0 for nowhere."),
-    ] = 9750
-    address: Annotated[
-        str, Meta(description="Address to listen on; the loopback unless told otherwise.")
-    ] = "127.0.0.1"
-    textfile: Annotated[
-        str,
-        Meta(
-            description="File for node_exporter's textfile collector, ending in .prom; empty for "
-            "none."
-        ),
-    ] = ""
-
-
-class JsonlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Detections as JSON lines, beside MQTT."""
-
-    path: Annotated[
-        str, Meta(description="File to append to, - for standard output, empty for none.")
-    ] = ""
-    max_bytes: Annotated[
-        Annotated[int, Meta(ge=0)],
-        Meta(
-            description="A file that would grow beyond is renamed (.1, the one before .2, and so "
-            "on) and another one begun; 0: never."
-        ),
-    ] = 64 << 20
-    keep: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)],
-        Meta(description="How many renamed files stay; the oldest is removed."),
-    ] = 3
-
-
 class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where newer software comes from; for the Debian package."""
 
@@ -374,8 +336,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
-    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
-    jsonl: JsonlSettings = field(default_factory=JsonlSettings)
+    sinks: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="Where messages go besides MQTT, one table a kind: [sinks.jsonl]."),
+    ] = field(default_factory=dict)
     update: UpdateSettings = field(default_factory=UpdateSettings)
     homeassistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     camera: tuple[CameraSettings, ...] = field(default_factory=lambda: (CameraSettings(),))

@@ -6,9 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from appliance.daemon.calibration import SETTLE_SECONDS, Calibration
+from appliance.daemon.sinks import Sinks, device_of, make_sinks
 from appliance.daemon.supervisor import Requests, Supervisor, teller
 from appliance.daemon.tuning import keep_quiet
-from appliance.daemon.wiring import check_settings, device_of, make_sinks, wire
+from appliance.daemon.wiring import check_settings, wire
 from appliance.errors import ApplianceError
 from appliance.reports.problems import ProblemBook
 from appliance.selection.choose import prove_in_background
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from appliance.daemon.lock import DeviceLock
     from appliance.daemon.supervisor import Ending
     from appliance.daemon.systemd import ServiceManager
-    from appliance.daemon.unit import Sinks, Unit
+    from appliance.daemon.unit import Unit
     from appliance.filters import Filter
     from appliance.selection.environment import Environment
     from appliance.sinks import Outlet
@@ -147,6 +148,7 @@ class Daemon:
             extra=self._extra_outlets,
             on_change=self._requests.wake.set,
             on_command=self._command,
+            before=self.sinks,
         )
 
     def _command(self, name: str, payload: bytes) -> None:
@@ -176,26 +178,17 @@ class Daemon:
         self._proving = False
         self._environment.failed_proofs.clear()
         try:
-            self._take_sinks(old, new)
+            self.sinks = self._make_sinks(new)
             self.unit = self._wire(new)
         except ApplianceError as error:
             self._refuse(error)
             self._move_lock(old)
-            self._take_sinks(new, old)
+            self.sinks = self._make_sinks(old)
             self.unit = self._wire(old)
             return old
         self._notice = ""
         log.info("configuration reloaded")
         return new
-
-    def _take_sinks(self, old: Settings, new: Settings) -> None:
-        """Make new sinks where theirs changed, or where there are none."""
-        if self.sinks is not None and _of_sinks(new) == _of_sinks(old):
-            return
-        sinks, self.sinks = self.sinks, None
-        if sinks is not None:
-            sinks.close()
-        self.sinks = self._make_sinks(new)
 
     def _move_lock(self, settings: Settings) -> None:
         if self._lock is not None:
@@ -205,9 +198,3 @@ class Daemon:
         """Say why the new configuration is not used."""
         self._notice = "reload failed, the old configuration goes on"
         log.error("%s: %s", self._notice, error)
-
-
-def _of_sinks(settings: Settings) -> tuple[object, ...]:
-    """Return the settings that the sinks are made from."""
-    commands = bool(settings.update.origin)
-    return settings.mqtt, settings.jsonl, settings.prometheus, settings.device, commands

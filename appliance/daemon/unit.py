@@ -12,45 +12,18 @@ from appliance.config.addresses import without_secrets
 from appliance.reports.homeassistant import discovery
 from appliance.reports.messages import AcceleratorFinding, CameraInfo, ModelInfo
 from appliance.selection.choose import AUTO, make_layouts
-from appliance.sinks import Counting
 
 if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.daemon.heatwatch import HeatWatch
+    from appliance.daemon.sinks import Sinks
     from appliance.pipeline import Pipeline
     from appliance.pipeline.pace import Pace
-    from appliance.reports.messages import SinkInfo
-    from appliance.reports.outgoing import Sink
     from appliance.reports.reporter import Reporter
     from appliance.selection import Selection
     from appliance.selection.environment import Environment
     from appliance.selection.failover import Switch
-    from appliance.sinks.mqtt.sink import MqttSink
     from appliance.telemetry import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class Sinks:
-    """The sinks of one configuration; kept over a reload that does not touch them."""
-
-    mqtt: MqttSink | None
-    others: tuple[Sink, ...]
-
-    @property
-    def all(self) -> tuple[Sink, ...]:
-        """Return every sink."""
-        return (*((self.mqtt,) if self.mqtt else ()), *self.others)
-
-    def tallies(self) -> dict[str, SinkInfo]:
-        """Return what became of the messages, by sink."""
-        return {sink.name: sink.tally() for sink in self.all if isinstance(sink, Counting)}
-
-    def close(self) -> None:
-        """Flush and close all, at the same time: those that hang share one wait."""
-        for sink in self.all:
-            sink.end()
-        for sink in self.all:
-            sink.close()
 
 
 @dataclass(frozen=True, slots=True)

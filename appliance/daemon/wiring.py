@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import Registry
-from appliance.board.identity import device_name
 from appliance.daemon.heatwatch import HeatWatch
-from appliance.daemon.unit import Sinks, Unit
+from appliance.daemon.sinks import check_sinks, device_of
+from appliance.daemon.unit import Unit
 from appliance.filters.labels import LabelFilter
 from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
@@ -26,17 +25,8 @@ from appliance.selection.choose import (
     make_switch,
     open_detectors,
 )
-from appliance.sinks.journal import JournalOutlet
-from appliance.sinks.jsonl import JsonlOutlet
-from appliance.sinks.mqtt.address import broker_address
-from appliance.sinks.mqtt.commands import Commands
-from appliance.sinks.mqtt.outbox import Outbox
-from appliance.sinks.mqtt.sink import MqttSink
-from appliance.sinks.prometheus.sink import PrometheusOutlet, TextfileOutlet
-from appliance.sinks.queue.queued_sink import QueuedSink
 from appliance.sources import RepeatsPictures, check_source, create_source, view_of
 from appliance.telemetry import Telemetry
-from appliance.update.commands import NAMES
 from appliance.vision.motion import MotionGate
 
 if TYPE_CHECKING:
@@ -44,55 +34,11 @@ if TYPE_CHECKING:
 
     from appliance.clock import Clock
     from appliance.config import CameraSettings, Settings
+    from appliance.daemon.sinks import Sinks
     from appliance.filters import Filter
     from appliance.selection.environment import Environment
-    from appliance.sinks import Outlet
     from appliance.sources import Source
     from appliance.values import Observation
-
-JOURNAL = Path("/run/systemd/journal/socket")
-
-
-def device_of(settings: Settings, environment: Environment) -> str:
-    """Return the configured name of the unit, or the machine's."""
-    return settings.device or device_name(environment.root)
-
-
-def make_sinks(
-    settings: Settings,
-    environment: Environment,
-    *,
-    extra: tuple[Outlet, ...] = (),
-    on_change: Callable[[], None] = lambda: None,
-    on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
-) -> Sinks:
-    """Return the configured sinks, their threads started.
-
-    Whatever does not bring a queue of its own (as MQTT does) is put behind one here.
-    """
-    outlets: list[Outlet] = list(extra)
-    jsonl, prometheus = settings.jsonl, settings.prometheus
-    if jsonl.path:
-        outlets.append(JsonlOutlet(jsonl.path, jsonl.max_bytes, jsonl.keep))
-    if JOURNAL.exists() and environment.variables.get("JOURNAL_STREAM"):
-        outlets.append(JournalOutlet(JOURNAL))
-    if prometheus.port:
-        outlets.append(PrometheusOutlet(prometheus.address, prometheus.port))
-    if prometheus.textfile:
-        outlets.append(TextfileOutlet(Path(prometheus.textfile)))
-    others = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets)
-    mqtt = None
-    if settings.mqtt.enabled:
-        device = device_of(settings, environment)
-        address = broker_address(settings.mqtt, device, environment.variables)
-        outbox = Outbox(_outbox_path(settings, environment, device), settings.mqtt.outbox_messages)
-        base = f"{settings.mqtt.prefix}/{device}"
-        commands = Commands(base, NAMES, on_command) if settings.update.origin else None
-        mqtt = MqttSink(
-            address, base, outbox, on_change, commands=commands, clock=environment.clock
-        )
-        mqtt.start()
-    return Sinks(mqtt, others)
 
 
 def wire(
@@ -204,9 +150,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
     """
     for camera in settings.camera:
         check_source(camera)
-    if settings.mqtt.enabled:
-        device = device_of(settings, environment)
-        broker_address(settings.mqtt, device, environment.variables)
+    check_sinks(settings, environment)
     if settings.accelerator.name != AUTO:
         Registry(paths=environment.accelerators).get(settings.accelerator.name)
     old, model = running.settings, None
@@ -244,11 +188,3 @@ def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:
         return reporter.detections(observation, lane.statistics.published)
 
     return emit
-
-
-def _outbox_path(settings: Settings, environment: Environment, device: str) -> Path | None:
-    kind = settings.mqtt.outbox
-    if kind == "memory":
-        return None
-    folder = environment.runtime_folder() if kind == "runtime" else environment.state_folder()
-    return folder / f"outbox-{device}.sqlite"

@@ -1,10 +1,22 @@
-"""Sinks: where finished messages go. Each message is encoded once, for all of them."""
+"""Sinks: where finished messages go. Each message is encoded once, for all of them.
+
+One file a kind, found because it lies here (``appliance.extensions.kinds``): a module with an
+``Options`` struct, whose defaults and sentences are the documentation of ``[sinks.<kind>]``, and
+``create(request)``, which returns an ``Outlet``, or None where its options ask for none. MQTT is
+no such kind: it also receives, and it must deliver (``sinks/mqtt``).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from appliance.config.options import all_options
+from appliance.extensions import kinds, load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.reports.messages import SinkInfo
     from appliance.reports.outgoing import Outgoing
 
@@ -68,3 +80,33 @@ class Outlet(Protocol):
 
     def close(self) -> None:
         """Let go of what ``open`` took, also after it failed halfway; safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRequest:
+    """What a sink is made from.
+
+    Attributes:
+        options: an instance of the kind's ``Options``.
+        variables: of the environment.
+    """
+
+    options: Any
+    variables: Mapping[str, str]
+
+
+def sink_options(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the options of every kind, from the tables ``[sinks.<kind>]``; defaults for the rest.
+
+    Raises:
+        ConfigError: an unknown kind or option, all faults listed; or a kind of another package
+            that cannot be loaded.
+    """
+    return all_options(given, kinds("appliance.sinks"), "sinks")
+
+
+def create_outlet(kind: str, options: Any, variables: Mapping[str, str]) -> Outlet | None:
+    """Return the outlet of a kind; None where its options ask for none."""
+    module = load(kinds("appliance.sinks")[kind])
+    outlet: Outlet | None = module.create(SinkRequest(options, variables))
+    return outlet

@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.reports.messages import AlertMessage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.reports.outgoing import Outgoing
+    from appliance.sinks import SinkRequest
+
+JOURNAL = Path("/run/systemd/journal/socket")
 
 MESSAGE_IDS = {
     "camera_lost": "f3c0a1f8d0a64c0c9a6d5b7d2f1e4a01",
@@ -29,6 +33,14 @@ MESSAGE_IDS = {
 }
 _WARNING, _INFO = 4, 6
 _GOOD_NEWS = frozenset({"camera_back", "failback", "throttling_ended", "governor", "problem_ended"})
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Alerts in the systemd journal, each kind under a MESSAGE_ID of its own."""
+
+    enabled: Annotated[
+        bool, Meta(description="Write them, where the unit is started by systemd.")
+    ] = True
 
 
 class JournalOutlet:
@@ -75,3 +87,10 @@ class JournalOutlet:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def create(request: SinkRequest) -> JournalOutlet | None:
+    """Return the outlet, where the service manager connected us to the journal."""
+    options: Options = request.options
+    is_ours = JOURNAL.exists() and bool(request.variables.get("JOURNAL_STREAM"))
+    return JournalOutlet(JOURNAL) if options.enabled and is_ours else None

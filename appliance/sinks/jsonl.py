@@ -6,12 +6,34 @@ import os
 import stat
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from appliance.reports.outgoing import Outgoing
+    from appliance.sinks import SinkRequest
 
 _STANDARD_OUTPUT = 1
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Detections as JSON lines, beside MQTT."""
+
+    path: Annotated[
+        str, Meta(description="File to append to, - for standard output, empty for none.")
+    ] = ""
+    max_bytes: Annotated[
+        Annotated[int, Meta(ge=0)],
+        Meta(
+            description="A file that would grow beyond is renamed (.1, the one before .2, and so "
+            "on) and another one begun; 0: never."
+        ),
+    ] = 64 << 20
+    keep: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)],
+        Meta(description="How many renamed files stay; the oldest is removed."),
+    ] = 3
 
 
 class JsonlOutlet:
@@ -89,3 +111,11 @@ class JsonlOutlet:
             if self._is_regular and left is not line:
                 os.ftruncate(self._file, self._size)  # the line comes again, whole
             raise
+
+
+def create(request: SinkRequest) -> JsonlOutlet | None:
+    """Return the outlet, where a file is wanted."""
+    options: Options = request.options
+    if not options.path:
+        return None
+    return JsonlOutlet(options.path, options.max_bytes, options.keep)

@@ -58,7 +58,7 @@ wait_for 20 detects
 step "a run by hand beside it is refused, whoever tries; the service has no gap and stays online"
 by_hand() { # words that start it as somebody
     code=0
-    "$@" appliance run --config /etc/appliance/appliance.toml --set prometheus.port=0 --frames 3 || code=$?
+    "$@" appliance run --config /etc/appliance/appliance.toml --set sinks.prometheus.port=0 --frames 3 || code=$?
     [ "$code" = 75 ] || fail "exit code $code instead of 75"
 }
 mosquitto_sub -W 8 -t 'appliance/+/camera/detections' >/root/meanwhile &
@@ -79,7 +79,7 @@ step "a folder that somebody else laid out is not used, what it links to is not 
 echo mine >/root/precious
 runuser -u nobody -- sh -c 'mkdir /tmp/appliance-0 && ln -s /root/precious /tmp/appliance-0/progress && ln -s /root/precious /tmp/appliance-0/outbox-other.sqlite'
 code=0
-env -u XDG_RUNTIME_DIR -u RUNTIME_DIRECTORY appliance run --config /etc/appliance/appliance.toml --set device=other --set prometheus.port=0 --frames 3 || code=$?
+env -u XDG_RUNTIME_DIR -u RUNTIME_DIRECTORY appliance run --config /etc/appliance/appliance.toml --set device=other --set sinks.prometheus.port=0 --frames 3 || code=$?
 [ "$code" = 69 ] || fail "exit code $code instead of 69"
 [ "$(cat /root/precious)" = mine ] || fail "it was written through the link"
 rm -r /tmp/appliance-0

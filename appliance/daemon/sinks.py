@@ -1,0 +1,156 @@
+"""The sinks of a unit: made from its settings, kept over a reload that leaves them alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from appliance.board.identity import device_name
+from appliance.sinks import Counting, create_outlet, sink_options
+from appliance.sinks.mqtt.address import broker_address
+from appliance.sinks.mqtt.commands import Commands
+from appliance.sinks.mqtt.outbox import Outbox
+from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.queue.queued_sink import QueuedSink
+from appliance.update.commands import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from appliance.config import Settings
+    from appliance.reports.messages import SinkInfo
+    from appliance.reports.outgoing import Sink
+    from appliance.selection.environment import Environment
+    from appliance.sinks import Outlet
+
+EXTRA = "extra"
+"""Stands for the outlets that no setting names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Every sink by its kind.
+
+    Attributes:
+        mqtt: the way to the broker; None where it is not wanted.
+        others: by kind, each behind a queue of its own.
+        made_from: the settings of each kind; equal ones make the same sink.
+    """
+
+    mqtt: MqttSink | None = None
+    others: Mapping[str, tuple[Sink, ...]] = field(default_factory=dict)
+    made_from: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[Sink, ...]:
+        """Return every sink."""
+        others = [sink for sinks in self.others.values() for sink in sinks]
+        return (*((self.mqtt,) if self.mqtt else ()), *others)
+
+    def tallies(self) -> dict[str, SinkInfo]:
+        """Return what became of the messages, by sink."""
+        return {sink.name: sink.tally() for sink in self.all if isinstance(sink, Counting)}
+
+    def close(self) -> None:
+        """Flush and close all, at the same time: those that hang share one wait."""
+        _close(self.all)
+
+
+def device_of(settings: Settings, environment: Environment) -> str:
+    """Return the configured name of the unit, or the machine's."""
+    return settings.device or device_name(environment.root)
+
+
+def check_sinks(settings: Settings, environment: Environment) -> None:
+    """Check what sinks are made from, as far as that goes without opening anything.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    sink_options(settings.sinks)
+    if settings.mqtt.enabled:
+        device = device_of(settings, environment)
+        broker_address(settings.mqtt, device, environment.variables)
+
+
+def make_sinks(
+    settings: Settings,
+    environment: Environment,
+    *,
+    extra: tuple[Outlet, ...] = (),
+    on_change: Callable[[], None] = lambda: None,
+    on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
+    before: Sinks | None = None,
+) -> Sinks:
+    """Return the configured sinks, their threads started.
+
+    Args:
+        settings: say which.
+        environment: what surrounds the process.
+        extra: outlets besides the configured ones.
+        on_change: called when the connection to the broker changes.
+        on_command: called with each command from the broker.
+        before: the sinks so far. Those whose settings changed are closed, the others go on.
+
+    Raises:
+        ConfigError: the settings cannot be used; the sinks so far are as they were.
+    """
+    options = sink_options(settings.sinks)
+    mqtt, device = settings.mqtt, device_of(settings, environment)
+    address = broker_address(mqtt, device, environment.variables) if mqtt.enabled else None
+    made_from: dict[str, object] = {**options, EXTRA: extra}
+    made_from["mqtt"] = (mqtt, device, bool(settings.update.origin))
+    kept = _kept(before, made_from)
+    if before is not None:
+        _close(
+            (
+                *((before.mqtt,) if before.mqtt and "mqtt" not in kept else ()),
+                *(one for kind, all_ in before.others.items() if kind not in kept for one in all_),
+            )
+        )
+    others: dict[str, tuple[Sink, ...]] = {}
+    for kind in (EXTRA, *options):
+        if before is not None and kind in kept:
+            others[kind] = before.others[kind]
+            continue
+        outlets = extra if kind == EXTRA else _outlets(kind, options[kind], environment)
+        others[kind] = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets)
+    if before is not None and "mqtt" in kept:
+        return Sinks(before.mqtt, others, made_from)
+    sink = None
+    if address is not None:
+        outbox = Outbox(_outbox_path(settings, environment, device), mqtt.outbox_messages)
+        base = f"{mqtt.prefix}/{device}"
+        commands = Commands(base, NAMES, on_command) if settings.update.origin else None
+        sink = MqttSink(
+            address, base, outbox, on_change, commands=commands, clock=environment.clock
+        )
+        sink.start()
+    return Sinks(sink, others, made_from)
+
+
+def _kept(before: Sinks | None, made_from: Mapping[str, object]) -> set[str]:
+    if before is None:
+        return set()
+    return {kind for kind, made in made_from.items() if before.made_from.get(kind) == made}
+
+
+def _close(sinks: tuple[Sink, ...]) -> None:
+    for sink in sinks:
+        sink.end()
+    for sink in sinks:
+        sink.close()
+
+
+def _outlets(kind: str, options: object, environment: Environment) -> tuple[Outlet, ...]:
+    outlet = create_outlet(kind, options, environment.variables)
+    return () if outlet is None else (outlet,)
+
+
+def _outbox_path(settings: Settings, environment: Environment, device: str) -> Path | None:
+    kind = settings.mqtt.outbox
+    if kind == "memory":
+        return None
+    folder = environment.runtime_folder() if kind == "runtime" else environment.state_folder()
+    return folder / f"outbox-{device}.sqlite"

@@ -1,0 +1,1 @@
+"""What Prometheus is told, however it is handed over: the metrics and their families."""

@@ -1,1 +1,0 @@
-"""Prometheus: ``/metrics``, and the textfile of the node exporter."""
