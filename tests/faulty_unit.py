@@ -155,7 +155,7 @@ class FaultyUnit:
             self.requests,
             ServiceManager({}),
             extra_outlets=(self.listener, *outlets),
-            filters=filters,
+            extra_filters=lambda _: filters,
         )
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

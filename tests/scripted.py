@@ -139,7 +139,7 @@ def stage_of(
     sinks: Sinks,
     filters: tuple[Filter, ...] = (),
 ) -> Stage:
-    unit = wire(wanted, there, sinks, filters=filters)
+    unit = wire(wanted, there, sinks, extra_filters=lambda _: filters)
     (lane,) = unit.pipeline.lanes
     lane.source.open()
     lane.progress.opened(clock.monotonic_ns())

@@ -123,7 +123,9 @@ def _one_round(
             return PreloadedSource(pool, each, plan.rate, environment.clock)
         return LimitedSource(create_source(camera, input_size=size, clock=environment.clock), each)
 
-    unit = wire(plan.settings, environment, sinks, filters=(recorder,), make_source=source)
+    unit = wire(
+        plan.settings, environment, sinks, extra_filters=lambda _: (recorder,), make_source=source
+    )
     lanes = unit.pipeline.lanes
     alone = invoke_alone(unit.selection, each * len(lanes)) if alone_first else None
     keep_quiet()

@@ -15,6 +15,7 @@ from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.config.addresses import without_secrets
 from appliance.daemon.sinks import device_of
 from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.filters import check_filters
 from appliance.selection.choose import select
 from appliance.selection.environment import Environment
 from appliance.sinks import sink_options
@@ -90,6 +91,7 @@ def checks_of(settings: Settings, *, offline: bool) -> list[tuple[str, Callable[
 
         def check_camera(camera: Any = camera) -> str:
             check_source(camera)
+            check_filters(camera)
             if offline:
                 return f"{without_secrets(camera.source)}: not opened"
             source = create_source(camera, input_size=(300, 300), clock=environment.clock)

@@ -42,6 +42,11 @@ def _struct_faults(value: Any, kind: type[msgspec.Struct], key: str) -> list[str
             continue
         nested = find_faults(item, fields[name].type, path)
         faults += nested or _convert_fault(item, fields[name].type, path)
+    faults += [
+        f"{key}.{name}: is missing"
+        for name, info in fields.items()
+        if info.required and name not in value
+    ]
     return faults
 
 

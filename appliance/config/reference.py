@@ -72,6 +72,9 @@ def configuration_markdown() -> str:
     for kind_name, options in structs_of("appliance.sources").items():
         parts += [f"### `[camera.options]` of `{kind_name}`\n", _summary(options) + "\n"]
         parts.append(_table(list(msgspec.structs.fields(options))))
+    for kind_name, options in structs_of("appliance.filters").items():
+        parts += [f'### `[[camera.filter]]` with `kind = "{kind_name}"`\n']
+        parts += [_summary(options) + "\n", _table(list(msgspec.structs.fields(options)))]
     return "\n".join(parts)
 
 
@@ -90,6 +93,7 @@ def _table(fields: list[Any]) -> str:
     for info in fields:
         value = _default(info)
         shown = "automatic" if value is None else f"`{_toml(msgspec.to_builtins(value))}`"
+        shown = "must be given" if info.required else shown
         meaning = _description(info.type) + _allowed(info.type)
         rows.append(f"| `{info.encode_name}` | {shown} | {meaning} |")
     return "\n".join(rows) + "\n"

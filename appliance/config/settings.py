@@ -88,7 +88,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.5
     labels: Annotated[
         tuple[str, ...],
-        Meta(description='Only these labels, e.g. ["person", "car"]; empty for all.'),
+        Meta(description='Only these labels of all cameras, e.g. ["person"]; empty for all.'),
     ] = ()
 
 
@@ -248,6 +248,13 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dict[str, Any],
         Meta(description="Options of this kind of source; see docs/configuration.md."),
     ] = field(default_factory=dict)
+    filter: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(
+            description="What is done, in order, with what was seen: [[camera.filter]] tables, "
+            "each with a kind; see docs/configuration.md."
+        ),
+    ] = ()
 
 
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

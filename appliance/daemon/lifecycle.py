@@ -39,7 +39,7 @@ class Daemon:
         requests: from signals.
         service: the service manager.
         extra_outlets: where messages go besides the configured sinks.
-        filters: besides the configured ones.
+        extra_filters: makes those of a camera that come after the configured ones.
         max_frames: end after so many results; 0 for never.
         settle_seconds: until layouts are measured.
         lock: of the device; None beside another daemon, which must not be the same unit.
@@ -53,7 +53,7 @@ class Daemon:
         service: ServiceManager,
         *,
         extra_outlets: tuple[Outlet, ...] = (),
-        filters: tuple[Filter, ...] = (),
+        extra_filters: Callable[[str], tuple[Filter, ...]] = lambda _camera: (),
         max_frames: int = 0,
         settle_seconds: float = SETTLE_SECONDS,
         lock: DeviceLock | None = None,
@@ -64,7 +64,7 @@ class Daemon:
         self._requests = requests
         self._service = service
         self._extra_outlets = extra_outlets
-        self._filters = filters
+        self._extra_filters = extra_filters
         self._max_frames = max_frames
         self._settle_seconds = settle_seconds
         self._notice = ""
@@ -129,7 +129,7 @@ class Daemon:
             settings,
             self._environment,
             sinks,
-            filters=self._filters,
+            extra_filters=self._extra_filters,
             on_change=self._requests.wake.set,
             previous=self.unit,
         )

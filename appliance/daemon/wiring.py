@@ -9,6 +9,7 @@ from appliance.accelerators import Registry
 from appliance.daemon.heatwatch import HeatWatch
 from appliance.daemon.sinks import check_sinks, device_of
 from appliance.daemon.unit import Unit
+from appliance.filters import check_filters, create_filters
 from appliance.filters.labels import LabelFilter
 from appliance.models import Vocabulary
 from appliance.pipeline import Lane, Pipeline
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from appliance.config import CameraSettings, Settings
     from appliance.daemon.sinks import Sinks
     from appliance.filters import Filter
+    from appliance.models import Labels
     from appliance.selection.environment import Environment
     from appliance.sources import Source
     from appliance.values import Observation
@@ -46,7 +48,7 @@ def wire(
     environment: Environment,
     sinks: Sinks,
     *,
-    filters: tuple[Filter, ...] = (),
+    extra_filters: Callable[[str], tuple[Filter, ...]] = lambda _camera: (),
     on_change: Callable[[], None] = lambda: None,
     make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None = None,
     previous: Unit | None = None,
@@ -57,7 +59,7 @@ def wire(
         settings: the configuration.
         environment: what surrounds the process.
         sinks: where messages go.
-        filters: applied after the configured ones, to every camera.
+        extra_filters: makes those of a camera that come after the configured ones.
         on_change: called when a thread ended.
         make_source: makes a camera's source for an input size, instead of the registry.
         previous: what ran before a reload, stopped: numbers, books and what is known of heat go on.
@@ -76,9 +78,6 @@ def wire(
     identity = Identity(device, boot_id, layout.workers, vocabulary)
     reporter = previous.reporter if previous else Reporter(identity, sinks.all, clock)
     lanes_before = {lane.name: lane for lane in previous.pipeline.lanes} if previous else {}
-    wanted: tuple[Filter, ...] = ()
-    if settings.model.labels:
-        wanted = (LabelFilter(model.labels.ids(settings.model.labels)),)
     input_size = (model.input_width, model.input_height)
     exchange: Exchange[Lane] = Exchange(len(settings.camera))
     make = make_source or _registry_source(clock)
@@ -90,7 +89,7 @@ def wire(
             name=camera.name,
             source=source,
             view=view_of(camera),
-            filters=(*wanted, *filters),
+            filters=(*_filters(settings, camera, model.labels), *extra_filters(camera.name)),
             emit=_emitter(reporter),
             on_event=reporter.camera_event,
             clock=clock,
@@ -150,6 +149,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
     """
     for camera in settings.camera:
         check_source(camera)
+        check_filters(camera)
     check_sinks(settings, environment)
     if settings.accelerator.name != AUTO:
         Registry(paths=environment.accelerators).get(settings.accelerator.name)
@@ -160,6 +160,13 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         model = load_model(settings.model.name)
     if model is not None:
         model.labels.ids(settings.model.labels)
+
+
+def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
+    """Return a camera's filters: the labels of all cameras, then its own."""
+    wanted = settings.model.labels
+    common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
+    return (*common, *create_filters(camera, labels))
 
 
 def _gate(camera: CameraSettings) -> MotionGate | None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
+    from appliance.filters import FilterRequest
     from appliance.values import Observation
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Only these labels of this camera."""
+
+    labels: Annotated[
+        Annotated[tuple[str, ...], Meta(min_length=1)],
+        Meta(description='Which, e.g. ["person", "car"].'),
+    ]
 
 
 class LabelFilter:
@@ -28,3 +39,13 @@ class LabelFilter:
         detections = observation.detections
         keep = np.isin(detections.label_ids, self._wanted)
         return replace(observation, detections=detections.where(keep))
+
+
+def create(request: FilterRequest) -> LabelFilter:
+    """Return the filter.
+
+    Raises:
+        LabelsError: the model does not know a label.
+    """
+    options: Options = request.options
+    return LabelFilter(request.labels.ids(options.labels))
