@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from appliance.daemon.unit import Unit
     from appliance.filters import Filter
     from appliance.reports.outgoing import Outgoing
     from appliance.sinks import Outlet
@@ -130,7 +131,7 @@ class FaultyUnit:
         (self.thermometer.parent / "type").write_text("cpu-thermal\n")
         self.thermometer.write_text("45000\n")
         usual = {"source": "synthetic", "width": 320, "height": 240, "fps": FPS}
-        settings = Settings(
+        self.settings = Settings(
             device="unit-1",
             mqtt=MqttSettings(enabled=port is not None, host="127.0.0.1", port=port or 1883),
             sinks={"jsonl": {"path": jsonl}, "prometheus": {"port": 0}},
@@ -150,7 +151,7 @@ class FaultyUnit:
         surroundings = replace(environment(folder, root=folder), accelerators=PATHS)
         variables = {**surroundings.variables, "STATE_DIRECTORY": str(folder / "state")}
         self._daemon = Daemon(
-            lambda: settings,
+            lambda: self.settings,
             replace(surroundings, variables=variables),
             self.requests,
             ServiceManager({}),
@@ -171,6 +172,20 @@ class FaultyUnit:
         """Return the newest health message; nothing in it before there was one."""
         messages: list[dict[str, Any]] = self.listener.all("health")
         return messages[-1] if messages else {"state": "", "reasons": []}
+
+    @property
+    def unit(self) -> Unit:
+        """Return what runs now."""
+        wait_for(lambda: self._daemon.unit is not None)
+        assert self._daemon.unit is not None
+        return self._daemon.unit
+
+    def reload(self, **settings: Any) -> None:
+        """Reload with other settings; returns when they are in force, or were refused."""
+        before = self.unit
+        self.settings = msgspec.structs.replace(self.settings, **settings)
+        self.requests.ask_reload()
+        wait_for(lambda: self.unit is not before or self._daemon.refusal)
 
     def sinks(self) -> tuple[Any, ...]:
         """Return the sinks; waits until there are some."""

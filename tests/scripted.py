@@ -75,7 +75,7 @@ class Stage:
 
     def step(self) -> bool:
         """Capture one frame and process it; False at the end."""
-        exchange = self.unit.pipeline._exchange
+        exchange = self.unit.pipeline.exchange
         more = self.lane.capture_one(exchange, threading.Event())
         self.unit.pipeline.workers[0].work_one(exchange, 0)
         return more

@@ -356,7 +356,6 @@ def test_the_loss_of_a_camera_that_hangs_is_reported_and_so_is_its_return(
             stop.set()
 
     lane = Lane(
-        index=0,
         name="front",
         source=camera,
         view=View(),
@@ -366,7 +365,7 @@ def test_the_loss_of_a_camera_that_hangs_is_reported_and_so_is_its_return(
         filters=(),
         on_event=note,
     )
-    ends(lambda: lane.run(Exchange(1), stop))
+    ends(lambda: lane.run(Exchange((lane,)), stop))
     assert [event.kind for event in seen] == ["camera_lost", "camera_back"]
     assert "stopped delivering" in seen[0].reason
     assert len(picamera2.made) == 2

@@ -250,6 +250,20 @@ class Parts:
         return self.made[-1]
 
 
+def test_what_is_lost_before_the_start_is_told_once_and_looked_for_once() -> None:
+    parts = Parts()
+    before = threading.active_count()
+    parts.switch.lost(0, "gone while it was opened")
+    parts.switch.start()
+    parts.switch.start()
+    assert parts.events == ["failover"]
+    assert threading.active_count() == before + 1
+    assert parts.switch._try_again()
+    parts.switch.start()  # it is back: nothing to look for
+    assert parts.events == ["failover", "failback"]
+    parts.switch.close()
+
+
 def test_detectors_that_nobody_took_are_closed_when_it_is_lost_again() -> None:
     parts = Parts()
     parts.switch.lost(0, "gone")

@@ -309,16 +309,18 @@ def test_an_adviser_never_pauses_and_has_no_reason() -> None:
 
 
 def test_a_reload_forgets_neither_mode_nor_pace() -> None:
-    heat, pace, memory = watch()
+    heat, pace, _ = watch()
     for number in range(20):
         heat.window([metrics(12.0, 100, 12)], "cpu", "m", 1)
         heat.poll(number * 10 * NS_PER_SECOND, board(79.0))
     assert heat.governor().mode == "eased"
-    fresh = Pace()
-    heat.carry_over(GovernorSettings(mode="act", min_fps=2.0), fresh, memory)  # type: ignore[arg-type]
-    assert fresh.target_fps == pace.target_fps
-    heat.carry_over(GovernorSettings(mode="off", min_fps=2.0), Pace(), memory)  # type: ignore[arg-type]
+    target = pace.target_fps
+    assert target is not None
+    heat.use(GovernorSettings(mode="act", min_fps=2.0))
+    assert pace.target_fps == target
+    heat.use(GovernorSettings(mode="off", min_fps=2.0))
     assert heat.governor().mode == "full"
+    assert pace.target_fps is None
 
 
 def test_the_rate_after_a_change_is_that_of_the_first_whole_window() -> None:

@@ -149,10 +149,10 @@ def setting(*script: str | Exception, live: bool = True, **options: Any) -> Sett
         return 100 + len(emitted)
 
     lane = Lane(
-        index=0, name="front", source=source, view=View(), emit=emit,
+        name="front", source=source, view=View(), emit=emit,
         clock=clock, pace=pace.lane(), **fields,
     )  # fmt: skip
-    return Setting(clock, source, lane, Exchange(1), pace, events, emitted, emitters)
+    return Setting(clock, source, lane, Exchange((lane,)), pace, events, emitted, emitters)
 
 
 GONE = SourceLostError("unplugged")
@@ -437,9 +437,10 @@ def test_opening_is_given_the_time_it_needs(open_seconds: float | None, declared
 def again(scene: Setting) -> Setting:
     """The same with a lane made anew, which asks the source how long it needs."""
     scene.lane = Lane(
-        index=0, name="front", source=scene.source, view=View(), filters=(),
+        name="front", source=scene.source, view=View(), filters=(),
         emit=lambda *_: 0, on_event=scene.events.append, clock=scene.clock,
     )  # fmt: skip
+    scene.exchange.add(scene.lane)
     return scene
 
 
@@ -815,7 +816,6 @@ def test_a_lane_without_a_pace_is_not_held_back() -> None:
 
 def test_a_lane_says_what_it_is() -> None:
     scene = setting()
-    assert scene.lane.index == 0
     assert scene.lane.name == "front"
     assert scene.lane.heartbeat.name == "capture front"
     assert scene.lane.view == View()

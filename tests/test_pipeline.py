@@ -44,14 +44,14 @@ def gate() -> Iterator[threading.Event]:
     event.set()
 
 
-def lane(emitted: list[Observation], exchange_index: int = 0, frames: int = 30) -> Lane:
+def lane(emitted: list[Observation], number: int = 0, frames: int = 30) -> Lane:
     def emit(observation: Observation, _lane: Lane) -> int:
         emitted.append(observation)
         return len(emitted)
 
     options = {"frames": frames, "rate": "file"}
     return Lane(
-        index=exchange_index, name=f"camera {exchange_index}",
+        name=f"camera {number}",
         source=source("synthetic", CLOCK, width=64, height=48, options=options),
         view=View(), filters=(), emit=emit, on_event=lambda _: None, clock=CLOCK,
     )  # fmt: skip
@@ -66,8 +66,7 @@ def worker(name: str) -> Worker:
 
 
 def pipeline(*workers: Any, lanes: tuple[Any, ...] = (), **options: Any) -> Pipeline:
-    exchange: Exchange[Lane] = options.pop("exchange", None) or Exchange(max(1, len(lanes)))
-    return Pipeline(lanes, workers, exchange, **options)
+    return Pipeline(lanes, workers, **options)
 
 
 def test_files_are_worked_off_and_every_frame_is_booked() -> None:
@@ -175,19 +174,18 @@ def test_a_pipeline_that_never_started_can_be_stopped() -> None:
 
 def test_frames_that_nobody_took_are_released_and_booked() -> None:
     one, released = lane([]), list[int]()
-    exchange: Exchange[Lane] = Exchange(1)
-    running = pipeline(lanes=(one,), exchange=exchange)
+    running = pipeline(lanes=(one,))
     number = one.ledger.capture()
     pixels = np.zeros((2, 2, 3), np.uint8)
     frame = Frame((pixels,), PixelFormat.BGR24, 2, 2, 0, 0, release=lambda: released.append(1))
-    exchange.replace(0, Pending(one, frame, number, 0))
+    running.exchange.replace(Pending(one, frame, number, 0))
     one.ledger.capture()  # and one that hangs in a worker
     running.stop()
     counts = one.ledger.counts()
     assert counts.dropped["shutdown"] == 2
     assert counts.in_flight == 0
     assert released == [1]
-    assert exchange.take(0) is None
+    assert running.exchange.take(0) is None
 
 
 def test_a_thread_that_hangs_is_named(
@@ -228,12 +226,9 @@ def test_a_thread_in_a_declared_wait_is_left_to_end_with_the_process(
     running.stop()
 
 
-def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang(
+def test_who_is_retired_is_waited_for_also_in_a_declared_wait_and_then_counts_as_a_hang(
     gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.pipeline.pipeline.JOIN_SECONDS", 0.0)
-    monkeypatch.setattr("appliance.pipeline.pipeline.PATIENT_SECONDS", 10.0)
-
     ended: list[bool] = []
 
     def listen(_: object, stop: threading.Event) -> None:
@@ -242,9 +237,9 @@ def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang
 
     slow = Part("slow", listen)
     slow.heartbeat.wait("a frame", 60)
-    patient = pipeline(slow)
-    patient.start()
-    patient.stop(patient=True)
+    running = pipeline(slow)
+    running.start()
+    running.retire((slow,))  # type: ignore[arg-type]
     assert ended
     monkeypatch.setattr("appliance.pipeline.pipeline.PATIENT_SECONDS", 0.05)
 
@@ -256,7 +251,77 @@ def test_before_a_reload_a_declared_wait_is_waited_for_and_then_counts_as_a_hang
     stalled = pipeline(hung)
     stalled.start()
     with pytest.raises(StalledError, match="hung"):
-        stalled.stop(patient=True)
+        stalled.retire((hung,))  # type: ignore[arg-type]
+
+
+def test_a_camera_goes_and_another_comes_while_the_rest_goes_on() -> None:
+    emitted: list[Observation] = []
+    stays, goes, comes = (lane(emitted, n, frames=100_000) for n in range(3))
+    running = pipeline(worker("w0"), worker("w1"), lanes=(stays, goes))
+    running.start()
+    threads = {one.name: one for one in threading.enumerate()}
+    wait_for(lambda: goes.ledger.counts().processed > 5)
+    running.retire((goes,))
+    assert not threads["capture camera 1"].is_alive()
+    counts = goes.ledger.counts()
+    assert counts.in_flight == 0
+    assert counts.captured == counts.processed + counts.dropped["shutdown"]
+    running.use((stays, comes), running.workers)
+    running.start()
+    before = stays.ledger.counts().processed
+    wait_for(lambda: comes.ledger.counts().processed > 5)
+    wait_for(lambda: stays.ledger.counts().processed > before)
+    assert [one.name for one in running.heartbeats] == [
+        "w0", "w1", "capture camera 0", "capture camera 2",
+    ]  # fmt: skip
+    assert threads["capture camera 0"].is_alive()
+    assert counts == goes.ledger.counts()
+    running.check()
+    running.stop()
+    for number in (0, 2):
+        mine = [one.frame_seq for one in emitted if one.camera == f"camera {number}"]
+        assert mine == list(range(len(mine)))
+
+
+def test_workers_go_and_others_come_while_cameras_wait_for_them() -> None:
+    emitted: list[Observation] = []
+    one = lane(emitted, frames=200)
+    first, second = worker("w0"), worker("w0")
+    running = pipeline(first, lanes=(one,))
+    running.start()
+    wait_for(lambda: one.ledger.counts().processed > 5)
+    running.retire((first,))
+    detector: Any = first.detector
+    assert detector.closed
+    running.use((one,), (second,))
+    running.start()
+    wait_for(running.finished)
+    running.stop()
+    assert [each.frame_seq for each in emitted] == list(range(200))
+
+
+def test_a_worker_that_keeps_a_frame_of_a_retired_camera_is_a_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("appliance.pipeline.pipeline.PATIENT_SECONDS", 0.05)
+    one = lane([])
+    running = pipeline(lanes=(one,))
+    one.ledger.capture()
+    with pytest.raises(StalledError, match="a worker with a frame of camera 0"):
+        running.retire((one,))
+
+
+def test_what_goes_wrong_while_a_part_ends_ends_nothing_else() -> None:
+    def fail(_: object, stop: threading.Event) -> None:
+        stop.wait(30)
+        raise OSError("the driver does not want to be closed")
+
+    part = Part("w0", fail)
+    running = pipeline(part)
+    running.start()
+    running.retire((part,))  # type: ignore[arg-type]
+    running.check()
+    running.stop()
 
 
 def test_the_signs_of_life_are_those_of_all_threads() -> None:

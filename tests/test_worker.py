@@ -51,14 +51,15 @@ class Bench:
         **options: Any,
     ) -> None:
         self.clock = clock or ManualClock()
-        self.exchange: Exchange[Lane] = Exchange(1)
+        self.exchange: Exchange[Lane] = Exchange()
         self.results: list[Observation] = []
         self.released: list[int] = []
         self.detector = FakeDetector(script, seconds=0.03, clock=self.clock, size=size)
         self.lane = Lane(
-            index=0, name="front", source=Camera(), view=view, filters=filters,  # type: ignore[arg-type]
+            name="front", source=Camera(), view=view, filters=filters,  # type: ignore[arg-type]
             emit=self._emit, on_event=lambda _: None, clock=self.clock,
         )  # fmt: skip
+        self.exchange.add(self.lane)
         self.worker = Worker(
             name="worker 0", detector=self.detector, vocabulary=VOCABULARY,
             score_threshold=0.5, clock=self.clock, **options,
@@ -84,7 +85,7 @@ class Bench:
         frame = frame or self.frame()
         self.clock.advance(0.002)  # the picture comes in
         number, received_ns = self.lane.ledger.capture(), self.clock.monotonic_ns()
-        assert self.exchange.replace(0, Pending(self.lane, frame, number, received_ns)) is None
+        assert self.exchange.replace(Pending(self.lane, frame, number, received_ns)) is None
         self.clock.advance(0.005)  # it waits for a worker
         return self.worker.work_one(self.exchange, 0)
 
@@ -387,7 +388,7 @@ def test_a_worker_that_may_not_work_takes_nothing_and_looks_again_every_half_sec
         return event.is_set()
 
     bench.clock.wait = wait  # type: ignore[method-assign]
-    bench.exchange.replace(0, Pending(bench.lane, bench.frame(), 0, 0))
+    bench.exchange.replace(Pending(bench.lane, bench.frame(), 0, 0))
     bench.worker.run(bench.exchange, stop)
     assert np.diff(asked) == pytest.approx([0.5] * 3)
     assert waits == ["a frame"] * 4
@@ -419,7 +420,7 @@ def test_a_worker_works_until_it_is_stopped_and_closes_its_detector() -> None:
         if number == 2:
             stop.set()
         else:
-            bench.exchange.replace(0, _next(bench))
+            bench.exchange.replace(_next(bench))
         return Detections.empty()
 
     def close() -> None:
@@ -432,7 +433,7 @@ def test_a_worker_works_until_it_is_stopped_and_closes_its_detector() -> None:
 
     bench.detector._script = script
     bench.detector.close = close  # type: ignore[method-assign]
-    bench.exchange.replace(0, _next(bench))
+    bench.exchange.replace(_next(bench))
     bench.worker.run(bench.exchange, stop)
     assert len(bench.results) == 3
     assert bench.detector.closed
@@ -443,7 +444,7 @@ def test_a_worker_that_gives_up_closes_its_detector_too() -> None:
     bench = Bench(failing(set(range(100))))
     for _ in range(9):
         bench.work()
-    bench.exchange.replace(0, _next(bench))
+    bench.exchange.replace(_next(bench))
     with pytest.raises(DetectorError):
         bench.worker.run(bench.exchange, threading.Event())
     assert bench.detector.closed

@@ -127,14 +127,14 @@ def _one_round(
         plan.settings, environment, sinks, extra_filters=lambda _: (recorder,), make_source=source
     )
     lanes = unit.pipeline.lanes
-    alone = invoke_alone(unit.selection, each * len(lanes)) if alone_first else None
+    alone = invoke_alone(unit.engine.selection, each * len(lanes)) if alone_first else None
     keep_quiet()
     forget_peak_memory()
     try:
         used = _run(unit, each * len(lanes), progress, environment.clock)
     finally:
         sinks.close()
-        unit.close()
+        unit.engine.close()
     memory_mib = peak_memory_mib()
     published = [
         window.stages["publish"].p50
@@ -156,12 +156,12 @@ def _one_round(
         )
     times = sorted((one for its in kept.values() for one in its), key=lambda one: one.done_ns)
     return Round(
-        selection=unit.selection,
+        selection=unit.engine.selection,
         size=recorder.size,
         end_to_end_fps=_rate(times),
         camera_fps=_camera_fps(lanes, recorder),
         slowest_fps=min(_rate(its) for its in kept.values()),
-        alone=alone or invoke_alone(unit.selection, len(times)),
+        alone=alone or invoke_alone(unit.engine.selection, len(times)),
         times=times,
         publish_ms=max(published, default=None),
         counts=counts,

@@ -98,8 +98,7 @@ def sustain(
     try:
         samples = until_steady(take, longest_seconds, progress)
     finally:
-        unit.pipeline.stop()
-        unit.close()
+        unit.stop()
     if not samples:
         raise MediaError(
             f"source {without_secrets(settings.camera[0].source)}: ended within one window",
@@ -140,8 +139,8 @@ def summary(samples: list[Sample], unit: Unit) -> dict[str, Any]:
     heat = [one.celsius for one in samples if one.celsius is not None]
     cold = samples[1] if len(samples) > 1 else samples[0]  # the first holds the start-up
     return {
-        "accelerator": unit.selection.accelerator.name,
-        "model": unit.selection.model.id,
+        "accelerator": unit.engine.selection.accelerator.name,
+        "model": unit.engine.selection.model.id,
         "cold_fps": round(cold.fps, 3),
         "sustained_fps": round(statistics.median(one.fps for one in last), 3),
         "steady": steady(samples),

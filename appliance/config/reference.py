@@ -45,8 +45,8 @@ def configuration_markdown() -> str:
             "The daemon reads `/etc/appliance/appliance.toml` (or `--config FILE`), then "
             "`conf.d/*.toml` beside it, then variables such as `APPLIANCE_MQTT__HOST=broker`, then "
             "`--set mqtt.host=broker`; later wins, cameras merge by name. Unknown keys are errors. "
-            "`systemctl reload appliance` reads it again; a bad new file changes nothing and is "
-            "reported.\n"
+            "`systemctl reload appliance` reads it again: what did not change goes on without a "
+            "gap, and a bad new file changes nothing and is reported.\n"
         ),
     ]
     fields = msgspec.structs.fields(Settings)

@@ -64,8 +64,8 @@ class Calibration:
 
     def start(self) -> None:
         """Begin, if there is anything to find out."""
-        unit, taken = self._unit, self._unit.selection
-        if unit.provisional or not taken.finding.found or detects_by_itself(unit.settings):
+        unit, taken = self._unit, self._unit.engine.selection
+        if unit.engine.provisional or not taken.finding.found or detects_by_itself(unit.settings):
             return
         if not all(lane.source.live for lane in unit.pipeline.lanes):
             return  # a file would begin again when another layout is taken
@@ -92,12 +92,12 @@ class Calibration:
     def _calm(self) -> bool:
         """Say whether nothing slows the unit, so that figures are those of the layout."""
         unit = self._unit
-        lost = unit.switch is not None and unit.switch.lost_reason
+        lost = unit.engine.switch is not None and unit.engine.switch.lost_reason
         return not unit.heat.active and unit.pace.target_fps is None and not lost
 
     def _measure(self) -> bool:
         """Try the layouts and keep what came out; False if something disturbed it."""
-        unit, taken = self._unit, self._unit.selection
+        unit, taken = self._unit, self._unit.engine.selection
         layouts = self._layouts.to_measure(taken.finding, taken.accelerator, taken.model)
         selector = make_selector(unit.settings, unit.environment)
         log.info("measuring %d layouts; workers rest meanwhile", len(layouts))

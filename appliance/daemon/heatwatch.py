@@ -58,14 +58,12 @@ class HeatWatch:
         self._fps_after: float | None = None
         self._windows_since_action = 0
 
-    def carry_over(self, settings: GovernorSettings, pace: Pace, reporter: Reporter) -> None:
-        """Go on with a new pipeline: what is known of the heat outlives a reload."""
+    def use(self, settings: GovernorSettings) -> None:
+        """Go on with these settings: what is known of the heat outlives a reload."""
         if settings != self._settings:
             self._governor = None
-        elif self._governor is not None and settings.mode == "act":
-            pace.target_fps = self._governor.target_fps
-            pace.single_worker = self._pace.single_worker
-        self._settings, self._pace, self._reporter = settings, pace, reporter
+            self._pace.target_fps, self._pace.single_worker = None, False
+        self._settings = settings
 
     @property
     def active(self) -> tuple[Cause, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from appliance.daemon.sinks import Sinks, device_of, make_sinks
 from appliance.daemon.supervisor import Requests, Supervisor, teller
 from appliance.daemon.tuning import keep_quiet
 from appliance.daemon.wiring import check_settings, wire
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, StalledError
 from appliance.reports.problems import ProblemBook
 from appliance.selection.choose import prove_in_background
 from appliance.update.commands import obey
@@ -67,7 +68,7 @@ class Daemon:
         self._extra_filters = extra_filters
         self._max_frames = max_frames
         self._settle_seconds = settle_seconds
-        self._notice = ""
+        self.refusal = ""
         self._proving = False
         self._began_ns = environment.clock.monotonic_ns()
         self._next: Settings | None = None
@@ -86,33 +87,47 @@ class Daemon:
         self.sinks = self._make_sinks(settings)
         try:
             self.unit = self._wire(settings)
+            before: Unit | None = None
             while True:
-                outcome = self._run_once(settings, self.unit)
-                if outcome == "reload":
-                    settings = self._reload(settings)
-                elif outcome == "rewire":
-                    self.unit = self._wire(settings)
-                else:
+                unit = self.unit
+                ending = self._run_once(settings, unit, before)
+                if ending in {"stopped", "finished"}:
                     return
+                try:
+                    settings = self._change(settings, ending)
+                except BaseException:
+                    with contextlib.suppress(StalledError):  # what went wrong says more
+                        unit.stop()
+                    raise
+                before = unit
         finally:
             if self.sinks is not None:
                 self.sinks.close()
 
-    def _run_once(self, settings: Settings, unit: Unit) -> Ending:
-        """Run until something is asked."""
+    def _run_once(self, settings: Settings, unit: Unit, before: Unit | None) -> Ending:
+        """Run until something is asked.
+
+        Args:
+            settings: of the unit.
+            unit: to run.
+            before: the unit before a change; None at the start.
+        """
         keep_quiet()
         self._book = self._book or ProblemBook(teller(unit.reporter))
         supervisor = Supervisor(
             unit,
             self._requests,
             self._service,
-            notices=lambda: (*self._environment.notices(), *filter(None, (self._notice,))),
+            notices=lambda: (*self._environment.notices(), *filter(None, (self.refusal,))),
             max_frames=self._max_frames,
             began_ns=self._began_ns,
             on_reload=lambda: self._accept(unit),
             book=self._book,
+            goes_on=before is not None
+            and unit.engine is before.engine
+            and not set(unit.lanes).isdisjoint(before.lanes),
         )
-        if unit.provisional and not self._proving:
+        if unit.engine.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again
             prove_in_background(settings, self._environment, self._requests.ask_rewire)
         calibration = Calibration(unit, self._layout_known, settle_seconds=self._settle_seconds)
@@ -123,7 +138,7 @@ class Daemon:
         finally:
             calibration.stop()
 
-    def _wire(self, settings: Settings) -> Unit:
+    def _wire(self, settings: Settings, *, choose_again: bool = False) -> Unit:
         sinks = self.sinks if self.sinks is not None else self._make_sinks(settings)
         return wire(
             settings,
@@ -132,6 +147,7 @@ class Daemon:
             extra_filters=self._extra_filters,
             on_change=self._requests.wake.set,
             previous=self.unit,
+            choose_again=choose_again,
         )
 
     def _layout_known(self, better: bool) -> None:  # noqa: FBT001 - a callback
@@ -172,21 +188,33 @@ class Daemon:
         self._next = new
         return True
 
+    def _change(self, settings: Settings, ending: Ending) -> Settings:
+        """Change the unit; return the settings to go on with."""
+        if ending == "reload":
+            return self._reload(settings)
+        self.unit = self._wire(settings, choose_again=True)
+        return settings
+
     def _reload(self, old: Settings) -> Settings:
         """Return the settings to go on with: the new ones; the old ones if they fail after all."""
         new = self._next or old
-        self._proving = False
-        self._environment.failed_proofs.clear()
+        failed = bool(self._environment.failed_proofs)
+        self._environment.failed_proofs.clear()  # whoever reloads may have mended something
+        engine = self.unit.engine if self.unit else None
         try:
             self.sinks = self._make_sinks(new)
-            self.unit = self._wire(new)
+            self.unit = self._wire(new, choose_again=failed)
+            if self.unit.engine is not engine:
+                self._proving = False
+        except StalledError:
+            raise
         except ApplianceError as error:
             self._refuse(error)
             self._move_lock(old)
             self.sinks = self._make_sinks(old)
             self.unit = self._wire(old)
             return old
-        self._notice = ""
+        self.refusal = ""
         log.info("configuration reloaded")
         return new
 
@@ -196,5 +224,5 @@ class Daemon:
 
     def _refuse(self, error: ApplianceError) -> None:
         """Say why the new configuration is not used."""
-        self._notice = "reload failed, the old configuration goes on"
-        log.error("%s: %s", self._notice, error)
+        self.refusal = "reload failed, the old configuration goes on"
+        log.error("%s: %s", self.refusal, error)

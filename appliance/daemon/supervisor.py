@@ -99,6 +99,7 @@ class Supervisor:
         max_frames: end after so many results; 0 for never.
         began_ns: when the daemon began, CLOCK_MONOTONIC; None for now.
         book: what is known to be wrong, from before a reload; None where nothing can be.
+        goes_on: some of its cameras have been running all the time.
         on_reload: reads the new configuration while the old one runs; False if it cannot be used.
     """
 
@@ -111,6 +112,7 @@ class Supervisor:
         notices: Callable[[], tuple[str, ...]] = tuple,
         max_frames: int = 0,
         began_ns: int | None = None,
+        goes_on: bool = False,
         on_reload: Callable[[], bool] = lambda: True,
         book: ProblemBook | None = None,
     ) -> None:
@@ -122,7 +124,7 @@ class Supervisor:
         now_ns = self._clock.monotonic_ns()
         self._began_ns = now_ns if began_ns is None else began_ns
         self._on_reload = on_reload
-        self._processed_before = self._processed()
+        self._processed_before = None if goes_on else self._processed()
         self._sampler = Sampler(unit.telemetry.snapshot, self._clock)
         self._vitals = Vitals(unit, self._sampler, notices)
         self._book = book or ProblemBook(teller(unit.reporter))
@@ -139,7 +141,7 @@ class Supervisor:
         self._watchdog_ns = round(watchdog / 3 * NS_PER_SECOND) if watchdog else None
 
     def run(self) -> Ending:
-        """Run until stopped, finished or asked to reload; the pipeline is stopped then.
+        """Run until stopped or finished: the unit is stopped then; or until it is to change.
 
         Raises:
             ApplianceError: a thread failed, or could not be ended.
@@ -149,7 +151,7 @@ class Supervisor:
         health_ns = round(settings.telemetry.interval_seconds * NS_PER_SECOND)
         window_ns = round(settings.metrics.window_seconds * NS_PER_SECOND)
         unit.publish_info()
-        running = unit.accelerator
+        running = unit.engine.accelerator
         self._sampler.start()
         unit.start()
         self._service.ready()
@@ -167,9 +169,9 @@ class Supervisor:
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
                     next_metrics_ns += window_ns
-                if unit.accelerator != running or requests.info.is_set():
+                if unit.engine.accelerator != running or requests.info.is_set():
                     requests.info.clear()
-                    running = unit.accelerator
+                    running = unit.engine.accelerator
                     unit.publish_info()
                 if now_ns >= self._next_heat_ns:
                     self._poll_heat()
@@ -184,7 +186,7 @@ class Supervisor:
                 )
                 self._clock.wait(requests.wake, (due_ns - now_ns) / NS_PER_SECOND)
         finally:
-            self._end(patient=outcome in {"reload", "rewire"})
+            self._end(goes_on=outcome in {"reload", "rewire"})
 
     def _outcome(self) -> Ending | None:
         unit, requests = self._unit, self._requests
@@ -218,16 +220,20 @@ class Supervisor:
         tick_ns = round(seconds * NS_PER_SECOND)
         return min(tick_ns, self._watchdog_ns) if self._watchdog_ns else tick_ns
 
-    def _end(self, *, patient: bool) -> None:
-        """Stop the pipeline and publish the last window, so that no result is uncounted."""
+    def _end(self, *, goes_on: bool) -> None:
+        """Stop the unit and publish the last window, so that no result is uncounted.
+
+        Args:
+            goes_on: leave it running, for it only changes.
+        """
         self._service.stopping() if self._requests.stop.is_set() else None
         try:
-            self._unit.pipeline.stop(patient=patient)
+            if not goes_on:
+                self._unit.stop()
         except StalledError:
             if not self._stalled:  # else what hangs is being told already
                 raise
         finally:
-            self._unit.close()
             self._sampler.close()
             self._publish_metrics()
 
@@ -256,8 +262,8 @@ class Supervisor:
         if not unit.pace.took_rest():  # else its rates say nothing of the board
             unit.heat.window(
                 self._metrics.values(),
-                unit.accelerator,
-                unit.selection.model.id,
+                unit.engine.accelerator,
+                unit.engine.selection.model.id,
                 len(unit.pipeline.workers),
                 contended=contended,
             )

@@ -11,31 +11,33 @@ from appliance.board.identity import board_name
 from appliance.config.addresses import without_secrets
 from appliance.reports.homeassistant import discovery
 from appliance.reports.messages import AcceleratorFinding, CameraInfo, ModelInfo
-from appliance.selection.choose import AUTO, make_layouts
+from appliance.selection.choose import make_layouts
 
 if TYPE_CHECKING:
     from appliance.config import Settings
+    from appliance.daemon.engine import Engine
     from appliance.daemon.heatwatch import HeatWatch
     from appliance.daemon.sinks import Sinks
-    from appliance.pipeline import Pipeline
+    from appliance.pipeline import Lane, Pipeline
     from appliance.pipeline.pace import Pace
     from appliance.reports.reporter import Reporter
-    from appliance.selection import Selection
     from appliance.selection.environment import Environment
-    from appliance.selection.failover import Switch
     from appliance.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A wired appliance, not started."""
+    """A wired appliance.
+
+    Attributes:
+        lanes: of its cameras, also when the pipeline has retired them.
+    """
 
     settings: Settings
     environment: Environment
     device: str
-    selection: Selection
-    switch: Switch | None
-    provisional: bool
+    engine: Engine
+    lanes: tuple[Lane, ...]
     pipeline: Pipeline
     pace: Pace
     heat: HeatWatch
@@ -43,38 +45,25 @@ class Unit:
     telemetry: Telemetry
     sinks: Sinks
 
-    @property
-    def accelerator(self) -> str:
-        """Return the name of the accelerator that runs now."""
-        return self.switch.running if self.switch else self.selection.accelerator.name
-
-    def accelerator_problems(self) -> tuple[str, ...]:
-        """Return why the accelerator does less than it should; empty if all is well."""
-        if self.switch is not None and self.switch.lost_reason:
-            lost = f"accelerator {self.switch.primary}: running on {self.switch.running} instead"
-            return (f"{lost}: {self.switch.lost_reason}",)
-        name = self.settings.accelerator.name
-        if self.provisional and name != AUTO:
-            return (
-                f"accelerator {name}: is being proved, running on {self.accelerator} meanwhile",
-            )
-        degraded = {worker.detector.degraded for worker in self.pipeline.workers}
-        return tuple(sorted(f"accelerator: {reason}" for reason in degraded if reason))
-
     def start(self) -> None:
-        """Start the pipeline, and the search for an accelerator that is away."""
+        """Start what does not run yet, and the search for an accelerator that is away."""
         self.pipeline.start()
-        if self.switch is not None:
-            self.switch.start()
+        self.engine.start()
 
-    def close(self) -> None:
-        """Stop looking for the accelerator."""
-        if self.switch is not None:
-            self.switch.close()
+    def stop(self) -> None:
+        """End everything.
+
+        Raises:
+            StalledError: a thread hangs and only the process's end can end it.
+        """
+        try:
+            self.pipeline.stop()
+        finally:
+            self.engine.close()
 
     def _layout_reason(self) -> str:
         """Return why there are so many workers and threads; asked anew, for it is measured late."""
-        taken, layouts = self.selection, make_layouts(self.settings, self.environment)
+        taken, layouts = self.engine.selection, make_layouts(self.settings, self.environment)
         known = layouts.of(taken.finding, taken.accelerator, taken.model)
         return known.why if known == taken.layout else taken.layout.why
 
@@ -85,19 +74,19 @@ class Unit:
             board = board_name(self.environment.root)
             payload = discovery(self.settings, self.device, board=board, software=__version__)
             self.reporter.discovery(wanted.prefix, payload)
-        model = self.switch.running_model() if self.switch else self.selection.model
+        model = self.engine.model
         self.reporter.info(
             software=__version__,
             board=board_name(self.environment.root),
             python=platform.python_version(),
-            accelerator=self.accelerator,
-            threads=self.selection.layout.threads,
+            accelerator=self.engine.accelerator,
+            threads=self.engine.selection.layout.threads,
             layout=self._layout_reason(),
             accelerators=tuple(
                 AcceleratorFinding(
                     name=one.name, found=one.found, detail=one.detail, devices=one.devices
                 )
-                for one in self.selection.findings
+                for one in self.engine.selection.findings
             ),
             model=ModelInfo(
                 id=model.id, sha256=model.sha256, input=(model.input_width, model.input_height)

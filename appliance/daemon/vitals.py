@@ -73,7 +73,7 @@ class Vitals:
         for hang in self._hangs:
             excused = hang.thread in self._excused
             yield Problem("sink_stalled" if excused else "hung", hang.thread, hang.text)
-        for number, text in enumerate(unit.accelerator_problems()):
+        for number, text in enumerate(unit.engine.problems()):
             yield Problem("accelerator", str(number), text)
         for cause in unit.heat.active:
             yield Problem("throttled", cause, f"throttled: {cause.replace('_', ' ')}")

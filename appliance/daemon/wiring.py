@@ -1,46 +1,33 @@
-"""The composition root: the one place that knows concrete classes and wires them together."""
+"""The composition root: puts a unit together, or changes what a new configuration changes of it."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import Registry
+from appliance.daemon.cameras import make_lanes, plan_cameras
+from appliance.daemon.engine import Engine, make_engine, origin_of
 from appliance.daemon.heatwatch import HeatWatch
 from appliance.daemon.sinks import check_sinks, device_of
 from appliance.daemon.unit import Unit
+from appliance.errors import ApplianceError
 from appliance.filters import check_filters, create_filters
-from appliance.filters.labels import LabelFilter
-from appliance.models import Vocabulary
-from appliance.pipeline import Lane, Pipeline
-from appliance.pipeline.exchange import Exchange
-from appliance.pipeline.lane import FROZEN_SECONDS
+from appliance.models import Labels, Vocabulary
+from appliance.pipeline import Pipeline
 from appliance.pipeline.pace import Pace
-from appliance.pipeline.worker import Worker
 from appliance.reports.reporter import Identity, Reporter, new_boot_id
-from appliance.selection.choose import (
-    AUTO,
-    choose,
-    load_model,
-    make_selector,
-    make_switch,
-    open_detectors,
-)
-from appliance.sources import RepeatsPictures, check_source, create_source, view_of
+from appliance.selection.choose import AUTO, load_model
+from appliance.sources import check_source
 from appliance.telemetry import Telemetry
-from appliance.vision.motion import MotionGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.clock import Clock
     from appliance.config import CameraSettings, Settings
     from appliance.daemon.sinks import Sinks
     from appliance.filters import Filter
-    from appliance.models import Labels
     from appliance.selection.environment import Environment
     from appliance.sources import Source
-    from appliance.values import Observation
 
 
 def wire(
@@ -52,8 +39,9 @@ def wire(
     on_change: Callable[[], None] = lambda: None,
     make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None = None,
     previous: Unit | None = None,
+    choose_again: bool = False,
 ) -> Unit:
-    """Return the appliance of ``settings``: model loaded, detectors open, nothing started.
+    """Return the appliance of ``settings``: model loaded, detectors open, nothing new started.
 
     Args:
         settings: the configuration.
@@ -62,77 +50,61 @@ def wire(
         extra_filters: makes those of a camera that come after the configured ones.
         on_change: called when a thread ended.
         make_source: makes a camera's source for an input size, instead of the registry.
-        previous: what ran before a reload, stopped: numbers, books and what is known of heat go on.
+        previous: what runs. What the settings leave as it is goes on; the rest is stopped here.
+            Numbers, books and what is known of heat go on in any case.
+        choose_again: choose the accelerator anew, though its settings are the same.
 
     Raises:
-        ApplianceError: model, labels, accelerator or a camera's options cannot be used.
+        ApplianceError: model, labels, accelerator or a camera's options cannot be used; or what
+            has to go hangs.
     """
     clock = environment.clock
-    selector = make_selector(settings, environment)
-    choice = choose(settings, selector)
-    selection = choice.selection
-    model, layout = selection.model, selection.layout
-    vocabulary = Vocabulary(model.labels)
+    pace = previous.pace if previous else Pace()
+    pipeline = previous.pipeline if previous else Pipeline(on_change=on_change)
     device = device_of(settings, environment)
-    boot_id = previous.reporter.boot_id if previous else new_boot_id()
-    identity = Identity(device, boot_id, layout.workers, vocabulary)
-    reporter = previous.reporter if previous else Reporter(identity, sinks.all, clock)
-    lanes_before = {lane.name: lane for lane in previous.pipeline.lanes} if previous else {}
-    input_size = (model.input_width, model.input_height)
-    exchange: Exchange[Lane] = Exchange(len(settings.camera))
-    make = make_source or _registry_source(clock)
-    pace = Pace()
-    sources = tuple(make(camera, input_size) for camera in settings.camera)
-    lanes = tuple(
-        Lane(
-            index=index,
-            name=camera.name,
-            source=source,
-            view=view_of(camera),
-            filters=(*_filters(settings, camera, model.labels), *extra_filters(camera.name)),
-            emit=_emitter(reporter),
-            on_event=reporter.camera_event,
-            clock=clock,
-            pace=pace.lane(),
-            gate=_gate(camera),
-            period_seconds=1 / camera.fps,
-            frozen_seconds=partial(_frozen_seconds, camera, source),
-            on_change=on_change,
-            before=lanes_before.get(camera.name),
+    if previous:
+        reporter = previous.reporter
+        reporter.use_sinks(sinks.all)
+    else:
+        nothing_seen = Vocabulary(Labels(()))
+        reporter = Reporter(Identity(device, new_boot_id(), 1, nothing_seen), sinks.all, clock)
+    engine = None if choose_again else _kept_engine(settings, previous)
+    is_new = engine is None
+    if engine is None:
+        if previous is not None:
+            pipeline.retire(previous.engine.workers)
+            previous.engine.close()
+        engine = make_engine(settings, environment, pace, reporter.accelerator_event)
+    try:
+        plan = plan_cameras(
+            settings,
+            engine,
+            clock,
+            extra_filters=extra_filters,
+            make_source=make_source,
+            previous=previous,
         )
-        for index, (camera, source) in enumerate(zip(settings.camera, sources, strict=True))
-    )
-    switch = make_switch(
-        settings,
-        selector,
-        selection,
-        lost_reason=choice.lost_reason,
-        on_event=reporter.accelerator_event,
-        clock=clock,
-    )
-    detectors = open_detectors(settings, selection, switch)
-    workers = tuple(
-        Worker(
-            name=f"worker {number}",
-            detector=detector,
-            vocabulary=vocabulary,
-            score_threshold=settings.model.score_threshold,
-            clock=clock,
-            may_work=_may_work(pace, number, clock),
-        )
-        for number, detector in enumerate(detectors)
-    )
+    except ApplianceError:
+        if is_new:
+            engine.discard()
+        raise
+    for worker in engine.workers:
+        worker.score_threshold = settings.model.score_threshold
+    before = {lane.name: lane for lane in previous.lanes} if previous else {}
+    pipeline.retire(lane for lane in pipeline.lanes if lane not in plan.kept.values())
+    pace.keep(lane.pace for lane in pipeline.lanes)
+    lanes = make_lanes(plan, reporter, pace, clock, on_change=on_change, before=before)
+    pipeline.use(lanes, engine.workers)
     heat = previous.heat if previous else HeatWatch(settings.governor, pace, reporter)
-    heat.carry_over(settings.governor, pace, reporter)
-    reporter.use(identity, sinks.all)
+    heat.use(settings.governor)
+    reporter.use(Identity(device, reporter.boot_id, len(engine.workers), engine.vocabulary))
     return Unit(
         settings=settings,
         environment=environment,
         device=device,
-        selection=selection,
-        switch=switch,
-        provisional=choice.provisional,
-        pipeline=Pipeline(lanes, workers, exchange, on_change),
+        engine=engine,
+        lanes=lanes,
+        pipeline=pipeline,
         pace=pace,
         heat=heat,
         reporter=reporter,
@@ -153,45 +125,21 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
     check_sinks(settings, environment)
     if settings.accelerator.name != AUTO:
         Registry(paths=environment.accelerators).get(settings.accelerator.name)
-    old, model = running.settings, None
-    if (settings.accelerator, settings.model.name) == (old.accelerator, old.model.name):
-        model = running.selection.model
+    model = None
+    if origin_of(settings) == running.engine.made_from:
+        model = running.engine.selection.model
     elif settings.model.name != AUTO:
         model = load_model(settings.model.name)
     if model is not None:
         model.labels.ids(settings.model.labels)
+        for camera in settings.camera:
+            create_filters(camera, model.labels)
 
 
-def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
-    """Return a camera's filters: the labels of all cameras, then its own."""
-    wanted = settings.model.labels
-    common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
-    return (*common, *create_filters(camera, labels))
-
-
-def _gate(camera: CameraSettings) -> MotionGate | None:
-    motion = camera.motion
-    if not motion.gate:
+def _kept_engine(settings: Settings, previous: Unit | None) -> Engine | None:
+    """Return the engine that runs, if it is what the settings ask for."""
+    if previous is None:
         return None
-    return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
-
-
-def _frozen_seconds(camera: CameraSettings, source: Source) -> float:
-    if camera.frozen_seconds != "auto":
-        return camera.frozen_seconds
-    return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
-
-
-def _registry_source(clock: Clock) -> Callable[[CameraSettings, tuple[int, int]], Source]:
-    return lambda camera, size: create_source(camera, input_size=size, clock=clock)
-
-
-def _may_work(pace: Pace, number: int, clock: Clock) -> Callable[[], bool]:
-    return lambda: pace.may_work(number, clock.monotonic_ns())
-
-
-def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:
-    def emit(observation: Observation, lane: Lane) -> int:
-        return reporter.detections(observation, lane.statistics.published)
-
-    return emit
+    engine = previous.engine
+    runs = set(engine.workers) <= set(previous.pipeline.workers)
+    return engine if runs and engine.made_from == origin_of(settings) else None

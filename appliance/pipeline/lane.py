@@ -93,7 +93,6 @@ class Lane:
     def __init__(
         self,
         *,
-        index: int,
         name: str,
         source: Source,
         view: View,
@@ -108,7 +107,6 @@ class Lane:
         on_change: Callable[[], None] = lambda: None,
         before: Lane | None = None,
     ) -> None:
-        self.index = index
         self.name = name
         self.source = source
         self.view = view
@@ -123,12 +121,11 @@ class Lane:
         self._open_seconds = (
             source.open_seconds if isinstance(source, SlowToOpen) else STALL_SECONDS
         )
-        self.wants_picture = any(f.wants_picture for f in filters)
         self.ended = threading.Event()
         self.lost_reason: str = before.lost_reason if before else ""
         self.lost_ns: int | None = before.lost_ns if before else None
         self._inherited = self.lost_ns is not None
-        self._filters = filters
+        self.use_filters(filters)
         self._emit = emit
         self._on_event = on_event
         self._on_change = on_change
@@ -140,6 +137,11 @@ class Lane:
         self._first_ns: int | None = None
         self._doubted = self._flaps = False
         self._started = False
+
+    def use_filters(self, filters: tuple[Filter, ...]) -> None:
+        """Apply these from the next result on."""
+        self.wants_picture = any(one.wants_picture for one in filters)
+        self._filters = filters
 
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
         """Capture until the source ends or ``stop`` is set; reopen it when it is lost.
@@ -195,11 +197,11 @@ class Lane:
         pending = Pending(self, frame, number, self._clock.monotonic_ns())
         self.heartbeat.beat()
         if self.source.live:
-            old = exchange.replace(self.index, pending)
+            old = exchange.replace(pending)
             if old is not None:
                 self.discard(old, "superseded" if old is not pending else "shutdown")
             return True
-        while not exchange.offer(self.index, pending, _OFFER_SECONDS):
+        while not exchange.offer(pending, _OFFER_SECONDS):
             if stop.is_set():
                 self.discard(pending, "shutdown")
                 return False

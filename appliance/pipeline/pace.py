@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from appliance.clock import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SILENT_NS = 2 * NS_PER_SECOND
 """A camera without a frame for this long leaves its share to the others."""
@@ -33,6 +38,10 @@ class Pace:
         one = LanePace(self)
         self._lanes.append(one)
         return one
+
+    def keep(self, lanes: Iterable[LanePace]) -> None:
+        """Share among these cameras only, and those that come."""
+        self._lanes = list(lanes)
 
     def rest(self, until_ns: int) -> None:
         """Let no worker take a frame for so long; a bound, lest a hang there silence the unit."""

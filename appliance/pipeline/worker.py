@@ -45,6 +45,9 @@ class Worker:
         score_threshold: lowest score that counts.
         clock: the appliance's clock.
         may_work: False while the governor lets this worker rest.
+
+    Attributes:
+        score_threshold: may be changed while it works.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Worker:
         self.heartbeat = Heartbeat(name, clock)
         self.detector = detector
         self._vocabulary = vocabulary
-        self._score_threshold = score_threshold
+        self.score_threshold = score_threshold
         self._clock = clock
         self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
         self._errors = 0
@@ -132,7 +135,7 @@ class Worker:
         preprocessed_ns = clock.monotonic_ns()
         self.detector.infer()
         inferred_ns = clock.monotonic_ns()
-        seen = self.detector.detections(self._score_threshold)
+        seen = self.detector.detections(self.score_threshold)
         if same_boxes(plan, *size):
             detections = seen
         else:
@@ -171,7 +174,7 @@ class Worker:
             width=frame.width,
             height=frame.height,
             origin=frame.origin,
-            detections=found.where(found.scores >= self._score_threshold),
+            detections=found.where(found.scores >= self.score_threshold),
             times=StageTimes(
                 captured_ns=frame.captured_ns,
                 received_ns=pending.received_ns,

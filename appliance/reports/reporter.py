@@ -100,10 +100,15 @@ class Reporter:
         self._lock = threading.Lock()
         self._seqs: defaultdict[str, int] = defaultdict(int)
 
-    def use(self, identity: Identity, sinks: tuple[Sink, ...]) -> None:
-        """Go on with another wiring; the numbers of the messages go on."""
+    def use(self, identity: Identity) -> None:
+        """Go on as this; the numbers of the messages go on."""
         with self._lock:
-            self._identity, self._sinks = identity, sinks
+            self._identity = identity
+
+    def use_sinks(self, sinks: tuple[Sink, ...]) -> None:
+        """Send to these from the next message on."""
+        with self._lock:
+            self._sinks = sinks
 
     @property
     def boot_id(self) -> str:

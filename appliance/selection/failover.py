@@ -101,6 +101,7 @@ class Switch:
         self._closed = threading.Event()
         self._ready: list[Detector] = []
         self._lost_ns = clock.monotonic_ns()
+        self._looking = False
         self.generation = 0
         self.lost_reason = lost_reason
 
@@ -123,8 +124,8 @@ class Switch:
         return self._primary.accelerator
 
     def start(self) -> None:
-        """Begin to look for an accelerator that is away from the start."""
-        if self.lost_reason:
+        """Begin to look for an accelerator that is away from the start; safe to call twice."""
+        if self.lost_reason and not self._looking:
             event = AcceleratorEvent(
                 "failover", self.primary, self._fallback.accelerator, self.lost_reason
             )
@@ -168,6 +169,7 @@ class Switch:
             detector.close()
 
     def _look_for_it(self) -> None:
+        self._looking = True
         threading.Thread(target=self._retry, name="accelerator retry", daemon=True).start()
 
     def _retry(self) -> None:
@@ -192,6 +194,7 @@ class Switch:
             seconds = (self._clock.monotonic_ns() - self._lost_ns) / 1e9
             self.generation += 1
             self.lost_reason = ""
+            self._looking = False
             self._ready = opened
         if self._closed.is_set():
             self.close()

@@ -1,4 +1,7 @@
-"""The CPU with a detector that misbehaves when told: files ``hang`` and ``fail`` in a folder."""
+"""The CPU with a detector that misbehaves when told: by files in a folder.
+
+``hang`` and ``fail`` are looked for at each picture, ``away`` when it is opened.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.errors import DetectorError
+from appliance.errors import AcceleratorUnavailableError, DetectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,8 @@ class UnsoundCpu(CpuAccelerator):
         self._control = Path(options.device or "/nowhere")
 
     def open(self, model: Model, *, threads: int) -> Detector:  # type: ignore[override]
+        if (self._control / "away").exists():
+            raise AcceleratorUnavailableError("accelerator cpu: away, as the test wants")
         return _Unsound(super().open(model, threads=threads), self._control)
 
 

@@ -1,0 +1,174 @@
+"""The cameras of a unit: a lane for each, made from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from appliance.filters import create_filters
+from appliance.filters.labels import LabelFilter
+from appliance.pipeline import Lane
+from appliance.pipeline.lane import FROZEN_SECONDS
+from appliance.sources import RepeatsPictures, create_source, view_of
+from appliance.vision.motion import MotionGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.clock import Clock
+    from appliance.config import CameraSettings, Settings
+    from appliance.daemon.engine import Engine
+    from appliance.daemon.unit import Unit
+    from appliance.filters import Filter
+    from appliance.models import Labels
+    from appliance.pipeline.pace import Pace
+    from appliance.reports.reporter import Reporter
+    from appliance.sources import Source
+    from appliance.values import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the cameras.
+
+    Attributes:
+        settings: the configuration.
+        filters: of each camera.
+        kept: the lanes that go on, by camera.
+        sources: of the cameras that are new or changed.
+    """
+
+    settings: Settings
+    filters: dict[str, tuple[Filter, ...]]
+    kept: dict[str, Lane]
+    sources: dict[str, Source]
+
+
+def plan_cameras(
+    settings: Settings,
+    engine: Engine,
+    clock: Clock,
+    *,
+    extra_filters: Callable[[str], tuple[Filter, ...]],
+    make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None,
+    previous: Unit | None,
+) -> Plan:
+    """Return what becomes of the cameras; touches none of them.
+
+    Args:
+        settings: the configuration.
+        engine: will look at their frames.
+        clock: the appliance's clock.
+        extra_filters: makes those of a camera that come after the configured ones.
+        make_source: instead of the registry.
+        previous: what runs.
+
+    Raises:
+        ApplianceError: a source, filter or label cannot be used.
+    """
+    labels, input_size = engine.selection.model.labels, engine.input_size
+    filters = {
+        camera.name: (*_filters(settings, camera, labels), *extra_filters(camera.name))
+        for camera in settings.camera
+    }
+    kept: dict[str, Lane] = {}
+    if previous is not None and previous.engine.input_size == input_size:
+        origins = {camera.name: camera for camera in previous.settings.camera}
+        lanes = {lane.name: lane for lane in previous.pipeline.lanes}
+        kept = {
+            camera.name: lanes[camera.name]
+            for camera in settings.camera
+            if camera.name in lanes
+            and _bare(camera) == _bare(origins[camera.name])
+            # Frames on their way were loaded without a picture.
+            and any(one.wants_picture for one in filters[camera.name])
+            == lanes[camera.name].wants_picture
+        }
+    sources = {
+        camera.name: make_source(camera, input_size)
+        if make_source
+        else create_source(camera, input_size=input_size, clock=clock)
+        for camera in settings.camera
+        if camera.name not in kept
+    }
+    return Plan(settings, filters, kept, sources)
+
+
+def make_lanes(
+    plan: Plan,
+    reporter: Reporter,
+    pace: Pace,
+    clock: Clock,
+    *,
+    on_change: Callable[[], None],
+    before: dict[str, Lane],
+) -> tuple[Lane, ...]:
+    """Return the lanes of a plan, in the order of the configuration.
+
+    Args:
+        plan: what becomes of the cameras.
+        reporter: publishes what they see.
+        pace: of the pipeline.
+        clock: the appliance's clock.
+        on_change: called when there is news of a camera.
+        before: the retired lanes by camera; their numbers and books go on.
+    """
+    lanes = []
+    for camera in plan.settings.camera:
+        if camera.name in plan.kept:
+            lane = plan.kept[camera.name]
+            lane.use_filters(plan.filters[camera.name])
+        else:
+            source = plan.sources[camera.name]
+            lane = Lane(
+                name=camera.name,
+                source=source,
+                view=view_of(camera),
+                filters=plan.filters[camera.name],
+                emit=_emitter(reporter),
+                on_event=reporter.camera_event,
+                clock=clock,
+                pace=pace.lane(),
+                gate=_gate(camera),
+                period_seconds=1 / camera.fps,
+                frozen_seconds=partial(_frozen_seconds, camera, source),
+                on_change=on_change,
+                before=before.get(camera.name),
+            )
+        lanes.append(lane)
+    return tuple(lanes)
+
+
+def _bare(camera: CameraSettings) -> CameraSettings:
+    """Return what a lane is made from; its filters can be changed while it runs."""
+    return msgspec.structs.replace(camera, filter=())
+
+
+def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
+    """Return a camera's filters: the labels of all cameras, then its own."""
+    wanted = settings.model.labels
+    common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
+    return (*common, *create_filters(camera, labels))
+
+
+def _gate(camera: CameraSettings) -> MotionGate | None:
+    motion = camera.motion
+    if not motion.gate:
+        return None
+    return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
+
+
+def _frozen_seconds(camera: CameraSettings, source: Source) -> float:
+    if camera.frozen_seconds != "auto":
+        return camera.frozen_seconds
+    return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
+
+
+def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:
+    def emit(observation: Observation, lane: Lane) -> int:
+        return reporter.detections(observation, lane.statistics.published)
+
+    return emit

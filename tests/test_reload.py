@@ -1,0 +1,163 @@
+"""A reload stops what it changes, and nothing else: the other camera loses no frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from appliance.config import CameraSettings
+from tests.faulty_unit import FPS, FaultyUnit
+from tests.helpers import wait_for
+from tests.memory import MemoryOutlet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.pipeline import Lane
+
+
+class TwoCameras(FaultyUnit):
+    """A unit with ``cam0`` and ``cam1``, and all that it said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.memory = MemoryOutlet(100_000)
+        super().__init__(folder, cameras=({}, {}), outlets=(self.memory,))
+
+    def said(self, kind: str, camera: str = "") -> list[Any]:
+        found: list[Any] = [one.message for one in list(self.memory.messages) if one.kind == kind]
+        return [one for one in found if not camera or one.camera == camera]
+
+    def lane(self, name: str) -> Lane:
+        return next(lane for lane in self.unit.lanes if lane.name == name)
+
+    def camera(self, name: str, **changes: Any) -> tuple[CameraSettings, ...]:
+        """Return the cameras with one of them changed."""
+        return tuple(
+            msgspec.structs.replace(one, **changes) if one.name == name else one
+            for one in self.settings.camera
+        )
+
+    def goes_on(self) -> None:
+        """Wait for more results of every camera."""
+        for name in [one.name for one in self.settings.camera]:
+            count = len(self.said("detections", name))
+            wait_for(lambda name=name, count=count: len(self.said("detections", name)) > count + 5)  # type: ignore[misc]
+
+    def lost(self, name: str) -> int:
+        return self.lane(name).ledger.counts().dropped["shutdown"]
+
+    def numbers_are_whole(self, name: str) -> bool:
+        numbers = [one.seq for one in self.said("detections", name)]
+        return numbers == list(range(len(numbers)))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[TwoCameras]:
+    unit = TwoCameras(tmp_path)
+    try:
+        unit.goes_on()
+        wait_for(lambda: unit.health["state"] == "ok")
+        yield unit
+        assert unit.failure is None
+    finally:
+        unit.stop()
+
+
+def test_a_changed_camera_is_opened_anew_and_the_other_loses_nothing(running: TwoCameras) -> None:
+    before, engine = running.unit.lanes, running.unit.engine
+    heard = len(running.said("health"))
+    running.reload(camera=running.camera("cam1", width=400))
+    wait_for(lambda: running.said("detections", "cam1")[-1].frame.width == 400)
+    running.goes_on()
+    assert running.lane("cam0") is before[0]
+    assert running.lane("cam1") is not before[1]
+    assert running.unit.engine is engine
+    assert running.lost("cam0") == 0
+    assert {one.state for one in running.said("health")[heard:]} == {"ok"}  # results never ceased
+    for name in ("cam0", "cam1"):
+        assert running.numbers_are_whole(name)
+        frames = [one.frame.seq for one in running.said("detections", name)]
+        assert frames == sorted(set(frames))
+    assert len({one.boot_id for one in running.said("detections")}) == 1
+
+
+def test_a_reload_without_a_change_changes_nothing(running: TwoCameras) -> None:
+    before = running.unit
+    running.reload()
+    running.goes_on()
+    assert (running.unit.lanes, running.unit.engine) == (before.lanes, before.engine)
+    assert running.unit.sinks.all == before.sinks.all
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
+
+
+def test_filters_and_the_threshold_are_changed_while_all_goes_on(running: TwoCameras) -> None:
+    before = running.unit
+    running.reload(
+        camera=running.camera("cam1", filter=({"kind": "labels", "labels": ["zebra"]},)),
+        model=msgspec.structs.replace(running.settings.model, score_threshold=0.01),
+    )
+    running.goes_on()
+    assert (running.unit.lanes, running.unit.engine) == (before.lanes, before.engine)
+    assert running.said("detections", "cam1")[-1].detections == ()
+    assert running.said("detections", "cam0")[-1].detections != ()
+    assert {worker.score_threshold for worker in running.unit.engine.workers} == {0.01}
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
+
+
+def test_other_detectors_are_opened_while_the_cameras_go_on(running: TwoCameras) -> None:
+    before = running.unit
+    wanted = msgspec.structs.replace(running.settings.accelerator, workers=2)
+    running.reload(accelerator=wanted)
+    running.goes_on()
+    assert running.unit.lanes == before.lanes
+    assert running.unit.engine is not before.engine
+    assert running.unit.pipeline.workers == running.unit.engine.workers
+    assert len(running.unit.engine.workers) == 2
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
+    assert running.numbers_are_whole("cam0")
+
+
+def test_a_camera_goes_and_another_comes(running: TwoCameras) -> None:
+    stays = running.lane("cam0")
+    other = CameraSettings(name="garden", source="synthetic", width=320, height=240, fps=FPS)
+    running.reload(camera=(running.settings.camera[0], other))
+    running.goes_on()
+    assert [lane.name for lane in running.unit.lanes] == ["cam0", "garden"]
+    assert running.lane("cam0") is stays
+    assert running.lost("cam0") == 0
+    count = len(running.said("detections", "cam1"))
+    running.goes_on()
+    assert len(running.said("detections", "cam1")) == count
+
+
+def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(
+    running: TwoCameras,
+) -> None:
+    before = running.unit
+    elsewhere = running.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "away").touch()
+    wanted = msgspec.structs.replace(running.settings.accelerator, device=str(elsewhere))
+    running.reload(accelerator=wanted)
+    wait_for(lambda: any("reload failed" in text for text in running.health["reasons"]))
+    running.goes_on()
+    assert running.unit.lanes == before.lanes
+    assert running.unit.settings == before.settings
+    assert running.unit.engine is not before.engine  # it had to go first
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
+    (elsewhere / "away").unlink()
+    running.reload(accelerator=wanted)
+    wait_for(lambda: running.health["state"] == "ok")
+    assert running.unit.settings.accelerator == wanted
+
+
+def test_what_is_wrong_is_refused_before_anything_is_touched(running: TwoCameras) -> None:
+    before = running.unit
+    running.reload(camera=running.camera("cam1", filter=({"kind": "labels", "labels": ["cow!"]},)))
+    wait_for(lambda: any("reload failed" in text for text in running.health["reasons"]))
+    running.goes_on()
+    assert running.unit is before
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
