@@ -16,7 +16,7 @@ from appliance.errors import AcceleratorUnavailableError, ApplianceError, Config
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import LayoutStore, ProofStore, Selection, Selector
 from appliance.selection.failover import AcceleratorEvent, DetectorMaker, FailoverDetector, Switch
-from appliance.sources import DETECT_BY_THEMSELVES, parse_source
+from appliance.sources import detects, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ def detects_by_itself(settings: Settings) -> bool:
     """
     kinds = {parse_source(camera)[0] for camera in settings.camera}
     name = settings.accelerator.name
-    if name in DETECT_BY_THEMSELVES and kinds != {name}:
+    if kinds != {name} and detects(name):
         raise ConfigError(
             "the configuration cannot be used:",
             faults=(
@@ -154,7 +154,7 @@ def detects_by_itself(settings: Settings) -> bool:
                 ),
             ),
         )
-    return kinds <= DETECT_BY_THEMSELVES
+    return all(detects(kind) for kind in kinds)
 
 
 def make_switch(

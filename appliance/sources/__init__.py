@@ -1,26 +1,30 @@
-"""Sources of frames: one protocol, one file a kind, one registry line each.
+"""Sources of frames: one protocol, one file a kind.
 
 A source is written ``kind`` or ``kind:target``; addresses (``rtsp://...``) name their kind by
 their scheme. Constructors touch no device; ``open`` does, and vendor modules are imported there.
+
+A kind is found because its module lies here (``appliance.extensions.kinds``). The module has
+
+* ``Options``: a struct, whose defaults and sentences document ``[camera.options]``;
+* ``create(request)``: returns the source, unopened;
+* ``SCHEMES``, if other words than its name mean it in ``scheme:...``; ``TAKES_ADDRESSES = True``,
+  if what it wants of ``scheme://...`` is all of it;
+* ``DETECTS = True``, if its frames carry detections already and need no detector of ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import msgspec
-
 from appliance.config.addresses import fault_of, without_secrets
-from appliance.config.faults import find_faults
+from appliance.config.options import convert, module_of
 from appliance.errors import ConfigError
-from appliance.extensions import added
+from appliance.extensions import kinds
 from appliance.vision.preprocess import View, reduction_for
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from appliance.clock import Clock
     from appliance.config import CameraSettings
     from appliance.values import Frame
@@ -117,23 +121,7 @@ def view_of(camera: CameraSettings) -> View:
     )
 
 
-# kind: (module, schemes that mean it besides the kind's own name)
-REGISTRY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "auto": ("appliance.sources.auto", ()),
-    "picamera2": ("appliance.sources.picamera2", ()),
-    "libcamera": ("appliance.sources.libcamera", ()),
-    "v4l2": ("appliance.sources.v4l2", ("usb",)),
-    "stream": ("appliance.sources.stream", ("rtsp", "rtsps", "http", "https")),
-    "video": ("appliance.sources.video", ("file",)),
-    "images": ("appliance.sources.images", ("image",)),
-    "synthetic": ("appliance.sources.synthetic", ()),
-    "imx500": ("appliance.sources.imx500", ()),
-    "jevois": ("appliance.sources.jevois", ()),
-}
-GROUP = "appliance.sources"
-"""Of entry points: a name, and a module with ``Options`` and ``create``."""
-DETECT_BY_THEMSELVES = frozenset({"imx500", "jevois"})
-"""Kinds whose frames carry detections already; they need no detector of ours."""
+ROOM = "appliance.sources"
 
 
 def create_source(camera: CameraSettings, *, input_size: tuple[int, int], clock: Clock) -> Source:
@@ -148,18 +136,17 @@ def create_source(camera: CameraSettings, *, input_size: tuple[int, int], clock:
         ConfigError: unknown kind or wrong options, all faults listed.
     """
     kind, target = parse_source(camera)
-    module = _module(kind)
-    options = _options(camera, module.Options)
+    options = _options(camera, kind)
     _refuse_view(camera, kind)
     request = SourceRequest(target, camera, options, *input_size, clock)
-    source: Source = module.create(request)
+    source: Source = _module(kind).create(request)
     return source
 
 
 def check_source(camera: CameraSettings) -> None:
     """Raise ConfigError unless the camera's source and options make sense."""
     kind, _ = parse_source(camera)
-    _options(camera, _module(kind).Options)
+    _options(camera, kind)
     _refuse_view(camera, kind)
 
 
@@ -179,48 +166,40 @@ def parse_source(camera: CameraSettings) -> tuple[str, str]:
             "the configuration cannot be used:",
             faults=(f"camera[{camera.name}].source: {shown}: {fault}",),
         )
-    for kind, (_, schemes) in REGISTRY.items():
-        if scheme == kind:
-            return kind, rest
-        if scheme in schemes and separator:
-            return kind, text if rest.startswith("//") and kind == "stream" else rest
-    others = added(GROUP, REGISTRY)
-    if scheme in others:
+    places = kinds(ROOM)
+    if scheme in places:
         return scheme, rest
+    for kind in places if separator else ():
+        with contextlib.suppress(ConfigError):  # another package's, broken: it has no say here
+            module = _module(kind)
+            if scheme in getattr(module, "SCHEMES", ()):
+                is_address = getattr(module, "TAKES_ADDRESSES", False) and rest.startswith("//")
+                return kind, text if is_address else rest
     raise ConfigError(
         "the configuration cannot be used:",
         faults=(
             (
                 f"camera[{camera.name}].source: got {shown!r}, expected one of "
-                f"{', '.join((*REGISTRY, *others))} or an rtsp:// or http:// address"
+                f"{', '.join(places)} or an rtsp:// or http:// address"
             ),
         ),
     )
 
 
-def _module(kind: str) -> ModuleType:
-    """Return the module of a kind.
+def detects(kind: str) -> bool:
+    """Say whether there is a kind of this name whose frames carry detections already."""
+    return kind in kinds(ROOM) and bool(getattr(_module(kind), "DETECTS", False))
 
-    Raises:
-        ConfigError: it is another package's, and cannot be loaded.
-    """
-    if kind in REGISTRY:
-        return import_module(REGISTRY[kind][0])
-    place = added(GROUP, REGISTRY)[kind]
-    try:
-        return import_module(place)
-    except ImportError as error:
-        raise ConfigError(
-            f"source {kind}: its package cannot be loaded ({place}: {error})",
-            hint="install it anew, for this Python",
-        ) from error
+
+def _module(kind: str) -> Any:
+    return module_of(kind, kinds(ROOM), "source")
 
 
 def _refuse_view(camera: CameraSettings, kind: str) -> None:
     """A camera that detects by itself has looked before we could turn or cut its picture."""
     plain = (0, False, False, (0.0, 0.0, 1.0, 1.0))
     given = (camera.rotation, camera.flip_horizontal, camera.flip_vertical, camera.crop)
-    if kind in DETECT_BY_THEMSELVES and given != plain:
+    if given != plain and detects(kind):
         raise ConfigError(
             "the configuration cannot be used:",
             faults=(
@@ -232,8 +211,5 @@ def _refuse_view(camera: CameraSettings, kind: str) -> None:
         )
 
 
-def _options(camera: CameraSettings, kind: type[msgspec.Struct]) -> Any:
-    faults = find_faults(dict(camera.options), kind, f"camera[{camera.name}].options")
-    if faults:
-        raise ConfigError("the configuration cannot be used:", faults=tuple(faults))
-    return msgspec.convert(dict(camera.options), kind)
+def _options(camera: CameraSettings, kind: str) -> Any:
+    return convert(camera.options, _module(kind).Options, f"camera[{camera.name}].options")

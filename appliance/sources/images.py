@@ -28,6 +28,9 @@ _NAMED = 5
 """Of the pictures that were skipped."""
 
 
+SCHEMES = ("image",)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a source of pictures."""
 

@@ -43,6 +43,9 @@ _COCO_OFFSET = 1
 log = logging.getLogger(__name__)
 
 
+DETECTS = True
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of an AI Camera."""
 

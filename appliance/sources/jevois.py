@@ -41,6 +41,9 @@ _OF_THE_MODULE = ("setpar serstyle Detail", "setpar serstamp None", "setpar serm
 _CHUNK = 4096
 
 
+DETECTS = True
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a JeVois camera."""
 

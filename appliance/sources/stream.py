@@ -42,6 +42,10 @@ _SINGLE = ("image2", "_pipe")
 """Names, or their ends, of FFmpeg's formats for a single picture."""
 
 
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+TAKES_ADDRESSES = True
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a network camera."""
 

@@ -40,6 +40,9 @@ _MANUAL_EXPOSURE = 1  # V4L2_EXPOSURE_MANUAL
 _EXPOSURE_UNIT_MICROSECONDS = 100  # V4L2_CID_EXPOSURE_ABSOLUTE counts 100 µs
 
 
+SCHEMES = ("usb",)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a V4L2 camera."""
 

@@ -30,6 +30,9 @@ _SHORT_FRAMES, _SHORT_SHARE = 3, 0.02
 """What a sound file may lack of its announced length: frames, or a share of it."""
 
 
+SCHEMES = ("file",)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a video file."""
 
