@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Container
+    from importlib.metadata import EntryPoint
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,15 @@ def added(group: str, ours: Container[str]) -> dict[str, str]:
         ours: names that are taken.
     """
     found: dict[str, str] = {}
-    for entry in entry_points(group=group):
+    for entry in sorted(entry_points(group=group), key=_is_of_others):
         if entry.name in ours or entry.name in found:
             where = entry.dist.name if entry.dist else entry.value
             log.warning("%s: %r of package %s is left out: it is taken", group, entry.name, where)
             continue
         found[entry.name] = entry.value
     return found
+
+
+def _is_of_others(entry: EntryPoint) -> bool:
+    """Say whether a package adds it that is not ours; ``appliance.legacy`` comes this way, too."""
+    return not entry.value.startswith("appliance.")

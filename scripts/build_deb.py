@@ -136,6 +136,14 @@ def copy_program(packages: Path) -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     for source, place in wheel["force-include"].items():
         put(packages / place, (ROOT / source).read_bytes())
+    # By its entry points the program finds what it adds to its own rooms: appliance/legacy.
+    told = packages / f"appliance-{version()}.dist-info"
+    lines: list[str] = []
+    for group, entries in project["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in entries.items())]
+    put(told / "entry_points.txt", ("\n".join(lines) + "\n").encode())
+    metadata = f"Metadata-Version: 2.1\nName: appliance\nVersion: {version()}\n"
+    put(told / "METADATA", metadata.encode())
 
 
 def compile_program(packages: Path, release: str) -> None:

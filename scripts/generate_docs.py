@@ -9,9 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from appliance.accelerators.reference import accelerators_markdown
-from appliance.config.reference import configuration_markdown, default_toml
-from appliance.reports.reference import mqtt_markdown
+from appliance.config.example import default_toml
+from scripts.documents.accelerators import accelerators_markdown
+from scripts.documents.configuration import configuration_markdown
+from scripts.documents.mqtt import mqtt_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = {

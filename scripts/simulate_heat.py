@@ -13,8 +13,8 @@ import numpy as np
 
 from appliance.bench.plot import Chart, Line, draw
 from appliance.heat import Governor, GovernorPolicy
-from appliance.heat.simulation.plant import PI4
-from appliance.heat.simulation.run import Trace, simulate
+from scripts.heat_simulation.plant import PI4
+from scripts.heat_simulation.run import Trace, simulate
 
 AMBIENT, HOURS, SETTLED = 35.0, 2.0, 1800.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.accelerators import REGISTRY, Detector, Machine, Registry
+from appliance.accelerators import ROOM, Detector, Machine, Registry
 from appliance.cli import main
 from appliance.clock import SystemClock
 from appliance.errors import (
@@ -19,6 +19,7 @@ from appliance.errors import (
     ModelError,
     UsageError,
 )
+from appliance.extensions import kinds
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import ProofStore, Selector, WorkerLayout
 from tests.helpers import skip_if_missing
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = Path(__file__).parent.parent / "docs/examples"
-ALL = {**REGISTRY, "opencv": "opencv_dnn:OpenCvAccelerator"}
+PLACES = kinds(ROOM)
+ALL = {**PLACES, "opencv": "opencv_dnn"}
 """The registered ones, and the example of docs/accelerators.md."""
-TESTED = [name for name in REGISTRY if Registry().get(name).about.status == "tested"]
+TESTED = [name for name in PLACES if Registry().get(name).about.status == "tested"]
 
 
 @pytest.fixture(params=[*TESTED, "opencv"])
@@ -38,7 +40,7 @@ def opened(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, built_models: None
 ) -> Iterator[tuple[Detector, Model]]:
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    accelerator = Registry(paths=ALL).get(request.param)
+    accelerator = Registry(places=ALL).get(request.param)
     finding = accelerator.probe(Machine())
     if not finding.found:
         pytest.skip(finding.detail)
@@ -79,7 +81,7 @@ def test_a_detector_keeps_the_contract(opened: tuple[Detector, Model]) -> None:
         look(detector, 0)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", PLACES)
 def test_an_accelerator_describes_itself(name: str) -> None:
     accelerator = Registry().get(name)
     assert accelerator.name == name == accelerator.target.accelerator
@@ -98,7 +100,7 @@ def test_an_accelerator_describes_itself(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", PLACES)
 def test_a_bare_machine_is_refused_with_a_reason(name: str, tmp_path: Path) -> None:
     finding = Registry().probe(name, Machine(tmp_path))
     assert finding.name == name
@@ -106,7 +108,7 @@ def test_a_bare_machine_is_refused_with_a_reason(name: str, tmp_path: Path) -> N
     assert not finding.devices
 
 
-OTHER_FORMATS = [n for n in REGISTRY if n not in {"cpu", "teflon", "vx"}]  # those take the default
+OTHER_FORMATS = [n for n in PLACES if n not in {"cpu", "teflon", "vx"}]  # those take the default
 
 
 @pytest.mark.parametrize("name", OTHER_FORMATS)
@@ -131,7 +133,7 @@ def test_the_example_sees_what_the_cpu_sees(
 ) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     selector = Selector(
-        Registry(paths=ALL),
+        Registry(places=ALL),
         Catalogue(find_models_folder()),
         Machine(),
         store=ProofStore(tmp_path / "proofs.json"),
@@ -151,13 +153,13 @@ def test_an_unknown_accelerator_lists_the_known() -> None:
 
 
 def test_one_that_cannot_be_imported_is_a_refusal() -> None:
-    registry = Registry(paths={"broken": "appliance.no_such_module:Thing"})
+    registry = Registry(places={"broken": "appliance.no_such_module:Thing"})
     finding = registry.probe("broken", Machine())
     assert not finding.found
     assert "cannot be loaded" in finding.detail
 
 
-@pytest.mark.parametrize("name", [n for n in REGISTRY if n != "cpu"])
+@pytest.mark.parametrize("name", [n for n in PLACES if n != "cpu"])
 def test_an_explicit_choice_never_falls_back(
     name: str, capsys: pytest.CaptureFixture[str], picture: Path
 ) -> None:

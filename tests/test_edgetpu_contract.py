@@ -16,9 +16,9 @@ from appliance.accelerators.cpu import CpuAccelerator
 from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator
 from appliance.accelerators.process.delegate import placement
 from appliance.accelerators.teflon import TeflonAccelerator
-from appliance.accelerators.vx import VxAccelerator
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
+from appliance.legacy.vx import VxAccelerator
 from appliance.models import Catalogue, find_models_folder
 from appliance.selection import Prover, WorkerLayout
 from appliance.selection.choose import load_model

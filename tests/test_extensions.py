@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.accelerators import Machine, Registry
+from appliance.config import CameraSettings
 from appliance.errors import ConfigError
 from appliance.extensions import added, kinds, load
 from appliance.selection.environment import Environment
@@ -109,8 +110,9 @@ def test_an_accelerator_of_another_package_is_probed_behind_ours(
     package: Callable[..., None],
 ) -> None:
     package("appliance.accelerators", "abacus", "abacus_runs:Abacus", ACCELERATOR)
-    registry = Registry(paths=Environment().accelerators)
-    assert registry.names[-1] == "abacus"
+    registry = Registry(places=Environment().accelerators)
+    assert registry.names[0] == "cpu"
+    assert "abacus" in registry.names
     finding = registry.probe("abacus", Machine())
     assert (finding.found, finding.detail) == (False, "no beads here")
 
@@ -119,7 +121,7 @@ def test_an_accelerator_whose_package_cannot_be_loaded_is_a_refusal(
     package: Callable[..., None],
 ) -> None:
     package("appliance.accelerators", "abacus", "abacus_runs:Abacus", "import nothing_like_it")
-    registry = Registry(paths=Environment().accelerators)
+    registry = Registry(places=Environment().accelerators)
     assert "cannot be loaded" in registry.probe("abacus", Machine()).detail
 
 
@@ -127,11 +129,16 @@ def test_ours_cannot_be_replaced(
     package: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     package("appliance.sources", "synthetic", "thermal_camera", CAMERA)
-    assert added("appliance.sources", {"synthetic"}) == {}
+    assert "synthetic" not in added("appliance.sources", {"synthetic"})
     assert "'synthetic' of package thermal_camera is left out: it is taken" in caplog.text
-    from appliance.config import CameraSettings
-
     check_source(CameraSettings(source="synthetic"))
+
+
+def test_what_our_own_package_adds_cannot_be_replaced_either(
+    package: Callable[..., None],
+) -> None:
+    package("appliance.sources", "jevois", "thermal_camera", CAMERA)
+    assert kinds("appliance.sources")["jevois"] == "appliance.legacy.jevois_camera"
 
 
 def test_a_room_holds_the_modules_that_lie_in_it_and_what_others_add(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.accelerators.fake import FakeDetector
 from appliance.clock import SystemClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import (
@@ -25,6 +24,7 @@ from appliance.daemon.systemd import ServiceManager
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
 from appliance.selection.choose import load_model
 from appliance.selection.failover import DetectorMaker, FailoverDetector, Switch
+from tests.fakes.fake_detector import FakeDetector
 from tests.fakes.scripted_accelerator import PATHS
 from tests.helpers import Subscriber, environment, seen, wait_for
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from appliance.heat import Governor, GovernorPolicy
-from appliance.heat.simulation.plant import PI4
-from appliance.heat.simulation.run import Trace, simulate
+from scripts.heat_simulation.plant import PI4
+from scripts.heat_simulation.run import Trace, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path

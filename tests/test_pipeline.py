@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from appliance.accelerators.fake import FakeDetector
 from appliance.clock import SystemClock
 from appliance.errors import DetectorError, StalledError
 from appliance.models import Labels, Vocabulary
@@ -18,6 +17,7 @@ from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.worker import Worker
 from appliance.values import Frame, PixelFormat
 from appliance.vision.preprocess import View
+from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen, source, wait_for
 
 if TYPE_CHECKING:

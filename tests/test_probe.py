@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from appliance.accelerators import REGISTRY, Machine, Registry
+from appliance.accelerators import ROOM, Machine, Registry
 from appliance.board.machine import module_version
 from appliance.cli import main
 from appliance.errors import UsageError
+from appliance.extensions import kinds
 
 FIXTURES = Path(__file__).parent / "fixtures"
+PLACES = kinds(ROOM)
 ROOTS = sorted(path.name for path in (FIXTURES / "roots").iterdir())
 EXPECTED = FIXTURES / "expected_probe.json"
 RUNTIMES = ["ai_edge_litert.interpreter", "ncnn", "openvino", "onnxruntime", "tensorflow"]
@@ -38,7 +40,7 @@ def test_a_board_is_described_exactly(
     """The expected file was read and judged by a person; APPLIANCE_UPDATE_GOLDEN=1 writes it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # fetched models change what is said
     rows = probe(root, capsys)["accelerators"]
-    assert [row["name"] for row in rows] == list(REGISTRY)
+    assert [row["name"] for row in rows] == list(PLACES)
     got = [
         {key: row[key] for key in (("name", "devices") if row["name"] in VARYING else row)}
         for row in rows
@@ -53,7 +55,7 @@ def test_a_board_is_described_exactly(
 
 def test_a_bare_machine_lists_everything_with_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     rows = probe("empty", capsys)["accelerators"]
-    assert [row["name"] for row in rows] == list(REGISTRY)
+    assert [row["name"] for row in rows] == list(PLACES)
     for row in rows:
         assert row["detail"]
         assert not row["devices"]
@@ -82,7 +84,7 @@ def test_it_loads_no_runtime() -> None:
 def test_a_device_without_permission(
     root: str, name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = REGISTRY[name].partition(":")[0]
+    module = PLACES[name].partition(":")[0]
     monkeypatch.setattr(f"{module}.openable", lambda _path: False)
     finding = Registry().probe(name, Machine(FIXTURES / "roots" / root))
     assert finding.devices
@@ -134,7 +136,7 @@ def test_unreadable_files_are_no_devices(tmp_path: Path) -> None:
     (tmp_path / "sys/bus/usb/devices/1-1/idVendor").mkdir(parents=True)  # a folder, not a file
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/compatible").write_bytes(b"\xff\xfe\0")
-    for name in REGISTRY:
+    for name in PLACES:
         assert not Registry().probe(name, Machine(tmp_path)).devices
 
 

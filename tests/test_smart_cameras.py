@@ -19,8 +19,8 @@ from appliance.clock import ManualClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings
 from appliance.errors import ConfigError, NotInferredError, SourceLostError, SourceUnavailableError
+from appliance.legacy.jevois_lines import parse_line
 from appliance.selection.choose import detects_by_itself
-from appliance.sources.camera.jevois_lines import parse_line
 from appliance.values import ClockOrigin
 from tests.fakes import picamera2_like
 from tests.helpers import Subscriber, open_descriptors, source, wait_for
@@ -241,7 +241,7 @@ def test_a_host_that_opens_the_video_later_costs_a_moment(
     jevois: JeVois, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It makes the module anew, without our settings: the camera is told again."""
-    monkeypatch.setattr("appliance.sources.jevois.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("appliance.legacy.jevois_camera.AGAIN_SECONDS", 0.05)
     camera = source(f"jevois:{jevois.port}")
     camera.open()
     jevois.hear("setpar sermark Both\n")
@@ -270,7 +270,7 @@ def test_a_host_that_opens_the_video_later_costs_a_moment(
 def test_a_camera_that_speaks_without_marks_is_lost(
     jevois: JeVois, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.sources.jevois.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("appliance.legacy.jevois_camera.SILENCE_SECONDS", 0.2)
     camera = source(f"jevois:{jevois.port}")
     camera.open()
     done = threading.Event()
@@ -308,7 +308,7 @@ def test_marks_with_a_stamp_are_marks(stamp: str, jevois: JeVois) -> None:
 def test_silence_and_absence_are_losses(
     jevois: JeVois, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("appliance.sources.jevois.SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr("appliance.legacy.jevois_camera.SILENCE_SECONDS", 0.1)
     camera = source(f"jevois:{jevois.port}")
     camera.open()
     with pytest.raises(SourceLostError, match=r"says nothing.*while it streams"):

@@ -25,8 +25,8 @@ from appliance.cli import main
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings, MqttSettings
 from appliance.errors import UsageError
-from appliance.heat.simulation.plant import PI4, State
-from appliance.heat.simulation.run import write_tree
+from scripts.heat_simulation.plant import PI4, State
+from scripts.heat_simulation.run import write_tree
 from tests.helpers import ROOT, environment
 
 if TYPE_CHECKING:

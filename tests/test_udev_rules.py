@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from appliance.accelerators import edgetpu, jevois, ncs
+from appliance.accelerators import edgetpu
+from appliance.legacy import jevois, ncs
 
 RULES = Path(__file__).parent.parent / "deploy/udev/65-appliance-accelerators.rules"
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from appliance.accelerators.fake import FakeDetector
 from appliance.clock import ManualClock
 from appliance.errors import DetectorError, DetectorLostError, FrameError
 from appliance.models import Labels, Vocabulary
@@ -18,6 +17,7 @@ from appliance.pipeline.exchange import Exchange, Pending
 from appliance.pipeline.worker import MAX_CONSECUTIVE_ERRORS, Worker
 from appliance.values import ClockOrigin, Detections, Frame, Observation, PixelFormat, Seen
 from appliance.vision.preprocess import View
+from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen
 
 if TYPE_CHECKING:

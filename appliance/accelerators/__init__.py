@@ -1,4 +1,7 @@
-"""Accelerators: what can run a model. One protocol, one file each, one registry line each.
+"""Accelerators: what can run a model. One protocol, one file each.
+
+A kind is found because its module lies here, or is added by an entry point
+(``appliance.extensions.kinds``); it has ``create(options)``, which returns the accelerator.
 
 Three steps, each of which may refuse with a reason: ``probe`` looks for device and runtime without
 touching vendor code, ``open`` loads a model (in a child process, except on the CPU), and
@@ -8,13 +11,12 @@ touching vendor code, ``open`` loads a model (in a child process, except on the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from appliance.board.machine import Machine
 from appliance.board.target import Target
 from appliance.errors import AcceleratorUnavailableError, UsageError
-from appliance.extensions import added
+from appliance.extensions import kinds, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,37 +185,7 @@ class Accelerator(Protocol):
         """
 
 
-# name: module:class, in the order of the documentation. The class is called with Options.
-REGISTRY: dict[str, str] = {
-    "cpu": "appliance.accelerators.cpu:CpuAccelerator",
-    "ncnn": "appliance.accelerators.ncnn:NcnnAccelerator",
-    "openvino": "appliance.accelerators.openvino:OpenVinoAccelerator",
-    "onnx": "appliance.accelerators.onnx:OnnxAccelerator",
-    "tensorflow": "appliance.accelerators.tensorflow:TensorFlowAccelerator",
-    "edgetpu": "appliance.accelerators.edgetpu:EdgeTpuAccelerator",
-    "hailo": "appliance.accelerators.hailo:HailoAccelerator",
-    "imx500": "appliance.accelerators.imx500:Imx500Accelerator",
-    "rknn": "appliance.accelerators.rknn:RknnAccelerator",
-    "teflon": "appliance.accelerators.teflon:TeflonAccelerator",
-    "vx": "appliance.accelerators.vx:VxAccelerator",
-    "tensorrt": "appliance.accelerators.tensorrt:TensorRtAccelerator",
-    "ncs": "appliance.accelerators.ncs:NcsAccelerator",
-    "jevois": "appliance.accelerators.jevois:JeVoisAccelerator",
-    "rk1808": "appliance.accelerators.retired:rk1808",
-    "rk3399pro": "appliance.accelerators.retired:rk3399pro",
-    "hikey970": "appliance.accelerators.retired:hikey970",
-    "bm1880": "appliance.accelerators.retired:bm1880",
-    "ai2go": "appliance.accelerators.retired:ai2go",
-}
-
-
-GROUP = "appliance.accelerators"
-"""Of entry points, by which other packages add accelerators: a name, and ``module:class``."""
-
-
-def known() -> dict[str, str]:
-    """Return our accelerators, and behind them those of other packages."""
-    return {**REGISTRY, **added(GROUP, REGISTRY)}
+ROOM = "appliance.accelerators"
 
 
 class Registry:
@@ -221,17 +193,19 @@ class Registry:
 
     Args:
         options: of the owner.
-        paths: name to ``module:class``.
+        places: of each by name, see ``appliance.extensions.kinds``; None for all there are.
     """
 
-    def __init__(self, options: Options = Options(), paths: Mapping[str, str] = REGISTRY) -> None:
+    def __init__(
+        self, options: Options = Options(), places: Mapping[str, str] | None = None
+    ) -> None:
         self._options = options
-        self._paths = paths
+        self._places = kinds(ROOM) if places is None else places
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return all names."""
-        return tuple(self._paths)
+        return tuple(self._places)
 
     def get(self, name: str) -> Accelerator:
         """Return the accelerator called ``name``.
@@ -239,12 +213,12 @@ class Registry:
         Raises:
             UsageError: no such accelerator.
         """
-        if name not in self._paths:
+        if name not in self._places:
             raise UsageError(
-                f"accelerator {name!r}: unknown", hint=f"known: auto, {', '.join(self._paths)}"
+                f"accelerator {name!r}: unknown", hint=f"known: auto, {', '.join(self._places)}"
             )
-        module, _, kind = self._paths[name].partition(":")
-        accelerator: Accelerator = getattr(import_module(module), kind)(self._options)
+        place = load(self._places[name])
+        accelerator: Accelerator = getattr(place, "create", place)(self._options)
         return accelerator
 
     def probe(self, name: str, machine: Machine) -> Finding:
@@ -258,7 +232,7 @@ class Registry:
 
     def probe_all(self, machine: Machine) -> tuple[Finding, ...]:
         """Probe every accelerator."""
-        return tuple(self.probe(name, machine) for name in self._paths)
+        return tuple(self.probe(name, machine) for name in self._places)
 
     def available(self, name: str, machine: Machine) -> Accelerator:
         """Return the accelerator called ``name`` if its probe finds it.
@@ -275,8 +249,7 @@ class Registry:
 
 
 __all__ = [
-    "GROUP",
-    "REGISTRY",
+    "ROOM",
     "About",
     "Accelerator",
     "Detector",
@@ -287,5 +260,4 @@ __all__ = [
     "Shared",
     "Target",
     "found",
-    "known",
 ]

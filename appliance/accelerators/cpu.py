@@ -191,3 +191,6 @@ def _import_interpreter() -> Any:
         except ImportError:
             continue
     raise AcceleratorUnavailableError("accelerator cpu: no runtime is installed", hint=_INSTALL)
+
+
+create = CpuAccelerator

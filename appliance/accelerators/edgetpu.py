@@ -171,3 +171,6 @@ def _package_version(machine: Machine) -> str:
         return ""
     version = re.search(r"^Version: (\S+)$", package.group(1), re.MULTILINE)
     return version.group(1) if version else ""
+
+
+create = EdgeTpuAccelerator

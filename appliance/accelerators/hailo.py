@@ -255,3 +255,6 @@ def _explained(error: Exception) -> str:
     if "Invalid operation" in text and int(np.__version__.partition(".")[0]) > 1:
         return f"{text}: was this HailoRT built for numpy 1, unlike {np.__version__}? {_CURE}"
     return text
+
+
+create = HailoAccelerator

@@ -53,3 +53,6 @@ class Imx500Accelerator:
     def open(self, model: Model, *, threads: int) -> Detector:  # noqa: ARG002 - the protocol's
         """Refuse: there is nothing to open here."""
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {_IN_SENSOR}")
+
+
+create = Imx500Accelerator

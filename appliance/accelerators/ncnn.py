@@ -110,3 +110,6 @@ class NcnnEngine:
                 raise EngineError("model", f"ncnn gives no output {name!r}")
             values.append(np.asarray(value))
         return values
+
+
+create = NcnnAccelerator

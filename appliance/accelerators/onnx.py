@@ -53,3 +53,6 @@ class OnnxAccelerator:
             promises="CPU",
         )
         return IsolatedDetector(spec, model, threads=threads)
+
+
+create = OnnxAccelerator

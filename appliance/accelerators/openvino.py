@@ -151,3 +151,6 @@ def _pick(wanted: str, offered: list[str]) -> str:
 def _short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+create = OpenVinoAccelerator

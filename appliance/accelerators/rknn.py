@@ -209,3 +209,6 @@ def _node(machine: Machine) -> Path | None:
         if machine.driver("drm", node.name) == "RKNPU":
             return node
     return next(iter(machine.nodes("rknpu")), None)
+
+
+create = RknnAccelerator

@@ -107,3 +107,6 @@ class TeflonAccelerator:
             shares=True,
         )
         return IsolatedDetector(spec, model, threads=threads)
+
+
+create = TeflonAccelerator

@@ -115,3 +115,6 @@ class TensorFlowEngine:
     def close(self) -> None:
         """Leave the rest to the end of the process."""
         del self._run
+
+
+create = TensorFlowAccelerator

@@ -1,9 +1,7 @@
-"""NVIDIA Jetson through ONNX Runtime's TensorRT and CUDA providers.
+"""NVIDIA Jetson Orin and Xavier through ONNX Runtime's TensorRT and CUDA providers.
 
-Sources: onnxruntime documentation, jetson_stats (detection). Orin: JetPack 6.2 or 7.2 with NVIDIA's
-onnxruntime-gpu. Nano: JetPack 4.6 is frozen at Python 3.6, so its onnxruntime-gpu 1.11 runs in a
-side interpreter (``accelerator.interpreters.tensorrt = "/usr/bin/python3.6"``) beside an appliance
-on a newer Python. Where neither provider starts, the model runs on the CPU: reported as degraded.
+Sources: onnxruntime documentation, jetson_stats (detection). JetPack 6.2 or 7.2 with NVIDIA's
+onnxruntime-gpu. Where neither provider starts, the model runs on the CPU: reported as degraded.
 
 Not run on hardware by us: the engine runs in CI on the CPU provider, where it must call itself
 degraded.
@@ -28,11 +26,9 @@ CACHE = Path("/var/cache/appliance/tensorrt")
 BUILD_SECONDS = 600.0
 """TensorRT builds an engine for this very GPU on the first load: minutes on a Nano."""
 _SOCS = {
-    "nvidia,tegra210": "Jetson Nano",
     "nvidia,tegra194": "Jetson Xavier",
     "nvidia,tegra234": "Jetson Orin",
 }
-_FROZEN = "nvidia,tegra210"
 
 
 class TensorRtAccelerator:
@@ -42,13 +38,11 @@ class TensorRtAccelerator:
     target = Target("tensorrt", frozenset({"onnx"}))
     max_detectors = 1
     about = About(
-        title="NVIDIA Jetson Nano and Orin: TensorRT or CUDA through ONNX Runtime",
-        found_by="device tree nvidia,tegra210 (Nano), tegra194, tegra234 (Orin)",
-        install="NVIDIA's onnxruntime-gpu; on a Nano in Python 3.6, named in "
-        "accelerator.interpreters.tensorrt",
+        title="NVIDIA Jetson Orin, Xavier: TensorRT or CUDA through ONNX Runtime",
+        found_by="device tree nvidia,tegra194 (Xavier), tegra234 (Orin)",
+        install="NVIDIA's onnxruntime-gpu",
         status="contract",
         note="the engine runs in CI without a GPU, where it must report itself degraded",
-        published_fps={"Jetson Nano": 39},
     )
 
     def __init__(self, options: Options) -> None:
@@ -58,17 +52,12 @@ class TensorRtAccelerator:
         """Look for a Jetson and its runtime."""
         soc = next((one for one in machine.compatible() if one in _SOCS), "")
         if not soc:
-            return Finding(self.name, found=False, detail="no NVIDIA Jetson")
+            return Finding(self.name, found=False, detail="no NVIDIA Jetson Orin or Xavier")
         devices = (_SOCS[soc],)
         version = package_version("onnxruntime-gpu")
         problem = ""
         if self._side.configured:
             problem = self._side.problem
-        elif soc == _FROZEN:
-            problem = (
-                "JetPack 4.6 has TensorRT for Python 3.6 only: install onnxruntime-gpu 1.11 there "
-                "and name it in accelerator.interpreters.tensorrt"
-            )
         elif version is None:
             problem = "NVIDIA's onnxruntime-gpu is not installed (pip, from the Jetson index)"
         if problem:
@@ -81,17 +70,29 @@ class TensorRtAccelerator:
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
         """Load the model in a child process, or a side interpreter."""
-        spec = EngineSpec(
-            accelerator=self.name,
-            module=str(ENGINES / "onnx_runtime.py"),
-            engine="OnnxRuntimeEngine",
-            options={"providers": PROVIDERS},
-            environment={
-                "ORT_TENSORRT_ENGINE_CACHE_ENABLE": "1",
-                "ORT_TENSORRT_CACHE_PATH": str(CACHE),
-            },
-            interpreter=self._side.named,
-            promises="TensorrtExecutionProvider",
-            open_seconds=BUILD_SECONDS,
-        )
-        return IsolatedDetector(spec, model, threads=threads)
+        return IsolatedDetector(engine(self.name, self._side.named), model, threads=threads)
+
+
+def engine(accelerator: str, interpreter: str) -> EngineSpec:
+    """Return how ONNX Runtime is run with NVIDIA's providers.
+
+    Args:
+        accelerator: its name.
+        interpreter: the Python that has it; empty for ours.
+    """
+    return EngineSpec(
+        accelerator=accelerator,
+        module=str(ENGINES / "onnx_runtime.py"),
+        engine="OnnxRuntimeEngine",
+        options={"providers": PROVIDERS},
+        environment={
+            "ORT_TENSORRT_ENGINE_CACHE_ENABLE": "1",
+            "ORT_TENSORRT_CACHE_PATH": str(CACHE),
+        },
+        interpreter=interpreter,
+        promises="TensorrtExecutionProvider",
+        open_seconds=BUILD_SECONDS,
+    )
+
+
+create = TensorRtAccelerator

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
-from appliance.config.reference import default_toml
+from appliance.config.example import default_toml
 from appliance.files import write_whole
 
 if TYPE_CHECKING:

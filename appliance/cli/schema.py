@@ -1,36 +1,29 @@
-"""``appliance schema``: message schemas and the configuration reference, from the structs."""
+"""``appliance schema``: message schemas and the default configuration, from the structs."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from appliance.config.reference import configuration_markdown, default_toml
+from appliance.config.example import default_toml
 from appliance.reports.messages import MESSAGES, json_schema
-from appliance.reports.reference import mqtt_markdown
 
 if TYPE_CHECKING:
     import argparse
-
-_DOCUMENTS = {
-    "config": default_toml,
-    "config-markdown": configuration_markdown,
-    "mqtt-markdown": mqtt_markdown,
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument(
-        "kind", nargs="?", choices=[*MESSAGES, *_DOCUMENTS], help="default: all message schemas"
+        "kind", nargs="?", choices=[*MESSAGES, "config"], help="default: all message schemas"
     )
     parser.add_argument("--json", action="store_true", help="one line instead of many")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    if options.kind in _DOCUMENTS:
-        print(_DOCUMENTS[options.kind](), end="")
+    if options.kind == "config":
+        print(default_toml(), end="")
         return 0
     kinds = [options.kind] if options.kind else list(MESSAGES)
     schemas = {kind: json_schema(kind) for kind in kinds}

@@ -124,7 +124,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         check_filters(camera)
     check_sinks(settings, environment)
     if settings.accelerator.name != AUTO:
-        Registry(paths=environment.accelerators).get(settings.accelerator.name)
+        Registry(places=environment.accelerators).get(settings.accelerator.name)
     model = None
     if origin_of(settings) == running.engine.made_from:
         model = running.engine.selection.model

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import Machine, Options, Registry
-from appliance.accelerators.passthrough import PassThroughDetector
 from appliance.board.identity import board_name
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, ConfigError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import LayoutStore, ProofStore, Selection, Selector
 from appliance.selection.failover import AcceleratorEvent, DetectorMaker, FailoverDetector, Switch
+from appliance.selection.passthrough import PassThroughDetector
 from appliance.sources import detects, parse_source
 
 if TYPE_CHECKING:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import known
+from appliance.accelerators import ROOM
 from appliance.clock import SystemClock
+from appliance.extensions import kinds
 from appliance.files import OTHERS, OTHERS_WRITE, claim_folder
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ class Environment:
         variables: environment variables.
         root: where /sys, /proc and /etc are.
         clock: all time.
-        accelerators: name to ``module:class``.
+        accelerators: name to place, see ``appliance.extensions.kinds``.
         failed_proofs: what failed its proof since the process began.
     """
 
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     root: Path = Path("/")
     clock: Clock = field(default_factory=SystemClock)
-    accelerators: Mapping[str, str] = field(default_factory=known)
+    accelerators: Mapping[str, str] = field(default_factory=partial(kinds, ROOM))
     failed_proofs: dict[str, Proof] = field(default_factory=dict)
 
     def runtime_folder(self) -> Path:

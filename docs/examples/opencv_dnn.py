@@ -41,6 +41,9 @@ class OpenCvAccelerator:
         return IsolatedDetector(spec, model, threads=threads)
 
 
+create = OpenCvAccelerator
+
+
 class OpenCvEngine:
     """The child's side: the only place that imports the runtime."""
 

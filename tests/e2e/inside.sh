@@ -50,6 +50,12 @@ if [ -f /root/picamera2_pattern.py ]; then
         timeout 60 python3 /root/picamera2_pattern.py || fail "no frames"
 fi
 
+step "what the package adds to its own rooms is found: hardware of the comparison"
+appliance probe --json | python3 -c '
+import json, sys
+names = {row["name"] for row in json.load(sys.stdin)["accelerators"]}
+assert {"cpu", "ncs", "rk1808"} <= names, names' || fail "no legacy hardware"
+
 step "it survives kill -9"
 kill -9 "$pid"
 wait_for 20 restarted "$pid"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Machine, Options, Registry, Target
-from appliance.accelerators.fake import FakeDetector
 from appliance.errors import AcceleratorUnavailableError, DetectorError
+from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen
 
 if TYPE_CHECKING:

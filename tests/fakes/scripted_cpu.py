@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from appliance.accelerators import Finding
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.accelerators.fake import FakeDetector
 from appliance.values import Detections
+from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen
 
 if TYPE_CHECKING:

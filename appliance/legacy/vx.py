@@ -82,3 +82,6 @@ class VxAccelerator:
             shares=True,
         )
         return IsolatedDetector(spec, model, threads=threads)
+
+
+create = VxAccelerator

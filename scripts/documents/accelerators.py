@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appliance.accelerators import Registry
-from appliance.accelerators.evidence import evidence_markdown
+from scripts.documents.evidence import evidence_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,12 +99,13 @@ HailoRT up to 5.1.0, whose binding takes the arrays of numpy 2 for empty:
 
     hailo = "/usr/bin/python3"
 
-Engines of `onnx`, `tensorrt` and `ncs` run from Python 3.6 on, the others from 3.10 on.
+Engines of `onnx`, `tensorrt`, `nano` and `ncs` run from Python 3.6 on, the others from 3.10 on.
 
 ## Writing one
 
-One file and one line in `REGISTRY` (`appliance/accelerators/__init__.py`). This one is run by the
-contract tests (`tests/test_accelerator_contract.py`), as yours will be:
+One file in `appliance/accelerators/`, or in a package of your own that names it as an entry point
+`appliance.accelerators`. This one is run by the contract tests
+(`tests/test_accelerator_contract.py`), as yours will be:
 
 ```python
 {example}```
@@ -121,7 +122,11 @@ def accelerators_markdown(measured: dict[str, Any], example: str) -> str:
     """
     registry = Registry()
     rows = {row["accelerator"]: row for row in measured["compare"]}
-    lines = [_row(registry.get(name), rows.get(name)) for name in registry.names]
+    known = sorted(
+        (registry.get(name) for name in registry.names),
+        key=lambda one: (list(_STATUS).index(one.about.status), one.name),
+    )
+    lines = [_row(one, rows.get(one.name)) for one in known]
     parity = _listed([f"{name}: {row['parity']}" for name, row in rows.items()])
     introduction = _INTRODUCTION.format(command=measured["command"], machine=measured["machine"])
     return (

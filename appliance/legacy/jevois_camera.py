@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from appliance.errors import SourceLostError, SourceUnavailableError
-from appliance.sources.camera.jevois_lines import MARKS, JeVoisObject, parse_line, parse_mark
+from appliance.legacy.jevois_lines import MARKS, JeVoisObject, parse_line, parse_mark
 from appliance.values import ClockOrigin, Frame, PixelFormat, Seen
 
 if TYPE_CHECKING:

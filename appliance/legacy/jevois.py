@@ -1,7 +1,8 @@
 """JeVois-A33 smart camera: detects by itself and says so on a serial port.
 
 It opens no detector: set the camera's ``source = "jevois:/dev/ttyACM0"``
-(``appliance.sources.jevois``). Its USB id is Linux's generic gadget's, so its names count too.
+(``appliance.legacy.jevois_camera``). Its USB id is that of Linux's generic gadget, so its names
+count too.
 """
 
 from __future__ import annotations
@@ -61,3 +62,6 @@ class JeVoisAccelerator:
         """Refuse: there is nothing to open here."""
         text = _IN_CAMERA.format(port="/dev/ttyACM0")
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {text}")
+
+
+create = JeVoisAccelerator

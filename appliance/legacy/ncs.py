@@ -10,11 +10,12 @@ with OpenVINO 2022.3 is at hand.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import About, Finding, Options, Target, found
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
-from appliance.accelerators.process.interpreter import ENGINES, side_interpreter
+from appliance.accelerators.process.interpreter import side_interpreter
 
 if TYPE_CHECKING:
     from appliance.board.machine import Machine
@@ -73,10 +74,13 @@ class NcsAccelerator:
         """Load the model in the side interpreter."""
         spec = EngineSpec(
             accelerator=self.name,
-            module=str(ENGINES / "inference_engine.py"),
+            module=str(Path(__file__).with_name("side_engines") / "inference_engine.py"),
             engine="InferenceEngine",
             options={"device": self._device},
             interpreter=self._side.named,
             promises=self._device,
         )
         return IsolatedDetector(spec, model, threads=threads)
+
+
+create = NcsAccelerator

@@ -10,8 +10,8 @@ import numpy as np
 from appliance.clock import NS_PER_SECOND, ManualClock
 from appliance.heat import EpisodeTracker, Governor
 from appliance.heat.episodes import Rate
-from appliance.heat.simulation.plant import Board, State, advance, capacity, start
 from appliance.telemetry import Telemetry
+from scripts.heat_simulation.plant import Board, State, advance, capacity, start
 
 if TYPE_CHECKING:
     from pathlib import Path

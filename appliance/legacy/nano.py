@@ -1,0 +1,67 @@
+"""NVIDIA Jetson Nano: frozen at JetPack 4.6, whose TensorRT is for Python 3.6 only.
+
+NVIDIA's onnxruntime-gpu 1.11 runs in that Python as a side interpreter
+(``accelerator.interpreters.nano = "/usr/bin/python3.6"``) beside an appliance on a newer one, with
+the same engine as ``tensorrt``. Not run on hardware by us: the engine runs in CI on the CPU
+provider.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.accelerators import About, Finding, Options, Target, found
+from appliance.accelerators.process.detector import IsolatedDetector
+from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.tensorrt import engine
+
+if TYPE_CHECKING:
+    from appliance.board.machine import Machine
+    from appliance.models import Model
+
+_SOC = "nvidia,tegra210"
+
+
+class NanoAccelerator:
+    """See the module's description."""
+
+    name = "nano"
+    target = Target("nano", frozenset({"onnx"}))
+    max_detectors = 1
+    about = About(
+        title="NVIDIA Jetson Nano: TensorRT or CUDA through ONNX Runtime",
+        found_by="device tree nvidia,tegra210",
+        install="onnxruntime-gpu 1.11 in Python 3.6, named in accelerator.interpreters.nano",
+        status="contract",
+        note="side interpreter; the same engine as tensorrt",
+        published_fps={"Jetson Nano": 39},
+    )
+
+    def __init__(self, options: Options) -> None:
+        self._side = side_interpreter(options, self.name)
+
+    def probe(self, machine: Machine) -> Finding:
+        """Look for the board, and the interpreter that drives it."""
+        if _SOC not in machine.compatible():
+            return Finding(self.name, found=False, detail="no NVIDIA Jetson Nano")
+        devices = ("Jetson Nano",)
+        problem = self._side.problem
+        if not self._side.configured:
+            problem = (
+                "JetPack 4.6 has TensorRT for Python 3.6 only: install onnxruntime-gpu 1.11 there "
+                "and name it in accelerator.interpreters.nano"
+            )
+        if problem:
+            detail = f"{devices[0]} is there but {problem}"
+            return Finding(self.name, found=False, detail=detail, devices=devices)
+        runtime = f"onnxruntime-gpu {self._side.path}"
+        return found(
+            self.name, f"{devices[0]}, {runtime}", devices, f"{runtime} {self._side.version}"
+        )
+
+    def open(self, model: Model, *, threads: int) -> IsolatedDetector:
+        """Load the model in the side interpreter."""
+        return IsolatedDetector(engine(self.name, self._side.named), model, threads=threads)
+
+
+create = NanoAccelerator

@@ -1,0 +1,1 @@
+"""The generated documents: what they say comes from the product itself."""
