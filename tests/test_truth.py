@@ -119,7 +119,7 @@ def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) 
     witness = Witness()
     camera = CameraSettings(name="front", source="synthetic", width=640, height=480, fps=FPS)
     detections, metrics, subscriber = run(
-        tmp_path, broker, camera, filters=(witness,), max_frames=FRAMES
+        tmp_path, broker, camera, extra_filters=lambda _: (witness,), max_frames=FRAMES
     )
     check_books(detections, metrics)
     check_latencies(witness, detections, subscriber)
@@ -133,7 +133,7 @@ def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) 
 def test_video_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker, video: Video) -> None:
     witness = Witness()
     camera = CameraSettings(name="front", source=f"video:{video.path}")
-    detections, metrics, subscriber = run(tmp_path, broker, camera, filters=(witness,))
+    detections, metrics, subscriber = run(tmp_path, broker, camera, extra_filters=lambda _: (witness,))
     check_books(detections, metrics)
     check_latencies(witness, detections, subscriber)
     check_windows(witness, metrics, subscriber)
