@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.bench.plot import Chart, Line, draw
-from appliance.heat import Governor, GovernorPolicy
+from appliance.heat.watch import HeatPolicy
 from scripts.heat_simulation.plant import PI4
 from scripts.heat_simulation.run import Trace, simulate
 
@@ -24,11 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    policy = GovernorPolicy(min_fps=5.0, soft_celsius=PI4.soft_celsius, hard_celsius=85.0)
     with tempfile.TemporaryDirectory() as folder:
         traces = {
-            "firmware alone": run(Path(folder, "a"), None),
-            "governed": run(Path(folder, "b"), Governor(policy)),
+            "firmware alone": run(Path(folder, "a"), HeatPolicy("off", min_fps=5.0)),
+            "governed": run(Path(folder, "b"), HeatPolicy("act", min_fps=5.0)),
         }
     print(f"{PI4.name}, {AMBIENT:g} °C around it, {HOURS:g} h; figures after {SETTLED / 60:g} min")
     for name, trace in traces.items():
@@ -43,9 +42,9 @@ def main() -> None:
         picture(traces, options.out)
 
 
-def run(folder: Path, governor: Governor | None) -> Trace:
+def run(folder: Path, policy: HeatPolicy) -> Trace:
     """Simulate one."""
-    return simulate(PI4, folder, governor, ambient=AMBIENT, seconds=HOURS * 3600)
+    return simulate(PI4, folder, policy, ambient=AMBIENT, seconds=HOURS * 3600)
 
 
 def picture(traces: dict[str, Trace], path: Path) -> None:

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from appliance.board.firmware import Firmware
 from appliance.clock import ManualClock
-from appliance.telemetry import REGISTRY, PartialReading, Snapshot, Telemetry
-from appliance.telemetry.cooling import CoolingCollector
+from appliance.extensions import kinds
+from appliance.heat.causes import Causes
+from appliance.telemetry import PartialReading, Snapshot, Telemetry
+from appliance.telemetry.cooling import Cooling, CoolingCollector
 from appliance.telemetry.supply import SupplyCollector
+from appliance.telemetry.thermal import Thermal
 from appliance.telemetry.throttle import ThrottleCollector
 
 ROOTS = Path(__file__).parent / "fixtures/roots"
@@ -31,8 +34,8 @@ def read(root: Path) -> Snapshot:
 
 
 def plain(snapshot: Snapshot) -> dict[str, Any]:
-    rows: dict[str, Any] = msgspec.to_builtins(snapshot)
-    rows["causes"] = snapshot.causes
+    rows: dict[str, Any] = msgspec.to_builtins(snapshot.flat())
+    rows["causes"] = Causes().look(snapshot)
     rows["memory"] = rows["memory"] is not None  # ours, not the board's
     return json.loads(json.dumps(rows))  # type: ignore[no-any-return]
 
@@ -73,7 +76,7 @@ def test_garbage_is_a_failed_collector_and_never_a_number(
         return  # hexadecimal there
     assert not snapshot.collectors[collector].success
     assert snapshot.collectors[collector].error
-    others = set(REGISTRY) - {collector}
+    others = set(snapshot.collectors) - {collector}
     assert all(snapshot.collectors[name].success for name in others)
     whole = plain(read(ROOTS / board))
     for name in others - {"memory"}:
@@ -85,14 +88,10 @@ def test_one_bad_zone_leaves_the_others(tmp_path: Path) -> None:
     shutil.copytree(ROOTS / "jetson-nano", root)
     (root / "sys/class/thermal/thermal_zone2/temp").write_text("-89700\n")
     snapshot = read(root)
-    assert snapshot.thermal is not None
-    assert (
-        len(snapshot.thermal.zones_celsius)
-        == len(
-            read(ROOTS / "jetson-nano").thermal.zones_celsius  # type: ignore[union-attr]
-        )
-        - 1
-    )
+    thermal, whole = snapshot.get(Thermal), read(ROOTS / "jetson-nano").get(Thermal)
+    assert thermal is not None
+    assert whole is not None
+    assert len(thermal.zones_celsius) == len(whole.zones_celsius) - 1
     assert "cannot be right" in snapshot.collectors["thermal"].error
 
 
@@ -108,7 +107,7 @@ def test_denied_is_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     telemetry = Telemetry.over(ROOTS / "pi4", ManualClock())
     monkeypatch.setattr(Path, "read_text", denied)
     snapshot = telemetry.snapshot()
-    assert snapshot.thermal is None
+    assert snapshot.get(Thermal) is None
     assert "Permission denied" in snapshot.collectors["thermal"].error
 
 
@@ -125,39 +124,31 @@ def test_a_sensor_that_is_off_is_absent_not_failed(
     telemetry = Telemetry.over(ROOTS / "jetson-orin", ManualClock())
     monkeypatch.setattr(Path, "read_text", off)
     snapshot = telemetry.snapshot()
-    assert snapshot.thermal is not None
+    assert snapshot.get(Thermal) is not None
     assert snapshot.collectors["thermal"].success
 
 
-def test_counters_count_from_the_first_poll(tmp_path: Path) -> None:
+def test_a_counter_is_read_as_it_is(tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(ROOTS / "x86", root)
     counter = root / "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
     collector = CoolingCollector(root)
-    causes = []
-    for value in ("7", "7", "9", "9", "0"):  # a counter that began anew is no event
+    name = "cpu0 core_throttle_count"
+    for value in ("7", "9", "9", "0"):
         counter.write_text(value)
-        reading = collector.collect()
-        assert reading is not None
-        causes.append(reading.now)
-    assert causes == [(), (), ("thermal",), (), ()]
-
-
-def test_a_counter_that_is_away_for_a_poll_is_no_event(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    shutil.copytree(ROOTS / "x86", root)
-    counter = root / "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
-    collector = CoolingCollector(root)
-    seen = []
-    for value in ("500", None, "500", "rubbish", "500"):
-        counter.write_text(value) if value else counter.unlink()
-        try:
+        for _ in range(2):  # nothing is kept from one look to the next
             reading = collector.collect()
-        except PartialReading as error:
-            reading = error.reading  # type: ignore[assignment]
-        assert reading is not None
-        seen.append((reading.now, reading.events_total))
-    assert seen == [((), 512)] * 5
+            assert reading is not None
+            assert reading.events_total[name] == int(value)
+    counter.unlink()
+    reading = collector.collect()  # off-line
+    assert reading is not None
+    assert name not in reading.events_total
+    counter.write_text("rubbish")
+    with pytest.raises(PartialReading) as caught:
+        collector.collect()
+    assert isinstance(caught.value.reading, Cooling)
+    assert name not in caught.value.reading.events_total
 
 
 def test_packages_are_counted_once(tmp_path: Path) -> None:
@@ -170,17 +161,17 @@ def test_packages_are_counted_once(tmp_path: Path) -> None:
         (folder / "topology/physical_package_id").write_text(f"{cpu // 2}\n")
     reading = CoolingCollector(root).collect()
     assert reading is not None
-    assert reading.events_total == 20
+    assert sum(reading.events_total.values()) == 20
 
 
 def test_what_cannot_be_read_is_unknown_not_over(tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(ROOTS / "pi4-undervolt", root)
     telemetry = Telemetry.over(root, ManualClock())
-    assert telemetry.snapshot().causes == ("under_voltage", "throttled")
+    assert Causes().look(telemetry.snapshot()) == ("under_voltage", "throttled")
     (flags,) = (root / "sys/bus/platform/drivers/raspberrypi-firmware").glob("*/get_throttled")
     flags.write_text("rubbish\n")
-    assert telemetry.snapshot().causes is None
+    assert Causes().look(telemetry.snapshot()) is None
 
 
 @pytest.mark.parametrize("content", ["", "foo:\n", "MemTotal: 1 kB\n", "x: y z\n"])
@@ -190,7 +181,7 @@ def test_odd_memory_files_fail_their_collector_only(content: str, tmp_path: Path
     (root / "proc/meminfo").write_text(content)
     snapshot = read(root)
     assert not snapshot.collectors["memory"].success
-    assert snapshot.thermal is not None
+    assert snapshot.get(Thermal) is not None
 
 
 def test_a_mailbox_that_refuses_leaves_the_file(tmp_path: Path) -> None:
@@ -241,7 +232,7 @@ def test_no_content_breaks_a_collector(content: bytes) -> None:
             path = root / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        assert read(root).collectors.keys() == REGISTRY.keys()
+        assert read(root).collectors.keys() == kinds("appliance.telemetry").keys()
 
 
 @pytest.mark.parametrize("board", BOARDS)

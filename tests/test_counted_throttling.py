@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.telemetry.readings import Cooling
+from appliance.telemetry.cooling import Cooling
 from tests.memory import MemoryOutlet
 from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:
     from appliance.telemetry import Snapshot
-    from appliance.telemetry.readings import Cause
 
 
 def throttled(sink: MemoryOutlet) -> object:
@@ -27,17 +26,17 @@ def test_a_message_in_between_does_not_end_an_episode() -> None:
     sink = MemoryOutlet()
     scene = stage(Direct(sink))
     real = scene.unit.telemetry.snapshot
-    moved = [True]
+    counts = [1, 2, 2, 2]
 
     def counted() -> Snapshot:
-        now: tuple[Cause, ...] = ("thermal",) if moved[0] else ()
-        moved[0] = False
-        cooling = Cooling(now=now, limited_by=(), events_total=1)
-        return msgspec.structs.replace(real(), throttle=None, supply=None, cooling=cooling)
+        count = counts.pop(0)
+        cooling = Cooling(limited_by=(), events_total={"cpu0 core_throttle_count": count})
+        return msgspec.structs.replace(real(), readings={"cooling": cooling})
 
     supervisor = scene.supervisor
     supervisor._sampler._read = counted
     supervisor._sampler.start()
+    supervisor._poll_heat()
     supervisor._poll_heat()
     scene.clock.advance(0.004)
     supervisor._publish_health()

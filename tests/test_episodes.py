@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from appliance.telemetry.readings import Cause
+    from appliance.telemetry import Cause
 
 
 def live(word: int) -> set[str]:

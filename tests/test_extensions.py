@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from appliance.extensions import added, kinds, load
 from appliance.selection.environment import Environment
 from appliance.sources import check_source
 from tests.helpers import source
+from tests.packages import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,18 +68,10 @@ class Abacus:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Install a package as pip would: its module, and what is said of it."""
 
-    def install(group: str, name: str, place: str, content: str = "") -> None:
-        module = place.partition(":")[0]
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        if content:
-            (tmp_path / f"{module}.py").write_text(content)
-        told = tmp_path / f"{module}-1.0.dist-info"
-        told.mkdir()
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {place}\n")
-        monkeypatch.syspath_prepend(tmp_path)
+    def one(group: str, name: str, place: str, content: str = "") -> None:
+        install(tmp_path, monkeypatch, group, name, place, content)
 
-    return install
+    return one
 
 
 def test_a_camera_of_another_package_is_used_like_ours(package: Callable[..., None]) -> None:

@@ -30,9 +30,9 @@ from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.heat.contention import CONTENDED_SHARE, Contention
 from appliance.pipeline.pace import Pace
-from appliance.reports.messages import FrameTotals, MetricsMessage, SpreadMs, WindowInfo
+from appliance.pipeline.statistics import Spread, Window
 from appliance.telemetry import Snapshot
-from appliance.telemetry.readings import Thermal
+from appliance.telemetry.thermal import Thermal
 from tests.helpers import Subscriber, environment, wait_for
 
 if TYPE_CHECKING:
@@ -174,17 +174,15 @@ def watch(mode: str = "act") -> tuple[HeatWatch, Pace, Memory]:
     return HeatWatch(settings, pace, memory), pace, memory  # type: ignore[arg-type]
 
 
-def metrics(fps: float, inference_ms: float, alone: float) -> MetricsMessage:
-    spread = SpreadMs(
+def metrics(fps: float, inference_ms: float, alone: float) -> Window:
+    """A window of ten seconds; ``alone`` is what all workers, two of them, would sustain."""
+    spread = Spread(
         mean=inference_ms, p50=inference_ms, p95=inference_ms, p99=inference_ms, max=inference_ms
     )
-    return MetricsMessage(
-        device="d", boot_id="b", seq=0, at="", clock="synced", camera="front", valid_until="",
-        window=WindowInfo(seconds=10, frames=100, first_seq=0, last_seq=99), camera_fps=fps,
-        end_to_end_fps=fps, inference_only_fps=alone, gated_fps=None, efficiency=1,
-        latency_ms=spread,
-        stages_ms={"inference": spread},
-        frames=FrameTotals(captured=1, processed=1, dropped={}, in_flight=0),
+    frames = round(10 * fps)
+    return Window(
+        seconds=10, frames=frames, first_seq=0, last_seq=99, captured=frames, gated=0,
+        inference_seconds=2 * frames / alone, stages={"inference": spread}, latency=spread,
     )  # fmt: skip
 
 
@@ -196,7 +194,7 @@ def board(celsius: float | None = 50.0) -> Snapshot:
         zones_celsius={"cpu-thermal": celsius},
         limits_celsius={"soft": 80.0, "hard": 85.0},
     )
-    return Snapshot(thermal=thermal, collectors={})
+    return Snapshot(readings={"thermal": thermal}, collectors={})
 
 
 def test_inferred_throttling_begins_and_ends_where_nothing_is_told() -> None:

@@ -10,6 +10,7 @@ from appliance.clock import SystemClock
 from appliance.daemon.sampler import READ_SECONDS, Sampler
 from appliance.pipeline.heartbeat import HangWatch
 from appliance.telemetry import CollectorStatus, Snapshot
+from appliance.telemetry.thermal import Thermal
 from tests.helpers import wait_for
 
 GOOD = Snapshot(collectors={"thermal": CollectorStatus(success=True, duration_ms=0.1)})
@@ -42,7 +43,7 @@ def test_a_hang_costs_the_asker_a_second_once_and_is_seen() -> None:
 
     sampler = Sampler(read, SystemClock())
     sampler.start()
-    assert sampler.sample().thermal is None  # unknown, and not the last value
+    assert sampler.sample().get(Thermal) is None  # unknown, and not the last value
     assert asked.is_set()
     assert sampler.sample() == Snapshot(collectors={})  # answers at once: the question stands
     watch = HangWatch()

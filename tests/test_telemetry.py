@@ -11,7 +11,10 @@ import pytest
 from appliance.board.firmware import Firmware
 from appliance.clock import ManualClock
 from appliance.telemetry import Snapshot, Telemetry
-from appliance.telemetry.throttle import ThrottleCollector
+from appliance.telemetry.frequency import Frequency
+from appliance.telemetry.memory import Memory
+from appliance.telemetry.thermal import Thermal
+from appliance.telemetry.throttle import Throttle, ThrottleCollector
 
 ROOTS = Path(__file__).parent / "fixtures" / "roots"
 
@@ -36,16 +39,17 @@ def test_temperature_and_frequency(
     board: str, celsius: float, current_mhz: int, maximum_mhz: int
 ) -> None:
     snapshot = read(board)
-    assert snapshot.thermal is not None
-    assert snapshot.frequency is not None
-    assert snapshot.thermal.temperature_celsius == celsius
-    assert snapshot.frequency.current_hertz == current_mhz * 1_000_000
-    assert snapshot.frequency.hardware_maximum_hertz == maximum_mhz * 1_000_000
+    thermal, frequency = snapshot.get(Thermal), snapshot.get(Frequency)
+    assert thermal is not None
+    assert frequency is not None
+    assert thermal.temperature_celsius == celsius
+    assert frequency.current_hertz == current_mhz * 1_000_000
+    assert frequency.hardware_maximum_hertz == maximum_mhz * 1_000_000
     assert all(status.success for status in snapshot.collectors.values())
 
 
 def test_jetsons_constant_zone_is_left_out() -> None:
-    thermal = read("jetson-nano").thermal
+    thermal = read("jetson-nano").get(Thermal)
     assert thermal is not None
     assert "PMIC-Die" not in thermal.zones_celsius
 
@@ -61,7 +65,7 @@ def test_jetsons_constant_zone_is_left_out() -> None:
 def test_throttle_flags_from_sysfs(
     board: str, now: tuple[str, ...], since_boot: tuple[str, ...]
 ) -> None:
-    throttle = read(board).throttle
+    throttle = read(board).get(Throttle)
     assert throttle is not None
     assert (throttle.now, throttle.since_boot, throttle.source) == (now, since_boot, "sysfs")
 
@@ -119,7 +123,12 @@ def test_the_mailbox_is_asked_first(tmp_path: Path, node: str, tag: int) -> None
 
 def test_nothing_there_is_nothing_not_zero_and_no_failure() -> None:
     snapshot = read("empty")
-    assert (snapshot.thermal, snapshot.frequency, snapshot.throttle, snapshot.memory) == (None,) * 4
+    assert (
+        snapshot.get(Thermal),
+        snapshot.get(Frequency),
+        snapshot.get(Throttle),
+        snapshot.get(Memory),
+    ) == (None,) * 4
     assert all(status.success for status in snapshot.collectors.values())
 
 
@@ -127,14 +136,14 @@ def test_garbage_fails_its_collector_only(tmp_path: Path) -> None:
     shutil.copytree(ROOTS / "pi4", tmp_path / "root")
     (tmp_path / "root/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").write_text("rubbish\n")
     snapshot = Telemetry.over(tmp_path / "root", ManualClock()).snapshot()
-    assert snapshot.frequency is None
+    assert snapshot.get(Frequency) is None
     assert not snapshot.collectors["frequency"].success
     assert "ValueError" in snapshot.collectors["frequency"].error
-    assert snapshot.thermal is not None
+    assert snapshot.get(Thermal) is not None
 
 
 @pytest.mark.parametrize("raw", ["-89700\n", "999000\n", "", "x\n"])
 def test_a_dead_sensor_is_no_temperature(tmp_path: Path, raw: str) -> None:
     shutil.copytree(ROOTS / "pi4", tmp_path / "root")
     (tmp_path / "root/sys/class/thermal/thermal_zone0/temp").write_text(raw)
-    assert Telemetry.over(tmp_path / "root", ManualClock()).snapshot().thermal is None
+    assert Telemetry.over(tmp_path / "root", ManualClock()).snapshot().get(Thermal) is None

@@ -133,7 +133,9 @@ def test_synthetic_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker) 
 def test_video_claims_hold_from_outside(tmp_path: Path, broker: DemoBroker, video: Video) -> None:
     witness = Witness()
     camera = CameraSettings(name="front", source=f"video:{video.path}")
-    detections, metrics, subscriber = run(tmp_path, broker, camera, extra_filters=lambda _: (witness,))
+    detections, metrics, subscriber = run(
+        tmp_path, broker, camera, extra_filters=lambda _: (witness,)
+    )
     check_books(detections, metrics)
     check_latencies(witness, detections, subscriber)
     check_windows(witness, metrics, subscriber)

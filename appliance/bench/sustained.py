@@ -17,7 +17,10 @@ from appliance.daemon.sinks import Sinks
 from appliance.daemon.tuning import keep_quiet, sweep
 from appliance.daemon.wiring import wire
 from appliance.errors import MediaError
+from appliance.heat.causes import Causes
 from appliance.sources import create_source
+from appliance.telemetry.frequency import Frequency
+from appliance.telemetry.thermal import Thermal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +86,7 @@ def sustain(
         make_source=lambda camera, size: create_source(camera, input_size=size, clock=clock),
     )
     keep_quiet()
-    never = threading.Event()
+    never, causes = threading.Event(), Causes()
     unit.start()
     began_ns = clock.monotonic_ns()
 
@@ -93,7 +96,7 @@ def sustain(
         clock.wait(never, window_seconds)
         unit.pipeline.check()
         check_outage(unit.pipeline.lanes, clock.monotonic_ns())
-        return _sample(unit, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
+        return _sample(unit, causes, (clock.monotonic_ns() - began_ns) / NS_PER_SECOND)
 
     try:
         samples = until_steady(take, longest_seconds, progress)
@@ -170,16 +173,17 @@ def draw_curve(figures: dict[str, Any], path: Path) -> None:
     draw(charts, "seconds", path)
 
 
-def _sample(unit: Unit, seconds: float) -> Sample:
+def _sample(unit: Unit, causes: Causes, seconds: float) -> Sample:
     windows = [lane.statistics.roll() for lane in unit.pipeline.lanes]
     snapshot = unit.telemetry.snapshot()
+    thermal, frequency = snapshot.get(Thermal), snapshot.get(Frequency)
     sweep()
     inference = windows[0].stages.get("inference")
     return Sample(
         seconds=seconds,
         fps=round(sum(one.frames / one.seconds for one in windows), 3),
-        celsius=snapshot.thermal.temperature_celsius if snapshot.thermal else None,
-        megahertz=snapshot.frequency.current_hertz / 1e6 if snapshot.frequency else None,
-        causes=snapshot.causes or (),
+        celsius=thermal.temperature_celsius if thermal else None,
+        megahertz=frequency.current_hertz / 1e6 if frequency else None,
+        causes=causes.look(snapshot) or (),
         inference_ms=round(inference.p50, 3) if inference else None,
     )

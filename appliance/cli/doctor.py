@@ -28,8 +28,11 @@ from appliance.config import Settings
 from appliance.config.addresses import secrets_of, without_secrets
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
 from appliance.files import write_whole
+from appliance.heat.causes import Causes
 from appliance.selection.environment import Environment
 from appliance.telemetry import Telemetry
+from appliance.telemetry.thermal import Thermal
+from appliance.telemetry.throttle import Throttle
 
 if TYPE_CHECKING:
     import argparse
@@ -129,7 +132,7 @@ def _space(environment: Environment) -> Iterator[Row]:
 
 def _heat(environment: Environment) -> Iterator[Row]:
     snapshot = Telemetry.over(environment.root, SystemClock()).snapshot()
-    thermal = snapshot.thermal
+    thermal, throttle = snapshot.get(Thermal), snapshot.get(Throttle)
     if thermal is None or thermal.temperature_celsius is None:
         yield Row("temperature", "unknown", "no sensor that can be read")
     else:
@@ -138,14 +141,16 @@ def _heat(environment: Environment) -> Iterator[Row]:
         limit = "" if soft is None else f", slowed from {soft:.0f} on"
         text = f"{thermal.temperature_celsius:.1f} °C{limit}"
         yield Row("temperature", "warning" if hot else "ok", text)
-    causes = snapshot.causes
-    past = snapshot.throttle.since_boot if snapshot.throttle else ()
+    causes = Causes().look(snapshot)
+    past = throttle.since_boot if throttle else ()
     if causes:
         yield Row("throttled", "warning", f"now: {', '.join(causes)}")
     elif past:
         yield Row("throttled", "warning", f"not now; since boot: {', '.join(past)}")
+    elif causes is None:
+        yield Row("throttled", "unknown", "nothing here would say so")
     else:
-        yield Row("throttled", "unknown" if causes is None else "ok", "no sign of it")
+        yield Row("throttled", "ok", "no sign of it")
     for name, status in snapshot.collectors.items():
         if status.error:
             yield Row(f"collector {name}", "warning", status.error)
@@ -216,7 +221,7 @@ def _contents(rows: list[Row], settings: Settings) -> Iterator[tuple[str, bytes]
     yield "system.json", _json(system)
     yield "settings.json", _json(_harmless(settings))
     yield "probe.json", _json([asdict(one) for one in Registry().probe_all(Machine(root))])
-    yield "telemetry.json", _json(Telemetry.over(root, SystemClock()).snapshot())
+    yield "telemetry.json", _json(Telemetry.over(root, SystemClock()).snapshot().flat())
     for name, words in {
         "journal.txt": ("journalctl", "-u", UNIT, "-n", _JOURNAL_LINES, "--no-pager", "-q"),
         "kernel.txt": ("journalctl", "-k", "-n", _JOURNAL_LINES, "--no-pager", "-q"),

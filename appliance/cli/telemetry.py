@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from appliance.cli.common import print_json
 from appliance.clock import NS_PER_SECOND, SystemClock
 from appliance.errors import MediaError, UsageError
-from appliance.heat import EpisodeTracker, Governor, GovernorPolicy
+from appliance.heat import Action
+from appliance.heat.causes import Causes
 from appliance.heat.episodes import describe as describe_episode
-from appliance.telemetry import Snapshot, Telemetry
+from appliance.heat.watch import HeatPolicy, HeatState, Work
+from appliance.telemetry import Snapshot, Telemetry, unflattened
+from appliance.telemetry import describe as describe_readings
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-_MIB = 1 << 20
 MOST = 86_400.0
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class Record:
     """One line of a recording."""
 
     at_ns: int
     snapshot: Snapshot
+
+
+class _Line(msgspec.Struct, frozen=True):
+    at_ns: int
+    snapshot: dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         return _record(telemetry, options)
     snapshot = telemetry.snapshot()
     if options.json:
-        print_json(snapshot)
+        print_json(snapshot.flat())
     else:
         for text in describe(snapshot):
             print(text)
@@ -79,7 +86,8 @@ def _record(telemetry: Telemetry, options: argparse.Namespace) -> int:
     with options.record.open("ab") as file:
         while True:
             at_ns = clock.monotonic_ns() - began_ns
-            line = msgspec.json.encode(Record(at_ns=at_ns, snapshot=telemetry.snapshot()))
+            taken = telemetry.snapshot().flat()
+            line = msgspec.json.encode({"at_ns": at_ns, "snapshot": taken})
             file.write(line + b"\n")
             file.flush()
             if options.seconds and at_ns >= options.seconds * NS_PER_SECOND:
@@ -94,7 +102,8 @@ def _read(path: Path) -> Iterator[Record]:
         raise MediaError(f"recording {path}: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
         try:
-            yield msgspec.json.decode(line, type=Record)
+            tree = msgspec.json.decode(line, type=_Line)
+            yield Record(tree.at_ns, unflattened(tree.snapshot))
         except msgspec.DecodeError as error:
             raise MediaError(
                 f"recording {path}: line {number}: {error}",
@@ -113,74 +122,27 @@ class Event:
 
 def replay(records: Iterator[Record], *, fps: float, min_fps: float) -> Iterator[Event]:
     """Yield episodes and what the governor would have done, in the recording's own time."""
-    tracker, governor = EpisodeTracker(), None
+    state = HeatState(HeatPolicy("act", min_fps))
     for record in records:
-        snapshot, seconds = record.snapshot, record.at_ns / NS_PER_SECOND
-        celsius = snapshot.thermal.temperature_celsius if snapshot.thermal else None
-        for transition in tracker.poll(record.at_ns, snapshot.causes, celsius):
-            text = f"{seconds:8.1f} s  {transition.kind}: {describe_episode(transition.episode)}"
-            yield Event(seconds, transition.kind, text)
-        if governor is None and snapshot.thermal is not None:
-            limits = snapshot.thermal.limits_celsius
-            if "soft" in limits:
-                hard = limits.get("hard", math.inf)
-                governor = Governor(GovernorPolicy(min_fps, limits["soft"], hard))
-        if governor is None:
-            continue
-        action = governor.poll(record.at_ns, celsius, governor.target_fps or fps)
-        if action is not None:
-            target = "no limit" if action.target_fps is None else f"{action.target_fps:g} FPS"
-            text = f"{seconds:8.1f} s  governor: {action.mode}, {target}: {action.reason}"
-            yield Event(seconds, "governor", text)
+        governor, seconds = state.governor, record.at_ns / NS_PER_SECOND
+        state.window(Work(fps=(governor.target_fps if governor else None) or fps))
+        for event in state.poll(record.at_ns, record.snapshot):
+            if isinstance(event, Action):
+                target = "no limit" if event.target_fps is None else f"{event.target_fps:g} FPS"
+                kind, words = "governor", f"{event.mode}, {target}: {event.reason}"
+            else:
+                kind, words = event.kind, describe_episode(event.episode)
+            yield Event(seconds, kind, f"{seconds:8.1f} s  {kind}: {words}")
 
 
 def describe(snapshot: Snapshot) -> list[str]:
     """Return the snapshot as lines for a person."""
-    lines = []
-    if snapshot.thermal:
-        zones = ", ".join(f"{k} {v:.1f} °C" for k, v in snapshot.thermal.zones_celsius.items())
-        limits = ", ".join(f"{k} {v:.0f}" for k, v in snapshot.thermal.limits_celsius.items())
-        lines.append(f"temperature  {snapshot.thermal.temperature_celsius} °C ({zones})")
-        lines.append(f"limits       {limits or 'not known'}")
-    if snapshot.frequency:
-        one = snapshot.frequency
-        top = one.hardware_maximum_hertz / 1e6
-        lines.append(
-            f"frequency    {one.current_hertz / 1e6:.0f} MHz of {top:.0f}"
-            f" (allowed {one.allowed_maximum_hertz / 1e6:.0f})"
-        )
-    causes = snapshot.causes
+    causes = Causes().look(snapshot)
     now = "nothing here would say so" if causes is None else ", ".join(causes) or "no"
-    lines.append(f"throttled    now: {now}")
-    if snapshot.throttle:
-        past = ", ".join(snapshot.throttle.since_boot) or "no"
-        lines.append(f"             since boot: {past} ({snapshot.throttle.source})")
-    lines += _more(snapshot)
+    lines = [*describe_readings(snapshot.readings), f"throttled    now: {now}"]
     for name, status in snapshot.collectors.items():
         if status.error:
             lines.append(f"{name:<12} failed: {status.error}")
-        elif getattr(snapshot, name) is None:
+        elif name not in snapshot.readings:
             lines.append(f"{name:<12} not on this board")
-    return lines
-
-
-def _more(snapshot: Snapshot) -> list[str]:
-    lines = []
-    if snapshot.cooling and snapshot.cooling.limited_by:
-        lines.append(f"limited by   {', '.join(snapshot.cooling.limited_by)}")
-    if snapshot.supply:
-        volts = ", ".join(f"{name} {value:.2f} V" for name, value in snapshot.supply.volts.items())
-        alarm = {True: "under-voltage", False: "enough", None: "no alarm"}
-        lines.append(f"supply       {alarm[snapshot.supply.under_voltage]} {volts}".rstrip())
-    if snapshot.fan and snapshot.fan.level_ratio is not None:
-        lines.append(f"fan          {snapshot.fan.level_ratio:.0%}")
-    if snapshot.accelerators:
-        heat = snapshot.accelerators.temperatures_celsius.items()
-        lines.append(f"accelerator  {', '.join(f'{k} {v:.1f} °C' for k, v in heat)}")
-    if snapshot.memory:
-        three = snapshot.memory
-        lines.append(
-            f"memory       {three.resident_bytes / _MIB:.0f} MiB ours, "
-            f"{three.available_bytes / _MIB:.0f} of {three.total_bytes / _MIB:.0f} MiB available"
-        )
     return lines

@@ -248,10 +248,12 @@ class Supervisor:
 
     def _publish_metrics(self) -> None:
         seconds = self._unit.settings.metrics.window_seconds * VALID_INTERVALS
+        windows = []
         for lane in self._unit.pipeline.lanes:
+            windows.append(lane.statistics.roll())
             self._metrics[lane.name] = self._unit.reporter.metrics(
                 lane.name,
-                lane.statistics.roll(),
+                windows[-1],
                 lane.ledger.counts(),
                 live=lane.source.live,
                 gated=lane.gate is not None,
@@ -261,7 +263,7 @@ class Supervisor:
         contended = self._contention.look(cpu_times(unit.environment.root))
         if not unit.pace.took_rest():  # else its rates say nothing of the board
             unit.heat.window(
-                self._metrics.values(),
+                windows,
                 unit.engine.accelerator,
                 unit.engine.selection.model.id,
                 len(unit.pipeline.workers),
@@ -300,6 +302,7 @@ class Supervisor:
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
             sinks=self._unit.sinks.tallies(),
+            throttled=heat.throttled,
             throttling=heat.throttling(now_ns),
             governor=heat.governor(),
             valid_for=timedelta(seconds=interval * VALID_INTERVALS),

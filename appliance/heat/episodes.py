@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from appliance.telemetry.readings import Cause
+    from appliance.telemetry import Cause
 
 NS_PER_SECOND = 1_000_000_000
 REMEMBERED_WINDOWS = 3

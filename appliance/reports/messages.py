@@ -11,18 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from appliance.telemetry import CollectorStatus
-from appliance.telemetry.readings import (
-    AcceleratorHeat,
-    Cause,
-    Cooling,
-    Fan,
-    Frequency,
-    Memory,
-    Supply,
-    Thermal,
-    Throttle,
-)
+from appliance.telemetry import Cause, CollectorStatus, reading_structs
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 ClockState = Annotated[
@@ -231,19 +220,20 @@ class HealthMessage(Message, frozen=True, kw_only=True):
     uptime_seconds: float
     temperature_celsius: Annotated[float | None, Meta(description="The processor's.")]
     throttled: Annotated[bool | None, Meta(description="Now; null where no platform says so.")]
-    thermal: Thermal | None
-    frequency: Frequency | None
-    throttle: Throttle | None
     throttling: ThrottlingInfo | None
     governor: GovernorInfo | None
-    supply: Supply | None
-    fan: Fan | None
-    cooling: Cooling | None
-    accelerators: AcceleratorHeat | None
-    memory: Memory | None
     outbox: OutboxInfo | None
     sinks: Annotated[dict[str, SinkInfo], Meta(description="By name: mqtt, jsonl, prometheus...")]
     collectors: dict[str, CollectorStatus]
+    readings: Annotated[
+        dict[str, Any], Meta(description="By collector; told beside the others, see ``flat``.")
+    ]
+
+    def flat(self) -> dict[str, Any]:
+        """Return the message as it is sent: each collector's reading under its name, or null."""
+        tree: dict[str, Any] = msgspec.to_builtins(self)
+        readings = tree.pop("readings")
+        return {**{name: readings.get(name) for name in reading_structs()}, **tree}
 
 
 class AcceleratorFinding(Struct, frozen=True, kw_only=True):
@@ -371,6 +361,22 @@ SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a kind of message; unknown keys are allowed."""
-    encoded = msgspec.json.encode(msgspec.json.schema(MESSAGES[kind]))  # a default may be a tuple
+    struct = _flat_health() if kind == "health" else MESSAGES[kind]
+    encoded = msgspec.json.encode(msgspec.json.schema(struct))  # a default may be a tuple
     schema: dict[str, Any] = msgspec.json.decode(encoded)
     return {"$schema": SCHEMA_DIALECT, "$id": f"appliance.{kind}/1", **schema}
+
+
+def _flat_health() -> type[Struct]:
+    """Return the health message as it is sent, with a field for each collector there is."""
+    own: list[Any] = [
+        (one.name, one.type, one.default)
+        if one.default is not msgspec.NODEFAULT
+        else (one.name, one.type)
+        for one in msgspec.structs.fields(HealthMessage)
+        if one.name != "readings"
+    ]
+    read: list[Any] = [(name, struct | None) for name, struct in reading_structs().items()]
+    return msgspec.defstruct(
+        "HealthMessage", [*own, *read], kw_only=True, namespace={"__doc__": HealthMessage.__doc__}
+    )

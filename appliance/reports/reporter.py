@@ -37,6 +37,7 @@ from appliance.reports.messages import (
 )
 from appliance.reports.outgoing import Outgoing
 from appliance.reports.problems import OF_CAMERAS
+from appliance.telemetry.thermal import Thermal
 from appliance.values import StageTimes
 
 if TYPE_CHECKING:
@@ -198,11 +199,12 @@ class Reporter:
         outbox: OutboxInfo | None,
         sinks: dict[str, SinkInfo],
         valid_for: timedelta,
+        throttled: bool | None = None,
         throttling: ThrottlingInfo | None = None,
         governor: GovernorInfo | None = None,
     ) -> HealthMessage:
         """Publish how the unit is."""
-        thermal, causes = snapshot.thermal, snapshot.causes
+        thermal = snapshot.get(Thermal)
         message = HealthMessage(
             **self._head("health"),
             valid_until=rfc3339(self._clock.utc() + valid_for),
@@ -210,23 +212,17 @@ class Reporter:
             reasons=reasons,
             uptime_seconds=round(uptime_seconds, 1),
             temperature_celsius=thermal.temperature_celsius if thermal else None,
-            throttled=None if causes is None else bool(causes),
-            thermal=thermal,
-            frequency=snapshot.frequency,
-            throttle=snapshot.throttle,
+            throttled=throttled,
             throttling=throttling,
             governor=governor,
-            supply=snapshot.supply,
-            fan=snapshot.fan,
-            cooling=snapshot.cooling,
-            accelerators=snapshot.accelerators,
-            memory=snapshot.memory,
             outbox=outbox,
             sinks=sinks,
             collectors=snapshot.collectors,
+            readings=snapshot.readings,
         )
         expiry = round(valid_for.total_seconds())
-        self._send("health", "health", message, qos=1, retain=True, expiry=expiry)
+        payload = message.flat()
+        self._send("health", "health", message, payload=payload, qos=1, retain=True, expiry=expiry)
         return message
 
     def info(

@@ -1,46 +1,50 @@
 """Telemetry of the board: one file a collector, roots as parameters, no process per reading.
 
+A collector is found because its module lies here, or is added by an entry point
+(``appliance.extensions.kinds``). The module has
+
+* ``READING``: the struct that it reads; its fields and sentences document the health message;
+* ``create(root)``: returns the collector;
+* ``gauges(reading)``: what Prometheus is told of a reading;
+* ``describe(reading)``: the same as lines for a person.
+
 Absent is not failed and not zero: a collector returns None where the board has no such thing,
-and raises where it should be readable and is not.
+and raises where it should be readable and is not. It keeps nothing from one reading to the next:
+what moved since the last one is for ``appliance.heat`` to say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from appliance.clock import NS_PER_MS
-from appliance.telemetry.readings import (
-    AcceleratorHeat,
-    Cause,
-    Cooling,
-    Fan,
-    Frequency,
-    Memory,
-    Supply,
-    Thermal,
-    Throttle,
-)
+from appliance.extensions import kinds, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from appliance.clock import Clock
 
-# name in `health`: module
-REGISTRY: dict[str, str] = {
-    "thermal": "appliance.telemetry.thermal",
-    "frequency": "appliance.telemetry.frequency",
-    "throttle": "appliance.telemetry.throttle",
-    "supply": "appliance.telemetry.supply",
-    "fan": "appliance.telemetry.fan",
-    "cooling": "appliance.telemetry.cooling",
-    "accelerators": "appliance.telemetry.accelerators",
-    "memory": "appliance.telemetry.memory",
-}
+log = logging.getLogger(__name__)
+
+ROOM = "appliance.telemetry"
+PLAUSIBLE_CELSIUS = (-40.0, 150.0)
+"""Outside, a sensor is dead (a dead Coral reads -89)."""
+Cause = Literal[
+    "under_voltage",
+    "frequency_capped",
+    "throttled",
+    "soft_temperature_limit",
+    "thermal",
+    "inferred",
+]
+"""Why a board is slower than it could be; the same words everywhere."""
+ReadingT = TypeVar("ReadingT", bound=msgspec.Struct)
 
 
 class Collector(Protocol):
@@ -68,6 +72,23 @@ class PartialReading(ValueError):  # noqa: N818 - half a success
         self.reading = reading
 
 
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number that Prometheus is told, or several of a kind.
+
+    Attributes:
+        name: behind ``appliance_``, with its unit.
+        text: what it is.
+        values: by a tuple with a text for each label; None has no sample.
+        labels: their names.
+    """
+
+    name: str
+    text: str
+    values: Mapping[Any, float | None]
+    labels: tuple[str, ...] = field(default=())
+
+
 class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How one collector fared: it read something, found nothing to read, or failed."""
 
@@ -77,42 +98,85 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All readings at one instant; None is absent or failed (see ``collectors``)."""
+    """All readings at one instant, by collector; what is absent or failed is not among them."""
 
-    thermal: Thermal | None = None
-    frequency: Frequency | None = None
-    throttle: Throttle | None = None
-    supply: Supply | None = None
-    fan: Fan | None = None
-    cooling: Cooling | None = None
-    accelerators: AcceleratorHeat | None = None
-    memory: Memory | None = None
+    readings: dict[str, Any] = msgspec.field(default_factory=dict)
     collectors: dict[str, CollectorStatus]
 
-    @property
-    def causes(self) -> tuple[Cause, ...] | None:
-        """Return why the platform says that it is slowed now.
+    def get(self, reading: type[ReadingT]) -> ReadingT | None:
+        """Return the reading of a kind; None where it is absent or failed."""
+        return next((one for one in self.readings.values() if isinstance(one, reading)), None)
 
-        None where nothing would say so, or what would cannot be read now.
-        """
-        teller = "throttle" if self.throttle is not None else "cooling"
-        for name in ("throttle", teller):
-            if name in self.collectors and not self.collectors[name].success:
-                return None
-        alarm = self.supply.under_voltage if self.supply else None
-        if self.throttle is None and self.cooling is None and alarm is None:
-            return None
-        found: list[Cause] = list(self.throttle.now) if self.throttle else []
-        if self.cooling is not None and self.throttle is None:
-            found += self.cooling.now
-        if alarm and self.throttle is None:
-            found.append("under_voltage")
-        return tuple(found)
+    def flat(self) -> dict[str, Any]:
+        """Return it for JSON: every collector's reading or null, and how the collectors fared."""
+        return {
+            **{name: self.readings.get(name) for name in self.collectors},
+            "collectors": self.collectors,
+        }
+
+
+def unflattened(tree: dict[str, Any]) -> Snapshot:
+    """Return the snapshot that ``Snapshot.flat`` was made of.
+
+    Raises:
+        msgspec.ValidationError: it is none.
+    """
+    structs = reading_structs()
+    rest = dict(tree)
+    collectors = msgspec.convert(rest.pop("collectors", None), dict[str, CollectorStatus])
+    readings = {
+        name: msgspec.convert(value, structs[name])
+        for name, value in rest.items()
+        if value is not None and name in structs
+    }
+    return Snapshot(readings=readings, collectors=collectors)
+
+
+def reading_structs() -> dict[str, type[msgspec.Struct]]:
+    """Return what each collector reads, by its name; those that cannot be loaded are left out."""
+    return {name: module.READING for name, module in _modules().items() if module is not None}
+
+
+def gauges(readings: Mapping[str, Any]) -> Iterator[Gauge]:
+    """Yield what Prometheus is told of the readings."""
+    modules = _modules()
+    for name, reading in readings.items():
+        module = modules.get(name)
+        if module is not None:
+            yield from module.gauges(reading)
+
+
+def describe(readings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the readings as lines for a person."""
+    modules = _modules()
+    for name, reading in readings.items():
+        module = modules.get(name)
+        if module is not None:
+            yield from module.describe(reading)
+
+
+def _modules() -> dict[str, Any]:
+    """Return the module of each collector, or None where it cannot be loaded."""
+    found: dict[str, Any] = {}
+    for name, place in kinds(ROOM).items():
+        try:
+            found[name] = load(place)
+        except Exception as error:  # noqa: BLE001 - another package's: whatever it does there
+            log.debug("collector %s: %s", name, error)
+            found[name] = None
+    return found
+
+
+class _Missing:
+    """Stands for a collector whose package cannot be loaded."""
+
+    def collect(self) -> None:
+        raise LookupError("its package cannot be loaded; install it anew, for this Python")
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """All collectors of the registry over one root."""
+    """All collectors over one root."""
 
     collectors: dict[str, Collector]
     clock: Clock
@@ -121,7 +185,8 @@ class Telemetry:
     def over(cls, root: Path, clock: Clock) -> Telemetry:
         """Return the collectors over ``root`` (normally ``/``)."""
         made: dict[str, Collector] = {
-            name: import_module(module).create(root) for name, module in REGISTRY.items()
+            name: _Missing() if module is None else module.create(root)
+            for name, module in _modules().items()
         }
         return cls(made, clock)
 
@@ -131,15 +196,17 @@ class Telemetry:
         statuses = {}
         for name, collector in self.collectors.items():
             began_ns = self.clock.monotonic_ns()
-            error = ""
+            reading, error = None, ""
             try:
-                readings[name] = collector.collect()
+                reading = collector.collect()
             except PartialReading as why:
-                readings[name], error = why.reading, str(why)
-            except (OSError, ValueError, LookupError) as why:
+                reading, error = why.reading, str(why)
+            except Exception as why:  # noqa: BLE001 - what one does must not end the others
                 error = f"{type(why).__name__}: {why}"
+            if reading is not None:
+                readings[name] = reading
             duration_ms = (self.clock.monotonic_ns() - began_ns) / NS_PER_MS
             statuses[name] = CollectorStatus(
                 success=not error, duration_ms=round(duration_ms, 3), error=error
             )
-        return Snapshot(**readings, collectors=statuses)
+        return Snapshot(readings=readings, collectors=statuses)

@@ -6,15 +6,27 @@ apex_driver.c; Hailo: no sysfs). Others show up as thermal zones of the board.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import explain, read_number
-from appliance.telemetry import PartialReading
-from appliance.telemetry.readings import AcceleratorHeat
-from appliance.telemetry.thermal import PLAUSIBLE_CELSIUS
+from appliance.telemetry import PLAUSIBLE_CELSIUS, Gauge, PartialReading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+class AcceleratorHeat(Struct, frozen=True, kw_only=True):
+    """Heat of accelerators that tell it without vendor software."""
+
+    temperatures_celsius: Annotated[
+        dict[str, float], Meta(description="By device, e.g. apex_0 (Coral on PCIe).")
+    ]
+    limits_celsius: Annotated[
+        dict[str, float], Meta(description="Lowest temperature at which it slows down.")
+    ]
 
 
 class AcceleratorCollector:
@@ -53,3 +65,19 @@ class AcceleratorCollector:
 def create(root: Path) -> AcceleratorCollector:
     """Return the collector."""
     return AcceleratorCollector(root)
+
+
+READING = AcceleratorHeat
+
+
+def gauges(reading: AcceleratorHeat) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    heat = {(device,): celsius for device, celsius in reading.temperatures_celsius.items()}
+    text = "Temperature of an accelerator."
+    yield Gauge("accelerator_temperature_celsius", text, heat, ("device",))
+
+
+def describe(reading: AcceleratorHeat) -> Iterator[str]:
+    """Yield lines for a person."""
+    heat = reading.temperatures_celsius.items()
+    yield f"accelerator  {', '.join(f'{device} {celsius:.1f} °C' for device, celsius in heat)}"

@@ -1,19 +1,21 @@
 """Thermal throttling as the kernel tells it, on boards without a Raspberry Pi's firmware flags.
 
 A cooling device that limits a processor (``cpufreq-cpu0``, ``Processor``, ``devfreq-...``) and is
-at work; x86's thermal_throttle counters that moved since the last poll; Jetson Orin's over-current
-counters. A frequency below its maximum alone is not throttling.
+at work; x86's thermal_throttle counters; Jetson Orin's over-current counters. A frequency below its
+maximum alone is not throttling.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import explain, read_number, read_text
-from appliance.telemetry import PartialReading
-from appliance.telemetry.readings import Cause, Cooling
+from appliance.telemetry import Cause, Gauge, PartialReading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _LIMITERS = ("cpufreq-", "thermal-cpufreq", "devfreq-", "thermal-devfreq", "Processor", "cpu-")
@@ -23,6 +25,17 @@ _ORIN_CAUSES: dict[str, Cause] = {
     "oc3_event_cnt": "throttled",
 }
 """hwmon ``soctherm_oc``: under-voltage, average and instantaneous over-current (jetson_stats)."""
+
+
+class Cooling(Struct, frozen=True, kw_only=True):
+    """What the kernel does against heat, on boards without a Raspberry Pi's firmware flags."""
+
+    limited_by: Annotated[
+        tuple[str, ...], Meta(description="Cooling devices at work that limit a processor.")
+    ]
+    events_total: Annotated[
+        dict[str, int], Meta(description="Thermal-throttle events since boot, by counter.")
+    ]
 
 
 class CoolingCollector:
@@ -35,7 +48,6 @@ class CoolingCollector:
         self._counters = _counters(cpus)
         monitors = sorted((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt"))
         self._events = [one for one in monitors if one.name in _ORIN_CAUSES]
-        self._last: dict[Path, int] = {}
 
     def collect(self) -> Cooling | None:
         """Return what limits the processors now; None where nothing would tell."""
@@ -49,29 +61,15 @@ class CoolingCollector:
                 limited.append(name)
         if problems:  # what limits cannot be told, so nothing is
             raise PartialReading(None, problems)
-        causes: list[Cause] = ["thermal"] if limited else []
-        total = None
+        events = {}
         for counter in (*self._counters, *self._events):
-            moved, value = self._moved(counter, problems)
-            total = (total or 0) + value
-            if moved:
-                limited.append(f"{counter.parent.parent.name} {counter.name}")
-                causes.append(_ORIN_CAUSES.get(counter.name, "thermal"))
-        reading = Cooling(
-            now=tuple(dict.fromkeys(causes)), limited_by=tuple(limited), events_total=total
-        )
+            count = self._number(counter, problems)
+            if count is not None:
+                events[_name(counter)] = count
+        reading = Cooling(limited_by=tuple(limited), events_total=events)
         if problems:
             raise PartialReading(reading, problems)
         return reading
-
-    def _moved(self, counter: Path, problems: list[str]) -> tuple[bool, int]:
-        """Return whether a counter moved since the last poll, and its value."""
-        last = self._last.get(counter)
-        value = self._number(counter, problems)
-        if value is None:  # off-line, or unreadable: what was known stays
-            return False, last or 0
-        self._last[counter] = value
-        return last is not None and value > last, value
 
     @staticmethod
     def _number(path: Path, problems: list[str]) -> int | None:
@@ -80,6 +78,23 @@ class CoolingCollector:
         except (OSError, ValueError) as error:
             problems.append(explain(path, error))
             return None
+
+
+def cause_of(counter: str) -> Cause:
+    """Return what it means that a counter of ``events_total`` moved."""
+    return _ORIN_CAUSES.get(counter.rpartition(" ")[2], "thermal")
+
+
+def _name(counter: Path) -> str:
+    """Return a counter's name: the processor or monitor that it belongs to, and its file."""
+    folder = counter.parent
+    if folder.name == "thermal_throttle":
+        return f"{folder.parent.name} {counter.name}"
+    try:
+        monitor = read_text(folder / "name")  # the folder's number moves from boot to boot
+    except OSError:
+        monitor = None
+    return f"{monitor or folder.name} {counter.name}"
 
 
 def _counters(cpus: Path) -> list[Path]:
@@ -107,3 +122,21 @@ def _kind(device: Path) -> str:
 def create(root: Path) -> CoolingCollector:
     """Return the collector."""
     return CoolingCollector(root)
+
+
+READING = Cooling
+
+
+def gauges(reading: Cooling) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    events = {(counter,): float(count) for counter, count in reading.events_total.items()}
+    yield Gauge("throttle_events", "Counted by the kernel since boot.", events, ("counter",))
+
+
+def describe(reading: Cooling) -> Iterator[str]:
+    """Yield lines for a person."""
+    if reading.limited_by:
+        yield f"limited by   {', '.join(reading.limited_by)}"
+    if any(reading.events_total.values()):
+        counted = ", ".join(f"{n} {count}" for n, count in reading.events_total.items() if count)
+        yield f"events       {counted}"

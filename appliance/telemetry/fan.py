@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import read_number, read_text
-from appliance.telemetry.readings import Fan
+from appliance.telemetry import Gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _PWM_MAXIMUM = 255
 _NAMES = ("pwmfan", "pwm-fan", "gpio_fan")
+
+
+class Fan(Struct, frozen=True, kw_only=True):
+    """The board's fan."""
+
+    level_ratio: Annotated[float | None, Meta(description="0 to 1 of what it can do.")]
+    revolutions_per_minute: float | None
 
 
 class FanCollector:
@@ -55,3 +65,21 @@ def _first(folder: Path, pattern: str, name: str) -> Path | None:
 def create(root: Path) -> FanCollector:
     """Return the collector."""
     return FanCollector(root)
+
+
+READING = Fan
+
+
+def gauges(reading: Fan) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    speed = reading.revolutions_per_minute
+    yield Gauge("fan_level_ratio", "Of what the fan can do.", {(): reading.level_ratio})
+    yield Gauge("fan_revolutions_per_minute", "Speed of the fan.", {(): speed})
+
+
+def describe(reading: Fan) -> Iterator[str]:
+    """Yield lines for a person."""
+    level, speed = reading.level_ratio, reading.revolutions_per_minute
+    words = [] if level is None else [f"{level:.0%}"]
+    words += [] if speed is None else [f"{speed:.0f} revolutions a minute"]
+    yield f"fan          {', '.join(words) or 'there, tells nothing'}"

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import read_number, read_text
-from appliance.telemetry.readings import Frequency
+from appliance.telemetry import Gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _HERTZ_PER_KILOHERTZ = 1000
 _SECONDS_PER_TICK = 0.01
 """time_in_state counts in units of 10 ms (kernel documentation, cpufreq-stats)."""
+
+
+class Frequency(Struct, frozen=True, kw_only=True):
+    """Frequencies of the processor cores, hertz; the slowest core now, the fastest limits."""
+
+    current_hertz: Annotated[
+        int, Meta(description="Asked for by the kernel; a Pi's firmware may clamp it unseen.")
+    ]
+    allowed_maximum_hertz: Annotated[int, Meta(description="Limit in force now.")]
+    hardware_maximum_hertz: Annotated[int, Meta(description="What the hardware can do.")]
+    seconds_at_hertz: Annotated[
+        dict[str, float], Meta(description="Time of the first core at each frequency since boot.")
+    ]
 
 
 class FrequencyCollector:
@@ -52,3 +68,23 @@ def _seconds(table: str) -> dict[str, float]:
 def create(root: Path) -> FrequencyCollector:
     """Return the collector."""
     return FrequencyCollector(root)
+
+
+READING = Frequency
+
+
+def gauges(reading: Frequency) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    values = {
+        ("current",): reading.current_hertz,
+        ("allowed",): reading.allowed_maximum_hertz,
+        ("hardware",): reading.hardware_maximum_hertz,
+    }
+    yield Gauge("processor_frequency_hertz", "Frequency and its limits.", values, ("kind",))
+
+
+def describe(reading: Frequency) -> Iterator[str]:
+    """Yield lines for a person."""
+    now, allowed = reading.current_hertz / 1e6, reading.allowed_maximum_hertz / 1e6
+    most = reading.hardware_maximum_hertz / 1e6
+    yield f"frequency    {now:.0f} MHz of {most:.0f} (allowed {allowed:.0f})"

@@ -5,12 +5,24 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from appliance.telemetry.readings import Memory
+from msgspec import Struct
+
+from appliance.telemetry import Gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _BYTES_PER_KIB = 1024
+_MIB = 1 << 20
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """Memory of this process and of the board, bytes."""
+
+    resident_bytes: int
+    available_bytes: int
+    total_bytes: int
 
 
 class MemoryCollector:
@@ -39,3 +51,18 @@ class MemoryCollector:
 def create(root: Path) -> MemoryCollector:
     """Return the collector."""
     return MemoryCollector(root)
+
+
+READING = Memory
+
+
+def gauges(reading: Memory) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    yield Gauge("memory_available_bytes", "Of the board.", {(): reading.available_bytes})
+
+
+def describe(reading: Memory) -> Iterator[str]:
+    """Yield lines for a person."""
+    ours, free = reading.resident_bytes / _MIB, reading.available_bytes / _MIB
+    total = reading.total_bytes / _MIB
+    yield f"memory       {ours:.0f} MiB ours, {free:.0f} of {total:.0f} MiB available"

@@ -7,17 +7,31 @@ text command ``pmic_read_adc`` with lines such as ``EXT5V_V volt(24)=5.05700000V
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import read_number, read_text
 from appliance.board.firmware import Firmware
-from appliance.telemetry.readings import Supply
+from appliance.telemetry import Gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _PMIC_LINE = re.compile(r"(\w+_V) volt\(\d+\)=([0-9.]+)V")
 _PI5 = "brcm,bcm2712"
+
+
+class Supply(Struct, frozen=True, kw_only=True):
+    """The board's power supply."""
+
+    under_voltage: Annotated[
+        bool | None, Meta(description="The board's own alarm; null where it has none.")
+    ]
+    volts: Annotated[
+        dict[str, float], Meta(description="Rails that can be read, by name, e.g. EXT5V_V (Pi 5).")
+    ]
 
 
 class SupplyCollector:
@@ -69,3 +83,20 @@ def _compatible(root: Path) -> list[str]:
 def create(root: Path) -> SupplyCollector:
     """Return the collector."""
     return SupplyCollector(root)
+
+
+READING = Supply
+
+
+def gauges(reading: Supply) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    volts = {(rail,): value for rail, value in reading.volts.items()}
+    yield Gauge("supply_volts", "Voltage of a rail.", volts, ("rail",))
+    yield Gauge("supply_under_voltage", "The board's alarm.", {(): reading.under_voltage})
+
+
+def describe(reading: Supply) -> Iterator[str]:
+    """Yield lines for a person."""
+    volts = ", ".join(f"{name} {value:.2f} V" for name, value in reading.volts.items())
+    alarm = {True: "under-voltage", False: "enough", None: "no alarm"}[reading.under_voltage]
+    yield f"supply       {alarm} {volts}".rstrip()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from appliance.board.files import explain, read_number, read_text
-from appliance.telemetry import PartialReading
-from appliance.telemetry.readings import Thermal
+from appliance.telemetry import PLAUSIBLE_CELSIUS, Gauge, PartialReading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _PROCESSOR_TYPES = (
@@ -22,8 +24,6 @@ _PROCESSOR_TYPES = (
 """Zones that are the processor: Raspberry Pi, Jetson Nano, x86, Rockchip, Jetson Orin."""
 _CONSTANT_TYPES = ("PMIC",)
 """Jetson's PMIC zone reads a constant 100 degrees (jetson_stats skips it too)."""
-PLAUSIBLE_CELSIUS = (-40.0, 150.0)
-"""Outside, the sensor is dead (a dead Coral reads -89)."""
 _TRIPS = {"passive": "soft", "hot": "hard", "critical": "critical"}
 """Trip points of the kernel by what they mean: from a passive one on the processor is slowed."""
 FIRMWARE_LIMITS: tuple[tuple[str, dict[str, float]], ...] = (
@@ -33,6 +33,19 @@ FIRMWARE_LIMITS: tuple[tuple[str, dict[str, float]], ...] = (
 )
 """A Raspberry Pi's firmware slows by itself (documentation of config.txt): a 3B+ or 3A+ from
 temp_soft_limit, the others from 80, all more from 85 degrees."""
+
+
+class Thermal(Struct, frozen=True, kw_only=True):
+    """Temperatures of the board."""
+
+    temperature_celsius: Annotated[
+        float | None, Meta(description="The processor's, or the hottest zone where none is named.")
+    ]
+    zones_celsius: Annotated[dict[str, float], Meta(description="Every readable zone by type.")]
+    limits_celsius: Annotated[
+        dict[str, float],
+        Meta(description="Of the processor: soft (it is slowed), hard (slowed more), critical."),
+    ]
 
 
 class ThermalCollector:
@@ -116,3 +129,24 @@ def _unique(kind: str, taken: dict[str, float]) -> str:
 def create(root: Path) -> ThermalCollector:
     """Return the collector."""
     return ThermalCollector(root)
+
+
+READING = Thermal
+
+
+def gauges(reading: Thermal) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    processor = {(): reading.temperature_celsius}
+    zones = {(zone,): celsius for zone, celsius in reading.zones_celsius.items()}
+    limits = {(limit,): celsius for limit, celsius in reading.limits_celsius.items()}
+    yield Gauge("temperature_celsius", "The processor's temperature.", processor)
+    yield Gauge("zone_temperature_celsius", "Temperature of a zone.", zones, ("zone",))
+    yield Gauge("temperature_limit_celsius", "Limit of the processor.", limits, ("limit",))
+
+
+def describe(reading: Thermal) -> Iterator[str]:
+    """Yield lines for a person."""
+    zones = ", ".join(f"{zone} {value:.1f} °C" for zone, value in reading.zones_celsius.items())
+    limits = ", ".join(f"{name} {value:.0f}" for name, value in reading.limits_celsius.items())
+    yield f"temperature  {reading.temperature_celsius} °C ({zones})"
+    yield f"limits       {limits or 'not known'}"

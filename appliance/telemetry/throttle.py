@@ -6,12 +6,15 @@ latched here instead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from appliance.board.firmware import Firmware
-from appliance.telemetry.readings import Cause, Throttle
+from appliance.telemetry import Cause, Gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CAUSES: tuple[Cause, ...] = (
@@ -22,6 +25,17 @@ CAUSES: tuple[Cause, ...] = (
 )
 """Bits 0 to 3 of the word are these, now; bits 16 to 19 the same, since boot."""
 _STICKY_SHIFT = 16
+
+
+class Throttle(Struct, frozen=True, kw_only=True):
+    """The firmware's throttle flags (Raspberry Pi)."""
+
+    now: Annotated[tuple[Cause, ...], Meta(description="Causes in force now.")]
+    since_boot: Annotated[tuple[Cause, ...], Meta(description="Causes seen since boot.")]
+    source: Annotated[
+        Literal["mailbox", "sysfs"],
+        Meta(description="Where it was read; from sysfs, since_boot is what we saw ourselves."),
+    ]
 
 
 class ThrottleCollector:
@@ -70,3 +84,17 @@ def _causes(bits: int) -> tuple[Cause, ...]:
 def create(root: Path) -> ThrottleCollector:
     """Return the collector."""
     return ThrottleCollector(root)
+
+
+READING = Throttle
+
+
+def gauges(reading: Throttle) -> Iterator[Gauge]:
+    """Yield what Prometheus is told."""
+    since = {(cause,): float(cause in reading.since_boot) for cause in CAUSES}
+    yield Gauge("throttle_since_boot", "Whether it happened since boot.", since, ("cause",))
+
+
+def describe(reading: Throttle) -> Iterator[str]:
+    """Yield lines for a person."""
+    yield f"since boot   {', '.join(reading.since_boot) or 'not throttled'} ({reading.source})"

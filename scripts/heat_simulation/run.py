@@ -1,4 +1,4 @@
-"""The plant behind a fake /sys, read by the real collectors, governed by the real governor."""
+"""The plant behind a fake /sys, read by the real collectors, governed as the daemon does."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.clock import NS_PER_SECOND, ManualClock
-from appliance.heat import EpisodeTracker, Governor
-from appliance.heat.episodes import Rate
+from appliance.heat import Action
+from appliance.heat.watch import HeatPolicy, HeatState, Work
 from appliance.telemetry import Telemetry
 from scripts.heat_simulation.plant import Board, State, advance, capacity, start
 
@@ -55,21 +55,22 @@ class Trace:
 
 
 def simulate(
-    board: Board, root: Path, governor: Governor | None, *, ambient: float, seconds: float
+    board: Board, root: Path, policy: HeatPolicy, *, ambient: float, seconds: float
 ) -> Trace:
     """Run the board for ``seconds`` of simulated time.
 
     Args:
         board: which one.
         root: an empty folder that becomes its /sys and /proc.
-        governor: None for the firmware alone.
+        policy: of the owner; its mode is ``off`` for the firmware alone.
         ambient: °C around it.
         seconds: of simulated time.
     """
     clock, trace, state = ManualClock(), Trace(), start(board, ambient)
     write_tree(board, root, state)
-    telemetry, episodes = Telemetry.over(root, clock), EpisodeTracker()
+    telemetry, heat = Telemetry.over(root, clock), HeatState(policy)
     limit: float | None = None
+    mode = "full"
     polls = round(POLL_SECONDS / STEP_SECONDS)
     for number in range(round(seconds / STEP_SECONDS)):
         fps = min(capacity(board, state), limit if limit is not None else float("inf"))
@@ -83,19 +84,15 @@ def simulate(
             continue
         write_tree(board, root, state)
         snapshot = telemetry.snapshot()
-        celsius = snapshot.thermal.temperature_celsius if snapshot.thermal else None
-        episodes.window(Rate(float(np.mean(trace.fps[-polls:]))))
-        episodes.poll(clock.monotonic_ns(), snapshot.causes, celsius)
-        if governor is None:
-            continue
-        mode = governor.mode
-        action = governor.poll(clock.monotonic_ns(), celsius, float(np.mean(trace.fps[-polls:])))
-        if action is not None:
-            limit = action.target_fps
-            trace.actions += 1
-            if action.mode != mode:
-                trace.changes.append((clock.monotonic_ns() / NS_PER_SECOND, action.mode))
-    trace.throttled_seconds = sum(episodes.seconds_total.values())
+        heat.window(Work(fps=float(np.mean(trace.fps[-polls:]))))
+        for event in heat.poll(clock.monotonic_ns(), snapshot):
+            if isinstance(event, Action):
+                limit = event.target_fps
+                trace.actions += 1
+                if event.mode != mode:
+                    trace.changes.append((clock.monotonic_ns() / NS_PER_SECOND, event.mode))
+                mode = event.mode
+    trace.throttled_seconds = sum(heat.episodes.seconds_total.values())
     return trace
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from appliance.telemetry.readings import Cause
+from appliance.telemetry import Cause, gauges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,8 @@ class Latest(Collector):
         if self.health is not None:
             yield from _of_health(self.health)
             yield from _of_throttling(self.health)
-            yield from _of_board(self.health)
+            for one in gauges(self.health.readings):
+                yield _gauge(one.name, one.text, one.values, one.labels)
 
 
 def _of_info(info: InfoMessage) -> Iterator[Metric]:
@@ -147,44 +148,6 @@ def _of_throttling(health: HealthMessage) -> Iterator[Metric]:
     yield _counter("throttle_seconds", "Seconds slowed, by cause.", seconds, ("cause",))
     episodes = {(c,): told.episodes_total.get(c, 0) for c in get_args(Cause)}
     yield _counter("throttle_episodes", "Times slowed, by cause.", episodes, ("cause",))
-    if health.throttle is not None:
-        since = {(c,): float(c in health.throttle.since_boot) for c in get_args(Cause)[:4]}
-        yield _gauge("throttle_since_boot", "Whether it happened since boot.", since, ("cause",))
-
-
-def _of_board(health: HealthMessage) -> Iterator[Metric]:
-    if health.thermal is not None:
-        one = health.thermal
-        zones = {(zone,): celsius for zone, celsius in one.zones_celsius.items()}
-        limits = {(limit,): celsius for limit, celsius in one.limits_celsius.items()}
-        processor = {(): one.temperature_celsius}
-        yield _gauge("temperature_celsius", "The processor's temperature.", processor)
-        yield _gauge("zone_temperature_celsius", "Temperature of a zone.", zones, ("zone",))
-        yield _gauge("temperature_limit_celsius", "Limit of the processor.", limits, ("limit",))
-    if health.frequency is not None:
-        two = health.frequency
-        values = {
-            ("current",): two.current_hertz,
-            ("allowed",): two.allowed_maximum_hertz,
-            ("hardware",): two.hardware_maximum_hertz,
-        }
-        yield _gauge("processor_frequency_hertz", "Frequency and its limits.", values, ("kind",))
-    if health.supply is not None:
-        volts = {(rail,): value for rail, value in health.supply.volts.items()}
-        alarm = health.supply.under_voltage
-        yield _gauge("supply_volts", "Voltage of a rail.", volts, ("rail",))
-        yield _gauge("supply_under_voltage", "The board's alarm.", {(): alarm})
-    if health.fan is not None:
-        yield _gauge("fan_level_ratio", "Of what the fan can do.", {(): health.fan.level_ratio})
-        speed = health.fan.revolutions_per_minute
-        yield _gauge("fan_revolutions_per_minute", "Speed of the fan.", {(): speed})
-    if health.accelerators is not None:
-        heat = {(d,): celsius for d, celsius in health.accelerators.temperatures_celsius.items()}
-        text = "Temperature of an accelerator."
-        yield _gauge("accelerator_temperature_celsius", text, heat, ("device",))
-    if health.memory is not None:
-        available = health.memory.available_bytes
-        yield _gauge("memory_available_bytes", "Of the board.", {(): available})
 
 
 # Keys of ``values`` are tuples with one text for each label.

@@ -1,0 +1,49 @@
+"""Why the platform says that it is slowed: from one snapshot of the board after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.telemetry.cooling import Cooling, cause_of
+from appliance.telemetry.supply import Supply
+from appliance.telemetry.throttle import Throttle
+
+if TYPE_CHECKING:
+    from appliance.telemetry import Cause, Snapshot
+
+
+class Causes:
+    """Remembers counters from look to look, for some boards tell by nothing else."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def look(self, snapshot: Snapshot) -> tuple[Cause, ...] | None:
+        """Return the causes in force now.
+
+        None where nothing would say so, or what would cannot be read now.
+        """
+        throttle, cooling = snapshot.get(Throttle), snapshot.get(Cooling)
+        supply = snapshot.get(Supply)
+        moved = self._moved(cooling)
+        teller = "throttle" if throttle is not None else "cooling"
+        for name in ("throttle", teller):
+            if name in snapshot.collectors and not snapshot.collectors[name].success:
+                return None
+        alarm = supply.under_voltage if supply else None
+        if throttle is not None:
+            return throttle.now
+        if cooling is None and alarm is None:
+            return None
+        found: list[Cause] = ["thermal"] if cooling is not None and cooling.limited_by else []
+        found += [cause_of(counter) for counter in moved]
+        if alarm:
+            found.append("under_voltage")
+        return tuple(dict.fromkeys(found))
+
+    def _moved(self, cooling: Cooling | None) -> list[str]:
+        """Return the counters that moved on since the last look; one that began anew did not."""
+        counts = cooling.events_total if cooling is not None else {}
+        known = self._counts
+        self._counts = {**known, **counts}  # what cannot be read now stays as it was known
+        return [name for name, count in counts.items() if count > known.get(name, count)]

@@ -1,0 +1,35 @@
+"""Packages outside the repository, as pip would leave them: a module, and what is said of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, group: str, name: str, place: str, content: str
+) -> None:
+    """Install a package that adds one kind.
+
+    Args:
+        folder: stands for site-packages.
+        monkeypatch: takes it out again.
+        group: of entry points: a room.
+        name: of the kind.
+        place: ``module`` or ``module:name``.
+        content: of the module; empty where it is there already.
+    """
+    module = place.partition(":")[0]
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    if content:
+        (folder / f"{module}.py").write_text(content)
+    told = folder / f"{module}-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {place}\n")
+    monkeypatch.syspath_prepend(folder)
