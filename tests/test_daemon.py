@@ -32,6 +32,8 @@ port = {port}
 window_seconds = 1
 [telemetry]
 interval_seconds = 1
+[sinks.prometheus]
+port = 0  # several daemons run at once here
 [[camera]]
 name = "front"
 source = "{source}"
