@@ -73,6 +73,7 @@ class Unit:
 def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settings:
     choice = {"name": "scripted", "device": str(control), "retry_seconds": RETRY_SECONDS}
     return Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]

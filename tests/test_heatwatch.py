@@ -57,6 +57,7 @@ def unit(
     root = tmp_path / "root"
     shutil.copytree(board, root)
     settings = Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(name="cpu", workers=1),
@@ -112,6 +113,17 @@ def test_an_episode_is_told_with_its_cost(broker: DemoBroker, tmp_path: Path) ->
         wait_for(lambda: subscriber.of("health")[-1]["state"] == "ok")
         throttling = subscriber.of("health")[-1]["throttling"]
         assert throttling["episodes_total"] == {"soft_temperature_limit": 1}
+
+
+def test_each_health_message_has_a_reading_of_its_own(broker: DemoBroker, tmp_path: Path) -> None:
+    """From the first one on, though heat is looked after every ten seconds only."""
+    with unit(broker, tmp_path, "off") as (subscriber, root):
+        assert subscriber.of("health")[0]["temperature_celsius"] == 52.095
+        for celsius in (61.0, 62.0, 63.0):
+            (root / ZONE).write_text(f"{celsius * 1000:.0f}\n")
+            told = len(subscriber.of("health"))
+            wait_for(lambda told=told: len(subscriber.of("health")) > told + 2)  # type: ignore[misc]
+            assert subscriber.of("health")[told + 2]["temperature_celsius"] == celsius
 
 
 def test_the_governor_eases_and_says_what_it_did(broker: DemoBroker, tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_a_unit_tells_gated_frames_from_processed_ones(
     cv2.imwrite(str(still / "one.png"), picture())
     motion = MotionSettings(gate=gated, keepalive_seconds=KEEPALIVE_SECONDS)
     settings = Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(name="cpu", workers=1, threads=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -22,6 +23,7 @@ from appliance.bench.sustained import (
     until_steady,
 )
 from appliance.cli import main
+from appliance.clock import SystemClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings, MqttSettings
 from appliance.errors import UsageError
@@ -30,6 +32,7 @@ from scripts.heat_simulation.run import write_tree
 from tests.helpers import ROOT, environment
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
 
@@ -81,6 +84,37 @@ def test_what_it_finds_is_told_and_drawn(tmp_path: Path) -> None:
     assert figures["celsius_end"] == 58.2
     draw_curve(figures, tmp_path / "curve.svg")
     ET.parse(tmp_path / "curve.svg")  # noqa: S314 - our own
+
+
+class Warming(SystemClock):
+    """A board whose processor is slowed while the first window runs, and only then."""
+
+    def __init__(self, counter: Path, window_seconds: float) -> None:
+        super().__init__()
+        self._counter = counter
+        self._window_seconds = window_seconds
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if seconds == self._window_seconds:
+            self._counter.write_text("1000\n")
+        return super().wait(event, seconds)
+
+
+def test_throttling_counted_in_the_first_window_is_seen(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "tests/fixtures/roots/x86", root)
+    counter = root / "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+    settings = Settings(
+        mqtt=MqttSettings(enabled=False),
+        sinks={"prometheus": {"port": 0}},
+        accelerator=AcceleratorSettings(name="cpu", workers=1),
+        camera=(CameraSettings(source="synthetic", width=320, height=240, fps=20),),
+    )
+    plan = BenchPlan(settings, frames=0, preload=False, rate=20.0)
+    board = environment(tmp_path, Warming(counter, 0.6))
+    figures = sustain(plan, replace(board, root=root), longest_seconds=1, window_seconds=0.6)
+    assert [one["causes"] for one in figures["curve"]] == [("thermal",), ()]
+    assert figures["seconds_to_first_throttle"] == figures["curve"][0]["seconds"]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

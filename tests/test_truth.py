@@ -46,6 +46,7 @@ class Witness:
 
 def run(tmp_path: Path, broker: DemoBroker, camera: CameraSettings, **options: Any) -> list[Any]:
     settings = Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port, outbox="memory"),
         metrics=MetricsSettings(window_seconds=1.0),
@@ -178,6 +179,7 @@ def test_wanted_labels_only(tmp_path: Path, broker: DemoBroker) -> None:
         name="front", source="synthetic", options={"frames": 20, "rate": "file"}
     )
     settings = Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         model=ModelSettings(score_threshold=0.3, labels=("cat",)),
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port, outbox="memory"),

@@ -307,6 +307,7 @@ def test_a_unit_measures_when_it_has_settled_and_says_why(
     broker: DemoBroker, tmp_path: Path
 ) -> None:
     settings = Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(name="cpu"),
