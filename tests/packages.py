@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from appliance.extensions import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,3 +35,13 @@ def install(
     (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
     (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {place}\n")
     monkeypatch.syspath_prepend(folder)
+
+
+def contract_of(place: str) -> dict[str, Any]:
+    """Return what a kind of another package tells the contract suite: its ``CONTRACT``.
+
+    ``options``: by which a sink or filter has something to do; ``{folder}`` in them is a folder.
+    ``present`` and ``absent``: a source that is there on every machine, and one that is not.
+    """
+    found: dict[str, Any] = getattr(load(place), "CONTRACT", {})
+    return found

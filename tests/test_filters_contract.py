@@ -16,6 +16,7 @@ from appliance.extensions import kinds, load
 from appliance.filters import Filter, check_filters, create_filters
 from appliance.models import Labels
 from appliance.values import ClockOrigin, Detections, Observation, StageTimes
+from tests.packages import contract_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,12 @@ def camera(*tables: dict[str, Any]) -> CameraSettings:
     return CameraSettings(name="front", source="synthetic", filter=tables)
 
 
+def wanted(kind: str) -> dict[str, Any]:
+    return WANTED[kind] if kind in WANTED else dict(contract_of(KINDS[kind])["options"])
+
+
 def one(kind: str) -> Filter:
-    (made,) = create_filters(camera({"kind": kind, **WANTED[kind]}), LABELS)
+    (made,) = create_filters(camera({"kind": kind, **wanted(kind)}), LABELS)
     return made
 
 
@@ -62,7 +67,7 @@ def test_its_options_have_sentences(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_option_that_it_does_not_have_is_named(kind: str) -> None:
     with pytest.raises(ConfigError, match=r"camera\[front\]\.filter\[1\]\.colour: unknown key"):
-        check_filters(camera({"kind": kind, **WANTED[kind], "colour": 1}))
+        check_filters(camera({"kind": kind, **wanted(kind), "colour": 1}))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,6 +18,7 @@ from appliance.sinks import create_outlet, sink_options
 from appliance.sinks import journal as journal_module
 from tests.helpers import free_port
 from tests.memory import MemoryOutlet
+from tests.packages import contract_of
 from tests.scripted import Direct, stage
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def wanted(kind: str, folder: Path) -> dict[str, Any]:
         "prometheus": {"port": free_port()},
         "textfile": {"path": str(folder / "metrics.prom")},
     }
-    return options[kind]
+    if kind in options:
+        return options[kind]
+    theirs = contract_of(KINDS[kind])["options"].items()
+    return {key: one.format(folder=folder) if isinstance(one, str) else one for key, one in theirs}
 
 
 @pytest.fixture(params=KINDS)
@@ -157,7 +161,7 @@ def test_what_the_world_refuses_is_an_error_that_is_tried_again(
 def test_where_nothing_is_wanted_there_is_no_sink() -> None:
     options = sink_options({"prometheus": {"port": 0}, "journal": {"enabled": False}})
     found = [create_outlet(kind, options[kind], {"JOURNAL_STREAM": "8:1"}) for kind in KINDS]
-    assert found == [None] * len(KINDS)
+    assert set(found) == {None}
 
 
 def test_a_sink_that_there_is_not_is_named_with_what_there_is() -> None:

@@ -16,6 +16,7 @@ from appliance.errors import ConfigError, MediaError, SourceUnavailableError
 from appliance.extensions import kinds, load
 from appliance.values import PixelFormat
 from tests.helpers import open_descriptors, source
+from tests.packages import contract_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 KINDS = kinds("appliance.sources")
 VENDORS = ("picamera2", "libcamera", "av", "serial")
-HERE = ("images", "synthetic", "video")
-"""Kinds that need nothing but a file."""
+HERE = ("images", "synthetic", "video", *(k for k in KINDS if contract_of(KINDS[k]).get("present")))
+"""Kinds that need nothing but a file, if that."""
 ABSENT = {
     "auto": "auto",
     "images": "images:/nowhere/a.png",
@@ -37,6 +38,7 @@ ABSENT = {
     "stream": "rtsp://127.0.0.1:1/nothing",
     "v4l2": "v4l2:/dev/video99",
     "video": "video:/nowhere/a.mp4",
+    **{k: text for k in KINDS if (text := contract_of(KINDS[k]).get("absent"))},
 }
 """What is not on this machine; a new kind gets a line here."""
 
@@ -54,6 +56,7 @@ def present(tmp_path: Path) -> dict[str, str]:
         "images": f"images:{tmp_path / 'grey.png'}",
         "video": f"video:{tmp_path / 'a.avi'}",
         "synthetic": "synthetic",
+        **{k: text for k in KINDS if (text := contract_of(KINDS[k]).get("present"))},
     }
 
 
@@ -99,7 +102,7 @@ sys.exit(f"loaded: {{found}}" if found else 0)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "synthetic"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in ABSENT or kind not in HERE])
 def test_what_is_not_there_is_said_and_leaves_nothing_behind(kind: str) -> None:
     absent = source(ABSENT[kind])
     absent.close()  # before it was opened
