@@ -108,7 +108,7 @@ def test_a_unit_runs_with_all_of_them(
     thread = threading.Thread(target=daemon.run)
     thread.start()
     try:
-        wait_for(lambda: (folder / "front.json").exists())
+        wait_for((folder / "front.json").exists)
         wait_for(partial(memory.latest, "health"))
     finally:
         requests.ask_stop()

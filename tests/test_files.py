@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.bench.canvas import SvgCanvas
+from appliance.bench.plot import Chart, Line, draw
 from appliance.card import CardPaths
 from appliance.card.backup import back_up
 from appliance.cli.doctor import pack
@@ -53,6 +53,7 @@ def textfile(path: Path) -> None:
     TextfileOutlet(path).handle(message("health"))
 
 
+CHART = Chart("Memory", "MiB", [Line("MiB", [(0, 1), (1, 2)])])
 WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "accelerators store": ("accelerators.json", lambda path: ProofStore(path).keep("k", PROOF)),
     "layouts store": (
@@ -71,7 +72,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "metrics": ("appliance.prom", textfile),
     "bundle": ("bundle.tar.gz", lambda path: pack(path, [], Settings())),
     "backup": ("backup.tar.gz", backup),
-    "picture": ("plot.svg", lambda path: SvgCanvas(9, 9).save(path)),
+    "picture": ("plot.svg", lambda path: draw([CHART], "seconds", path)),
     "setup": ("hostname", lambda path: write_whole(path, "name\n")),
 }
 

@@ -1,24 +1,40 @@
-"""Line charts, small enough for a document; no plotting library on the appliance."""
+"""Pictures of measurements, by matplotlib, which is on no appliance: the extra ``plot``."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
-from appliance.bench.canvas import canvas_for
+from appliance.errors import UnavailableError, UsageError
+from appliance.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from appliance.bench.canvas import Canvas, Point
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 760, 190
-COLOURS = ("#0b7285", "#d9480f", "#5f3dc4", "#2b8a3e", "#868e96")
-GRID, QUIET = "#e9ecef", "#868e96"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 30, 28
+WIDTH_INCHES = 7.6
+CHART_INCHES = 1.9
+DOTS_PER_INCH = 200
+"""Of a PNG, for screens that show it at half its size."""
+_SETTINGS: Any = {
+    "font.size": 8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#e9ecef",
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "appliance",  # the same figures make the same file
+}
 _LIMIT = "#c92a2a"
-_TICKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +62,22 @@ class Chart:
     limits: Sequence[tuple[str, float]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Where values lie on the paper: the first x and y, and pixels for one of each."""
+def check_picture(path: Path) -> None:
+    """Check that a picture can be written to ``path``.
 
-    x0: float
-    y0: float
-    x_pixels: float
-    y_pixels: float
-    bottom: float
-
-    def place(self, x: float, y: float) -> Point:
-        return _LEFT + (x - self.x0) * self.x_pixels, self.bottom - (y - self.y0) * self.y_pixels
+    Raises:
+        UsageError: its ending is neither .svg nor .png, or its folder is not there.
+        UnavailableError: matplotlib is not installed.
+    """
+    if path.suffix not in {".svg", ".png"}:
+        raise UsageError(f"--plot {path}: expected a file ending in .svg or .png")
+    if not path.parent.is_dir():
+        raise UsageError(f"--plot {path}: {path.parent} is no folder")
+    if find_spec("matplotlib") is None:
+        raise UnavailableError(
+            f"--plot {path}: matplotlib is not installed",
+            hint="pip install 'appliance[plot]', or pip install matplotlib",
+        )
 
 
 def draw(charts: Sequence[Chart], x_label: str, path: Path) -> None:
@@ -65,54 +85,77 @@ def draw(charts: Sequence[Chart], x_label: str, path: Path) -> None:
 
     Raises:
         ValueError: there is nothing to draw.
-        UsageError: the file's ending is neither .svg nor .png.
+        UsageError, UnavailableError: see ``check_picture``.
     """
-    xs = [x for chart in charts for line in chart.lines for x, _ in line.points]
-    if not xs:
+    if not any(line.points for chart in charts for line in chart.lines):
         raise ValueError("nothing to draw")
-    span = (min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
-    height = HEIGHT * len(charts) + 24
-    canvas = canvas_for(path, WIDTH, height)
-    for number, chart in enumerate(charts):
-        _chart(canvas, chart, span, number * HEIGHT)
-    canvas.text((WIDTH / 2, height - 8), x_label, anchor="middle")
-    canvas.save(path)
+    with _sheet(path, CHART_INCHES * len(charts) + 0.3) as figure:
+        axes = figure.subplots(len(charts), sharex=True, squeeze=False)[:, 0]
+        for one, chart in zip(axes, charts, strict=True):
+            _chart(one, chart)
+        axes[-1].set_xlabel(x_label)
 
 
-def _chart(canvas: Canvas, chart: Chart, span: tuple[float, float], top: float) -> None:
-    values = [y for line in chart.lines for _, y in line.points] + [y for _, y in chart.limits]
-    low, high = min(values), max(values)
-    margin = (high - low) * 0.08 or 1.0
-    low, high = low - margin, high + margin
-    right, bottom = WIDTH - _RIGHT, top + HEIGHT - _BOTTOM
-    scale = _Scale(
-        span[0],
-        low,
-        (right - _LEFT) / (span[1] - span[0]),
-        (bottom - top - _TOP) / (high - low),
-        bottom,
-    )
-    for tick in range(_TICKS + 1):
-        value = low + (high - low) * tick / _TICKS
-        _, y = scale.place(span[0], value)
-        canvas.line(((_LEFT, y), (right, y)), GRID)
-        canvas.text((_LEFT - 6, y + 4), f"{value:.4g}", anchor="end")
-        at = span[0] + (span[1] - span[0]) * tick / _TICKS
-        canvas.text((scale.place(at, low)[0], bottom + 14), f"{at:.4g}", anchor="middle")
+def draw_measurement(figures: dict[str, Any], path: Path) -> None:
+    """Draw the stages' waterfall (means, which add up) over the latencies' histogram.
+
+    Raises:
+        UsageError, UnavailableError: see ``check_picture``.
+    """
+    with _sheet(path, 4.0) as figure:
+        waterfall, histogram = figure.subplots(2)
+        layout = f"{figures['workers']}x{figures['threads']}"
+        rates = (
+            f"{figures['e2e_fps']:.1f} FPS end to end, {figures['inference_only_fps']:.1f} alone"
+        )
+        figure.suptitle(f"{figures['model']} on {figures['accelerator']}, {layout}: {rates}")
+        _waterfall(waterfall, figures)
+        _histogram(histogram, figures)
+
+
+@contextmanager
+def _sheet(path: Path, height_inches: float) -> Iterator[Figure]:
+    """Yield an empty figure; write it when it is drawn."""
+    check_picture(path)
+    from matplotlib import rc_context  # noqa: PLC0415 - an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with rc_context(_SETTINGS):
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+        yield figure
+        content, kind = BytesIO(), path.suffix.removeprefix(".")
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(content, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+    write_whole(path, content.getvalue())
+
+
+def _chart(axes: Axes, chart: Chart) -> None:
+    axes.set_title(chart.title, loc="left", fontsize=9)
+    axes.set_ylabel(chart.unit)
+    for line in chart.lines:
+        axes.plot(*zip(*line.points, strict=True), label=line.name)
     for name, value in chart.limits:
-        _, y = scale.place(span[0], value)
-        canvas.line(((_LEFT, y), (right, y)), _LIMIT)
-        canvas.text((right, y - 3), name, anchor="end", colour=_LIMIT)
-    for line, colour in zip(chart.lines, COLOURS, strict=False):
-        canvas.line([scale.place(*point) for point in line.points], colour, 1.5)
-    _head(canvas, chart, top + 16)
+        axes.axhline(value, color=_LIMIT, linewidth=0.8, label=name)
+    if len(chart.lines) + len(chart.limits) > 1:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.2)
 
 
-def _head(canvas: Canvas, chart: Chart, y: float) -> None:
-    """Write title, unit, and the lines' names in their colours."""
-    canvas.text((_LEFT, y), chart.title)
-    canvas.text((6, y), chart.unit, colour=QUIET)
-    x = float(WIDTH - _RIGHT)
-    for line, colour in reversed(list(zip(chart.lines, COLOURS, strict=False))):
-        canvas.text((x, y), line.name, anchor="end", colour=colour)
-        x -= 7 * len(line.name) + 14
+def _waterfall(axes: Axes, figures: dict[str, Any]) -> None:
+    stages = {name: one["mean"] for name, one in figures["stages_ms"].items()}
+    if figures["publish_ms"] is not None:
+        stages["publish"] = figures["publish_ms"]
+    begin = 0.0
+    for number, (name, milliseconds) in enumerate(stages.items()):
+        axes.barh(name, milliseconds, left=begin, color=f"C{number}")
+        begin += milliseconds
+        axes.annotate(f" {milliseconds:.2f}", (begin, number), va="center")
+    axes.invert_yaxis()
+    axes.set_xlim(0, begin * 1.08)
+    axes.set_title("where a frame's time goes: mean of each stage, ms", loc="left", fontsize=9)
+
+
+def _histogram(axes: Axes, figures: dict[str, Any]) -> None:
+    histogram, latency = figures["latency_histogram"], figures["latency_ms"]
+    axes.stairs(histogram["counts"], histogram["edges_ms"], fill=True)
+    words = f"latency: p50 {latency['p50']:.1f}, p95 {latency['p95']:.1f}, p99 {latency['p99']:.1f}"
+    axes.set_title(f"{words} ms; the last bar holds what is beyond", loc="left", fontsize=9)

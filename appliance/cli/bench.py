@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.bench.canvas import check_picture
 from appliance.bench.compare import compare
 from appliance.bench.methods import RUNS, measure
-from appliance.bench.picture import draw_measurement
 from appliance.bench.plan import BenchPlan
+from appliance.bench.plot import check_picture, draw_measurement
 from appliance.bench.sustained import LONGEST_SECONDS, WINDOW_SECONDS, Sample, draw_curve, sustain
 from appliance.bench.tables import render, render_comparison, render_sustained
 from appliance.cli.common import accelerator_settings, add_accelerator_arguments, print_json
