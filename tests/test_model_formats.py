@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,15 @@ GOOD = onnx(
     outputs=(BOXES, SCORES),
     stored=bytes(4000),
 )
+
+
+def test_without_the_package_that_reads_them_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModelError, match="the package onnx is needed") as caught:
+        inspect_onnx(GOOD, "good")
+    assert "pip install onnx" in caught.value.hint
 
 
 def test_an_onnx_file_says_what_it_is() -> None:
