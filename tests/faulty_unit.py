@@ -136,7 +136,10 @@ class FaultyUnit:
             mqtt=MqttSettings(enabled=port is not None, host="127.0.0.1", port=port or 1883),
             sinks={"jsonl": {"path": jsonl}, "prometheus": {"port": 0}},
             accelerator=AcceleratorSettings(
-                name="cpu", device=str(self.control), workers=1, threads=1
+                name="cpu",
+                options={"cpu": {"control": str(self.control)}},
+                workers=1,
+                threads=1,
             ),
             metrics=MetricsSettings(window_seconds=1),
             telemetry=TelemetrySettings(interval_seconds=1),

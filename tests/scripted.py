@@ -109,7 +109,9 @@ def settings(clock_name: str, *, frames: int = 60, port: int | None = None) -> S
             enabled=port is not None, host="127.0.0.1", port=port or 1883, outbox="memory"
         ),
         sinks={"prometheus": {"port": 0}},
-        accelerator=AcceleratorSettings(name="cpu", device=clock_name, workers=1, threads=1),
+        accelerator=AcceleratorSettings(
+            name="cpu", options={"cpu": {"clock": clock_name}}, workers=1, threads=1
+        ),
         camera=(
             CameraSettings(
                 name="front",

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
-from appliance.accelerators import ROOM, Detector, Machine, Registry
+from appliance.accelerators import ROOM, Detector, Machine, Registry, process
+from appliance.accelerators.process import delegate
 from appliance.cli import main
 from appliance.clock import SystemClock
 from appliance.errors import (
     AcceleratorUnavailableError,
     ApplianceError,
+    ConfigError,
     DetectorError,
     ModelError,
     UsageError,
 )
-from appliance.extensions import kinds
+from appliance.extensions import kinds, load
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.selection import ProofStore, Selector, WorkerLayout
 from tests.helpers import skip_if_missing
@@ -98,6 +103,69 @@ def test_an_accelerator_describes_itself(name: str) -> None:
             or about.status == "tested"
             or (accelerator.max_detectors == 0)
         )
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_its_options_have_defaults_and_sentences(name: str) -> None:
+    module = load(PLACES[name])
+    assert module.create(module.Options()).name == name
+    assert module.Options.__doc__
+    for field in msgspec.structs.fields(module.Options):
+        described = [getattr(one, "description", None) for one in field.type.__metadata__]
+        assert any(described), field.name
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_an_option_that_it_does_not_have_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"accelerator\.options\.{name}\.colour: unknown key"):
+        Registry({name: {"colour": "red"}})
+
+
+def test_what_is_wrong_with_options_is_told_all_at_once() -> None:
+    given = {
+        "edgetpu": {"device": "ubs:0"},
+        "openvino": {"device": "AUTO:GPU"},
+        "ncnn": {"vulkan": "yes"},
+        "rknn": {"cores": "3"},
+        "edgtpu": {"device": "usb"},
+        "cpu": {"device": "usb"},
+    }
+    with pytest.raises(ConfigError) as caught:
+        Registry(given)
+    for part in (
+        "edgetpu.device: got 'ubs:0', expected a text such as 'usb', 'usb:0'",
+        "openvino.device: got 'AUTO:GPU', expected a text such as 'GPU', 'GPU.1'",
+        "ncnn.vulkan: got 'yes', expected `bool`",
+        "rknn.cores: got '3', expected one of 'auto', '0'",
+        "accelerator.options: got 'edgtpu', which is unknown; did you mean edgetpu?",
+        "cpu.device: unknown key; known here: none",
+    ):
+        assert part in str(caught.value)
+
+
+def test_what_is_proved_with_some_options_says_nothing_of_others() -> None:
+    def runtime(**options: object) -> str:
+        return Registry({"openvino": options}).probe("openvino", Machine()).runtime
+
+    assert runtime() == runtime(device="") == Registry().probe("openvino", Machine()).runtime
+    assert len({runtime(), runtime(device="GPU"), runtime(device="CPU")}) == 3
+
+
+def test_what_runs_in_another_python_imports_numpy_and_nothing_else_that_is_installed() -> None:
+    """A side interpreter has numpy and the vendor's package; ours may be of another version."""
+    engines = sorted(Path(process.__path__[0]).glob("*_engine.py"))
+    names = [f"appliance.accelerators.process.{one.stem}" for one in engines] + [delegate.__name__]
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        f"for name in {names}: __import__(name)\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    strange = set(ran.stdout.split()) - sys.stdlib_module_names - {"appliance", "numpy"}
+    assert len(names) > 3
+    assert not {name for name in strange if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", PLACES)

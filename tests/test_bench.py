@@ -123,13 +123,12 @@ def test_a_model_that_is_no_detector_is_timed(
 
 
 def test_an_int8_input_holds_pixels_less_128(tmp_path: Path) -> None:
-    from appliance.accelerators import Options
     from appliance.accelerators.cpu import CpuAccelerator
 
     path = tmp_path / "classifier.tflite"
     path.write_bytes(tiny_classifier("int8"))
     model = Catalogue(find_models_folder(), timing=True).load(str(path))
-    detector = CpuAccelerator(Options()).open(model, threads=1)
+    detector = CpuAccelerator().open(model, threads=1)
     with detector.input() as tensor:
         tensor[:] = (0, 128, 255)
     del tensor

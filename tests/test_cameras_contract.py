@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.accelerators import Options
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.clock import ManualClock
 from appliance.config import CameraSettings
@@ -160,7 +159,7 @@ def through_picamera2(content: Pixels, pixel_format: str, chip: str) -> tuple[Pi
 def test_picamera2_padding_changes_no_detection(data: Samples, default_model: Model) -> None:
     paths = sorted(data.first("coco-tiny/val2017", FREE_PICTURES).glob("*.jpg"))[:40]
     assert paths
-    detector = CpuAccelerator(Options()).open(default_model, threads=1)
+    detector = CpuAccelerator().open(default_model, threads=1)
     same = total = 0
     try:
         for path in paths:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.accelerators import ROOM
 from appliance.config import Settings, load, parse_overrides
+from appliance.config.options import options_given, structs_of
 from appliance.errors import ConfigError
+from appliance.extensions import kinds
 from appliance.sinks import sink_options
 from appliance.sources import check_source
 
@@ -27,7 +30,26 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_the_shipped_file_is_the_defaults() -> None:
     shipped = load(ROOT / "config/appliance.toml")
     assert sink_options(shipped.sinks) == sink_options({})
-    assert msgspec.structs.replace(shipped, sinks={}) == Settings() == load(None)
+    assert options_given(shipped.accelerator.options, kinds(ROOM), "accelerator.options") == {}
+    accelerator = msgspec.structs.replace(shipped.accelerator, options={})
+    bare = msgspec.structs.replace(shipped, sinks={}, accelerator=accelerator)
+    assert bare == Settings() == load(None)
+
+
+def test_the_shipped_file_has_a_table_for_each_accelerator_of_ours_that_has_options() -> None:
+    """Not for those of other packages: where they are not installed they would be unknown."""
+    shown = load(ROOT / "config/appliance.toml").accelerator.options
+    ours = {k: o for k, o in structs_of(ROOM).items() if o.__module__ == f"{ROOM}.{k}"}
+    assert shown == {k: msgspec.to_builtins(o()) for k, o in ours.items()}
+    assert "edgetpu" in shown
+
+
+def test_an_option_without_its_accelerator_is_told_where_it_belongs(tmp_path: Path) -> None:
+    path = write(tmp_path, '[accelerator]\ndevice = "usb:0"\n[accelerator.options]\ncores = "0"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert "accelerator.device: unknown key" in str(caught.value)
+    assert "options: got {'cores': '0'}, expected a table for each kind" in str(caught.value)
 
 
 def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import cv2
 import msgspec
 import pytest
 
-from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators import Machine, Registry
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.errors import ModelError
 from appliance.models import Catalogue, find_models_folder
@@ -139,7 +139,7 @@ def test_decoding_a_camera_s_jpegs_no_larger_than_needed_costs_no_accuracy(
         path: enlarged(path.read_bytes()) for path in sorted((folder / "val2017").glob("*.jpg"))
     }
     lines: dict[str, list[dict[str, Any]]] = {"whole": [], "reduced": []}
-    detector = CpuAccelerator(Options()).open(default_model, threads=1)
+    detector = CpuAccelerator().open(default_model, threads=1)
     width, height = detector.input_size
     preprocessor = Preprocessor(view, width, height)
     reductions = set()

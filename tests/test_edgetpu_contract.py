@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.accelerators import Machine, Options
+from appliance.accelerators import Machine
 from appliance.accelerators.cpu import CpuAccelerator
-from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator
+from appliance.accelerators.edgetpu import RETRY_SECONDS, EdgeTpuAccelerator, Options
 from appliance.accelerators.process.delegate import placement
 from appliance.accelerators.teflon import TeflonAccelerator
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
-from appliance.legacy.vx import VxAccelerator
+from appliance.legacy import vx
 from appliance.models import Catalogue, find_models_folder
 from appliance.selection import Prover, WorkerLayout
 from appliance.selection.choose import load_model
 from tests.helpers import side_python
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.accelerators import Detector
     from appliance.models import Model
     from tests.samples import Samples
+
+    Delegated = Callable[[str], TeflonAccelerator | vx.VxAccelerator]
+
 
 SOURCE = Path(__file__).parent / "fakes/stub_delegate.c"
 
@@ -54,6 +59,14 @@ def model(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Model:
     shutil.copy(data / "models/edgetpu_ssd_sample_edgetpu.tflite", path)
     path.with_suffix(".labels.txt").write_text("background\nthing\n")
     return load_model(str(path))
+
+
+def teflon(library: str) -> TeflonAccelerator:
+    return TeflonAccelerator(library=library)
+
+
+def vx_delegate(library: str) -> vx.VxAccelerator:
+    return vx.VxAccelerator(vx.Options(), library=library)
 
 
 def open_it(library: Path, model: Model, device: str = "") -> Detector:
@@ -165,7 +178,7 @@ def test_a_model_that_is_not_compiled_is_refused(library: Path, default_model: M
 
 def test_the_cpu_refuses_a_compiled_model(model: Model) -> None:
     with pytest.raises(ModelError, match="compiled for the Edge TPU"):
-        CpuAccelerator(Options()).open(model, threads=1)
+        CpuAccelerator().open(model, threads=1)
 
 
 def test_a_stick_that_loads_its_firmware_is_tried_again(
@@ -190,12 +203,12 @@ def test_a_stick_that_loads_its_firmware_is_tried_again(
     assert waited == [RETRY_SECONDS]
 
 
-@pytest.mark.parametrize("kind", [TeflonAccelerator, VxAccelerator])
+@pytest.mark.parametrize("kind", [teflon, vx_delegate])
 def test_a_delegate_that_takes_nothing_is_degraded(
-    kind: type[TeflonAccelerator | VxAccelerator], library: Path, default_model: Model
+    kind: Delegated, library: Path, default_model: Model
 ) -> None:
     """The default model has no operator for the stand-in: all of it stays on the CPU."""
-    detector = kind(Options(), library=str(library)).open(default_model, threads=1)
+    detector = kind(str(library)).open(default_model, threads=1)
     look(detector)
     assert detector.degraded.endswith("it runs on the CPU")
     detector.close()
@@ -204,32 +217,32 @@ def test_a_delegate_that_takes_nothing_is_degraded(
 CONVOLUTIONS = "3,4"
 
 
-@pytest.mark.parametrize("kind", [TeflonAccelerator, VxAccelerator])
+@pytest.mark.parametrize("kind", [teflon, vx_delegate])
 def test_a_delegate_that_takes_the_convolutions_is_not(
-    kind: type[TeflonAccelerator | VxAccelerator],
+    kind: Delegated,
     library: Path,
     data: Samples,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STUB_BUILTIN", CONVOLUTIONS)
     seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
-    detector = kind(Options(), library=str(library)).open(seed, threads=1)
+    detector = kind(str(library)).open(seed, threads=1)
     look(detector)
     assert not detector.degraded
     assert detector.placement == "47 of 64 operators on the delegate, 47 of 47 convolutions"
     detector.close()
 
 
-@pytest.mark.parametrize("kind", [TeflonAccelerator, VxAccelerator])
+@pytest.mark.parametrize("kind", [teflon, vx_delegate])
 def test_a_delegate_that_takes_other_operators_only_is_degraded(
-    kind: type[TeflonAccelerator | VxAccelerator],
+    kind: Delegated,
     library: Path,
     default_model: Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The bundled model has a scale for each channel: of it Teflon takes the additions at most."""
     monkeypatch.setenv("STUB_BUILTIN", f"0,{CONVOLUTIONS}")
-    detector = kind(Options(), library=str(library)).open(default_model, threads=1)
+    detector = kind(str(library)).open(default_model, threads=1)
     assert detector.degraded.endswith(
         "it runs on the CPU: no convolution of 88 was taken, 10 of 113 operators were"
     )
@@ -241,7 +254,7 @@ def test_a_delegate_that_takes_scales_for_each_channel_is_counted_too(
 ) -> None:
     monkeypatch.setenv("STUB_BUILTIN", "3")  # CONV_2D without DEPTHWISE_CONV_2D
     monkeypatch.setenv("STUB_ANY_SCALES", "1")
-    detector = VxAccelerator(Options(), library=str(library)).open(default_model, threads=1)
+    detector = vx.VxAccelerator(vx.Options(), library=str(library)).open(default_model, threads=1)
     assert not detector.degraded
     assert detector.placement == "55 of 113 operators on the delegate, 55 of 88 convolutions"
     detector.close()
@@ -249,7 +262,7 @@ def test_a_delegate_that_takes_scales_for_each_channel_is_counted_too(
 
 def test_the_share_is_in_what_a_proof_says(library: Path, model: Model) -> None:
     """Where `appliance probe --prove` and the choice show it; with labels of our own, unjudged."""
-    prover = Prover(CpuAccelerator(Options()), SystemClock())
+    prover = Prover(CpuAccelerator(), SystemClock())
     coral = EdgeTpuAccelerator(Options(), library=str(library))
     proof = prover.prove(coral, model, None, WorkerLayout(1, 1))
     assert proof.right is None
@@ -277,7 +290,7 @@ def test_a_partition_of_several_operators_is_counted_by_what_lies_inside() -> No
 
 def test_teflon_is_given_a_model_that_it_takes(tmp_path: Path, data: Samples) -> None:
     """Never the bundled one: by itself it asks for one with a scale for each tensor."""
-    target = TeflonAccelerator(Options()).target
+    target = TeflonAccelerator().target
     bundled = find_models_folder()[0]
     with pytest.raises(ModelError, match="fetch ssd_mobilenet_v2_coco_quant_postprocess") as caught:
         Catalogue((bundled,)).load("auto", target)
@@ -316,9 +329,9 @@ def test_the_last_tflite_runtime_takes_a_delegate_too(
 ) -> None:
     """What the vx delegate needs: tflite-runtime 2.14 under Python 3.10."""
     monkeypatch.setenv("STUB_BUILTIN", CONVOLUTIONS)
-    options = Options(interpreters={"vx": side_python(".side/3.10")})
+    options = vx.Options(interpreter=side_python(".side/3.10"))
     seed = load_model(str(data / "models/seed_mobilenet_v1.tflite"))
-    detector = VxAccelerator(options, library=str(library)).open(seed, threads=1)
+    detector = vx.VxAccelerator(options, library=str(library)).open(seed, threads=1)
     assert detector.runtime.startswith("tflite_runtime")
     look(detector)
     assert not detector.degraded

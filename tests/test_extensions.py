@@ -48,7 +48,12 @@ class Thermal:
 create = Thermal
 """
 ACCELERATOR = """
+import msgspec
 from appliance.accelerators import About, Finding, Target
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    "Options of an abacus."
+    beads: int = 10
 
 class Abacus:
     name = "abacus"
@@ -57,10 +62,12 @@ class Abacus:
     about = About("beads", "wood", "nothing", "contract")
 
     def __init__(self, options):
-        pass
+        self._beads = options.beads
 
     def probe(self, machine):
-        return Finding("abacus", found=False, detail="no beads here")
+        return Finding("abacus", found=False, detail=f"{self._beads} beads, none here")
+
+create = Abacus
 """
 
 
@@ -101,18 +108,20 @@ def test_a_camera_whose_package_cannot_be_loaded_is_told(package: Callable[..., 
 def test_an_accelerator_of_another_package_is_probed_behind_ours(
     package: Callable[..., None],
 ) -> None:
-    package("appliance.accelerators", "abacus", "abacus_runs:Abacus", ACCELERATOR)
-    registry = Registry(places=Environment().accelerators)
+    package("appliance.accelerators", "abacus", "abacus_runs", ACCELERATOR)
+    registry = Registry({"abacus": {"beads": 3}}, Environment().accelerators)
     assert registry.names[0] == "cpu"
     assert "abacus" in registry.names
     finding = registry.probe("abacus", Machine())
-    assert (finding.found, finding.detail) == (False, "no beads here")
+    assert (finding.found, finding.detail) == (False, "3 beads, none here")
+    with pytest.raises(ConfigError, match=r"accelerator.options.abacus.beds: .*mean beads"):
+        Registry({"abacus": {"beds": 3}}, Environment().accelerators)
 
 
 def test_an_accelerator_whose_package_cannot_be_loaded_is_a_refusal(
     package: Callable[..., None],
 ) -> None:
-    package("appliance.accelerators", "abacus", "abacus_runs:Abacus", "import nothing_like_it")
+    package("appliance.accelerators", "abacus", "abacus_runs", "import nothing_like_it")
     registry = Registry(places=Environment().accelerators)
     assert "cannot be loaded" in registry.probe("abacus", Machine()).detail
 

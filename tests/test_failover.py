@@ -71,7 +71,11 @@ class Unit:
 
 
 def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settings:
-    choice = {"name": "scripted", "device": str(control), "retry_seconds": RETRY_SECONDS}
+    choice = {
+        "name": "scripted",
+        "options": {"scripted": {"device": str(control)}},
+        "retry_seconds": RETRY_SECONDS,
+    }
     return Settings(
         sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
@@ -79,6 +83,7 @@ def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settin
         accelerator=AcceleratorSettings(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
         metrics=MetricsSettings(window_seconds=1),
         telemetry=TelemetrySettings(interval_seconds=1),
+        sinks={"prometheus": {"port": 0}},  # no alert where another program has its port
         camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.accelerators import Machine, Options, Registry
-from appliance.accelerators.hailo import MAX_ROWS, flatten_by_class, numpy_problem
+from appliance.accelerators import Machine, Registry
+from appliance.accelerators.process.hailo_engine import MAX_ROWS, flatten_by_class, numpy_problem
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from tests.vendors import hef, load, look, models_folder  # noqa: F401 - a fixture
 
@@ -155,7 +155,7 @@ def test_hailo_and_numpy(hailort: str, numpy: str, python: tuple[int, int], *, f
     """pybind11.cmake and setup.py of HailoRT 4.20 to 5.2; nothing older is built for 3.13."""
     problem = numpy_problem(hailort, numpy, python)
     assert (problem == "") == fits
-    assert fits or 'accelerator.interpreters.hailo = "/usr/bin/python3"' in problem
+    assert fits or 'accelerator.options.hailo.interpreter = "/usr/bin/python3"' in problem
 
 
 def hailo_machine(tmp_path: Path) -> Machine:
@@ -177,8 +177,8 @@ def test_hailo_of_bookworm_is_refused_by_the_probe_with_the_cure(
     machine = hailo_machine(tmp_path)
     finding = Registry().get("hailo").probe(machine)
     assert not finding.found
-    assert 'accelerator.interpreters.hailo = "/usr/bin/python3"' in finding.detail
-    named = Registry(Options(interpreters={"hailo": sys.executable})).get("hailo").probe(machine)
+    assert 'accelerator.options.hailo.interpreter = "/usr/bin/python3"' in finding.detail
+    named = Registry({"hailo": {"interpreter": sys.executable}}).get("hailo").probe(machine)
     assert named.found
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.accelerators import Options
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.errors import (
     AcceleratorUnavailableError,
@@ -19,7 +18,7 @@ from appliance.errors import (
     DetectorLostError,
     ModelError,
 )
-from tests.fakes.scripted_accelerator import ENGINE, ScriptedAccelerator
+from tests.fakes.scripted_accelerator import ENGINE, Options, ScriptedAccelerator
 from tests.helpers import wait_for
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def test_it_gives_what_the_model_gives(detector: IsolatedDetector, default_model
     from appliance.accelerators.cpu import CpuAccelerator
 
     noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), np.uint8)
-    cpu = CpuAccelerator(Options()).open(default_model, threads=1)
+    cpu = CpuAccelerator().open(default_model, threads=1)
     results = []
     for one in (detector, cpu):
         with one.input() as picture:
@@ -134,9 +133,9 @@ def test_a_dead_parent_ends_the_child(control: Path, default_model: Model) -> No
     import subprocess
 
     code = (
-        "import sys, time; from pathlib import Path; from appliance.accelerators import Options;"
+        "import sys, time; from pathlib import Path;"
         "from appliance.selection.choose import load_model;"
-        "from tests.fakes.scripted_accelerator import ScriptedAccelerator;"
+        "from tests.fakes.scripted_accelerator import Options, ScriptedAccelerator;"
         "d = ScriptedAccelerator(Options(device=sys.argv[1]))"
         ".open(load_model('auto'), threads=1);"
         "print(d.pid, flush=True); time.sleep(600)"
@@ -161,7 +160,9 @@ def spec(**changes: object) -> EngineSpec:
 
 
 def test_an_interpreter_that_is_not_there(default_model: Model) -> None:
-    with pytest.raises(AcceleratorUnavailableError, match=r"/no/python.*interpreters"):
+    with pytest.raises(
+        AcceleratorUnavailableError, match=r"/no/python.*accelerator\.options\.x\.interpreter"
+    ):
         IsolatedDetector(spec(interpreter="/no/python"), default_model, threads=1)
 
 
@@ -215,9 +216,9 @@ def test_a_hung_child_ends_when_we_are_gone(control: Path, default_model: Model)
 
     (control / "hang").touch()
     code = (
-        "import sys, threading, time; from appliance.accelerators import Options;"
+        "import sys, threading, time;"
         "from appliance.selection.choose import load_model;"
-        "from tests.fakes.scripted_accelerator import ScriptedAccelerator;"
+        "from tests.fakes.scripted_accelerator import Options, ScriptedAccelerator;"
         "d = ScriptedAccelerator(Options(device=sys.argv[1])).open(load_model('auto'), threads=1);"
         "threading.Thread(target=lambda: d._child.ask({'op': 'infer'}, 600), daemon=True).start();"
         "time.sleep(0.5); print(d.pid, flush=True); time.sleep(600)"

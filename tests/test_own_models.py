@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.accelerators import Options
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.cli import main
 from appliance.clock import SystemClock
@@ -59,7 +58,7 @@ Seen = list[tuple[str, float, list[float]]]
 
 def seen_by(model: Path, picture: Path, threshold: float = 0.3) -> Seen:
     loaded = load_model(str(model))
-    detector = CpuAccelerator(Options()).open(loaded, threads=1)
+    detector = CpuAccelerator().open(loaded, threads=1)
     try:
         load_frame(detector, read_image(picture, SystemClock(), 0))
         detector.infer()

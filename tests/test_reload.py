@@ -13,7 +13,7 @@ from tests.helpers import wait_for
 from tests.memory import MemoryOutlet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from appliance.pipeline import Lane
@@ -140,7 +140,9 @@ def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(
     elsewhere = running.folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "away").touch()
-    wanted = msgspec.structs.replace(running.settings.accelerator, device=str(elsewhere))
+    wanted = msgspec.structs.replace(
+        running.settings.accelerator, options={"cpu": {"control": str(elsewhere)}}
+    )
     running.reload(accelerator=wanted)
     wait_for(lambda: any("reload failed" in text for text in running.health["reasons"]))
     running.goes_on()
@@ -154,9 +156,23 @@ def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(
     assert running.unit.settings.accelerator == wanted
 
 
-def test_what_is_wrong_is_refused_before_anything_is_touched(running: TwoCameras) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: {"camera": r.camera("cam1", filter=({"kind": "labels", "labels": ["cow!"]},))},
+        lambda r: {
+            "accelerator": msgspec.structs.replace(
+                r.settings.accelerator, options={"cpu": {"colour": "red"}}
+            )
+        },
+    ],
+    ids=["a filter", "an option of the accelerator"],
+)
+def test_what_is_wrong_is_refused_before_anything_is_touched(
+    change: Callable[[TwoCameras], dict[str, Any]], running: TwoCameras
+) -> None:
     before = running.unit
-    running.reload(camera=running.camera("cam1", filter=({"kind": "labels", "labels": ["cow!"]},)))
+    running.reload(**change(running))
     wait_for(lambda: any("reload failed" in text for text in running.health["reasons"]))
     running.goes_on()
     assert running.unit is before

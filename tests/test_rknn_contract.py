@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators import Machine, Registry
 from appliance.accelerators.process.rknn_file import chips, wrong_with
-from appliance.accelerators.rknn import RknnAccelerator
+from appliance.accelerators.rknn import Options, RknnAccelerator
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
 from appliance.models.files import how_to_get
@@ -33,7 +33,7 @@ def test_rknn_decodes_encodings_and_logits(
 ) -> None:
     log = tmp_path / "init"
     monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
-    accelerator = RknnAccelerator(Options(device="0_1_2"), board(tmp_path))
+    accelerator = RknnAccelerator(Options(cores="0_1_2"), board(tmp_path))
     detector = accelerator.open(load(accelerator), threads=1)
     assert log.read_text() == "{'core_mask': 7}"
     look(detector, 9)
@@ -52,7 +52,7 @@ def test_rknn_names_no_cores_where_there_is_one(
     monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
     monkeypatch.setenv("FAKE_RKNN_CHIP", "rk3566")
     write_rknn(models, rknn_file("rk3566"))
-    accelerator = RknnAccelerator(Options(device="0_1_2"), board(tmp_path, "rk3566"))
+    accelerator = RknnAccelerator(Options(cores="0_1_2"), board(tmp_path, "rk3566"))
     accelerator.open(load(accelerator), threads=1).close()
     assert log.read_text() == "{}"
 
@@ -148,7 +148,7 @@ def test_rknn_is_never_promised_as_something_we_make() -> None:
 
 def test_rknn_in_a_side_interpreter(models: Path) -> None:
     python = side_python(".side/3.10")
-    accelerator = Registry(Options(interpreters={"rknn": python})).get("rknn")
+    accelerator = Registry({"rknn": {"interpreter": python}}).get("rknn")
     detector = accelerator.open(load(accelerator), threads=1)
     look(detector, 9)
     assert detector.detections(0.5).label_ids.tolist() == [17]

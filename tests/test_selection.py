@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators import Machine, Registry
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
 from appliance.models import Catalogue, find_models_folder
@@ -37,10 +37,12 @@ class Bench:
         self.control.mkdir(exist_ok=True)
         self.file = folder / "accelerators.json"
         self._paths = paths
+        given = {"scripted": {"device": str(self.control)}}
+        self._options = {name: table for name, table in given.items() if name in paths}
 
     def selector(self, failures: dict[str, Proof] | None = None) -> Selector:
         return Selector(
-            Registry(Options(device=str(self.control)), self._paths),
+            Registry(self._options, self._paths),
             Catalogue(find_models_folder()),
             Machine(),
             store=ProofStore(self.file, failures),
@@ -146,7 +148,7 @@ def test_a_survey_proves_nothing(bench: Bench) -> None:
 
 
 def test_alone_another_one_needs_its_proof(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {**PATHS, "cpu": "tests.fakes.scripted_accelerator:NoCpu"})
+    bench = Bench(tmp_path, {**PATHS, "cpu": "tests.fakes.scripted_accelerator:no_cpu"})
     (bench.control / "wrong").touch()
     with pytest.raises(AcceleratorUnavailableError, match=r"none is available.*refused"):
         bench.auto()

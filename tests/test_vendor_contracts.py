@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.accelerators import Options, Registry
+from appliance.accelerators import Registry
 from appliance.accelerators.process.host import Child
 from appliance.clock import SystemClock
 from appliance.errors import AcceleratorUnavailableError, ModelError
@@ -53,7 +53,7 @@ def fake_onnx(models: Path) -> Model:
 
 def test_ncs_runs_the_old_api(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
-    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    accelerator = Registry({"ncs": {"interpreter": sys.executable}}).get("ncs")
     detector = accelerator.open(onnx_model, threads=1)
     look(detector, 255)
     seen = detector.detections(0.5)
@@ -67,7 +67,7 @@ def test_ncs_runs_the_old_api(onnx_model: Model, monkeypatch: pytest.MonkeyPatch
 def test_ncs_without_a_stick(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
     monkeypatch.setenv("FAKE_NCS", "CPU")
-    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    accelerator = Registry({"ncs": {"interpreter": sys.executable}}).get("ncs")
     with pytest.raises(AcceleratorUnavailableError, match="no device MYRIAD, only CPU"):
         accelerator.open(onnx_model, threads=1)
 
@@ -75,7 +75,7 @@ def test_ncs_without_a_stick(onnx_model: Model, monkeypatch: pytest.MonkeyPatch)
 def test_ncs_with_todays_openvino(onnx_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.delenv("PYTHONPATH")
-    accelerator = Registry(Options(interpreters={"ncs": sys.executable})).get("ncs")
+    accelerator = Registry({"ncs": {"interpreter": sys.executable}}).get("ncs")
     with pytest.raises(AcceleratorUnavailableError, match="inference_engine"):
         accelerator.open(onnx_model, threads=1)
 
@@ -101,7 +101,7 @@ def test_the_child_runs_under_old_pythons(
     """Side interpreters as they are found beside old vendor runtimes; they need numpy only."""
     python = side_python(f".side/{version}")
     monkeypatch.setenv("PYTHONPATH", str(VENDOR / "openvino_old"))
-    accelerator = Registry(Options(interpreters={"ncs": python})).get("ncs")
+    accelerator = Registry({"ncs": {"interpreter": python}}).get("ncs")
     detector = accelerator.open(onnx_model, threads=1)
     look(detector, 255)
     assert detector.detections(0.5).label_ids.tolist() == [17]
@@ -110,7 +110,7 @@ def test_the_child_runs_under_old_pythons(
 
 def test_the_last_openvino_for_the_sticks_is_right(built_models: None) -> None:
     """OpenVINO 2022.3 in a side interpreter, with its CPU plugin in the stick's place."""
-    options = Options(device="CPU", interpreters={"ncs": side_python(".side/3.10")})
+    options = {"ncs": {"device": "CPU", "interpreter": side_python(".side/3.10")}}
     registry, catalogue = Registry(options), Catalogue(find_models_folder())
     accelerator, cpu = registry.get("ncs"), registry.get("cpu")
     try:

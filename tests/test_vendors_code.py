@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.accelerators import Options
-from appliance.accelerators.hailo import numpy_problem
-from appliance.accelerators.rknn import RknnAccelerator
+from appliance.accelerators.process.hailo_engine import numpy_problem
+from appliance.accelerators.rknn import Options, RknnAccelerator
 from appliance.errors import AcceleratorUnavailableError, DetectorLostError, ModelError
 from tests.helpers import ROOT, side_python
 from tests.test_rknn_contract import board
@@ -68,15 +67,15 @@ def rknn_lite(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("device", "mask"),
-    [("", 0), ("auto", 0), ("1", 2), ("0_1", 3), ("0_1_2", 7), ("all", 0xFFFF)],
+    ("cores", "mask"),
+    [("auto", 0), ("1", 2), ("0_1", 3), ("0_1_2", 7), ("all", 0xFFFF)],
 )
 def test_rknn_lite_runs_a_model_on_the_cores_that_are_named(
-    device: str, mask: int, rknn_lite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cores: Any, mask: int, rknn_lite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "mask"
     monkeypatch.setenv("FAKE_RKNN_LOG", str(log))
-    accelerator = RknnAccelerator(Options(device=device), board(tmp_path))
+    accelerator = RknnAccelerator(Options(cores=cores), board(tmp_path))
     detector = accelerator.open(load(accelerator), threads=1)
     assert log.read_text() == str(mask)
     look(detector, 9)
@@ -91,7 +90,7 @@ def test_rknn_lite_on_a_chip_with_one_core_gets_no_mask(
 ) -> None:
     monkeypatch.setenv("FAKE_RKNN_CHIP", "rk3566")
     write_rknn(models, rknn_file("rk3566"))
-    accelerator = RknnAccelerator(Options(device="0_1_2"), board(tmp_path, "rk3566"))
+    accelerator = RknnAccelerator(Options(cores="0_1_2"), board(tmp_path, "rk3566"))
     accelerator.open(load(accelerator), threads=1).close()
 
 

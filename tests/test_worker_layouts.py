@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.accelerators import Finding, Options
+from appliance.accelerators import Finding
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.clock import SystemClock
 from appliance.config import CameraSettings, Settings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.models import Model
     from appliance.selection.worker_layout import Aim, Wanted
 
-CPU = CpuAccelerator(Options())
+CPU = CpuAccelerator()
 FOUND = Finding("cpu", found=True, detail="", runtime="runtime 1")
 
 
@@ -59,7 +59,7 @@ def test_a_device_that_opens_few_detectors_is_left_alone(
     class Few(CpuAccelerator):
         max_detectors = 3  # type: ignore[assignment]
 
-    one = Few(Options())
+    one = Few()
     assert layouts(tmp_path / "x").to_measure(FOUND, one, default_model) == ()
     assert str(layouts(tmp_path / "x").of(FOUND, one, default_model)) == "3x1"
 

@@ -1,7 +1,9 @@
 """Accelerators: what can run a model. One protocol, one file each.
 
 A kind is found because its module lies here, or is added by an entry point
-(``appliance.extensions.kinds``); it has ``create(options)``, which returns the accelerator.
+(``appliance.extensions.kinds``). It has an ``Options`` struct, whose defaults and sentences are the
+documentation of ``[accelerator.options.<kind>]`` (``NoOptions`` where there is nothing to choose),
+and ``create(options)``, which returns the accelerator.
 
 Three steps, each of which may refuse with a reason: ``probe`` looks for device and runtime without
 touching vendor code, ``open`` loads a model (in a child process, except on the CPU), and
@@ -11,12 +13,13 @@ touching vendor code, ``open`` loads a model (in a child process, except on the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from appliance.board.machine import Machine
 from appliance.board.target import Target
-from appliance.errors import AcceleratorUnavailableError, UsageError
-from appliance.extensions import kinds, load
+from appliance.errors import AcceleratorUnavailableError, ConfigError, UsageError
+from appliance.extensions import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,20 +136,6 @@ def found(name: str, detail: str, devices: tuple[str, ...], runtime: str) -> Fin
     return Finding(name, found=True, detail=detail, devices=devices, runtime=runtime)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the owner may say about accelerators.
-
-    Attributes:
-        device: which of several, in the runtime's words (``usb:0``, ``GPU``); empty for any.
-        interpreters: Python to run an accelerator's child, by accelerator, where the runtime
-            needs another one than ours.
-    """
-
-    device: str = ""
-    interpreters: Mapping[str, str] = field(default_factory=dict)
-
-
 class Accelerator(Protocol):
     """Something that runs models.
 
@@ -192,15 +181,23 @@ class Registry:
     """The accelerators that are known, made when they are asked for.
 
     Args:
-        options: of the owner.
+        options: of the owner, a table for each that has one.
         places: of each by name, see ``appliance.extensions.kinds``; None for all there are.
+
+    Raises:
+        ConfigError: options of an unknown accelerator, or that it does not have; all faults listed.
     """
 
     def __init__(
-        self, options: Options = Options(), places: Mapping[str, str] | None = None
+        self,
+        options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        places: Mapping[str, str] | None = None,
     ) -> None:
-        self._options = options
+        # Children on other Pythons import this room, and have numpy only.
+        from appliance.config.options import options_given  # noqa: PLC0415
+
         self._places = kinds(ROOM) if places is None else places
+        self._options = options_given(options, self._places, "accelerator.options")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,23 +209,27 @@ class Registry:
 
         Raises:
             UsageError: no such accelerator.
+            ConfigError: its package cannot be loaded.
         """
+        from appliance.config.options import module_of  # noqa: PLC0415 - see __init__
+
         if name not in self._places:
             raise UsageError(
                 f"accelerator {name!r}: unknown", hint=f"known: auto, {', '.join(self._places)}"
             )
-        place = load(self._places[name])
-        accelerator: Accelerator = getattr(place, "create", place)(self._options)
+        module = module_of(name, self._places, "accelerator")
+        accelerator: Accelerator = module.create(self._options.get(name) or module.Options())
         return accelerator
 
     def probe(self, name: str, machine: Machine) -> Finding:
         """Probe one; a broken one is a refusal with its reason, never a crash."""
         try:
             finding = self.get(name).probe(machine)
-        except (ImportError, OSError) as error:
+        except (ConfigError, ImportError, OSError) as error:
             return Finding(name, found=False, detail=f"its module cannot be loaded: {error}")
-        # What is proved on one device says nothing of another.
-        return replace(finding, runtime=f"{finding.runtime} {self._options.device}".strip())
+        # What is proved with some options says nothing of others.
+        given = repr(self._options[name]) if name in self._options else ""
+        return replace(finding, runtime=f"{finding.runtime} {given}".strip())
 
     def probe_all(self, machine: Machine) -> tuple[Finding, ...]:
         """Probe every accelerator."""
@@ -255,7 +256,6 @@ __all__ = [
     "Detector",
     "Finding",
     "Machine",
-    "Options",
     "Registry",
     "Shared",
     "Target",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
 from appliance.board.machine import module_version
+from appliance.config.options import NoOptions
 from appliance.errors import (
     AcceleratorUnavailableError,
     DetectorError,
@@ -51,9 +52,6 @@ class CpuAccelerator:
         note="what everything falls back to",
         published_fps={"Pi 3": 2.6, "Pi 4": 4.7},
     )
-
-    def __init__(self, options: Options) -> None:
-        del options  # one device, our interpreter
 
     def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
         """Find the runtime; the device needs no looking for."""
@@ -193,4 +191,9 @@ def _import_interpreter() -> Any:
     raise AcceleratorUnavailableError("accelerator cpu: no runtime is installed", hint=_INSTALL)
 
 
-create = CpuAccelerator
+Options = NoOptions
+
+
+def create(_options: NoOptions) -> CpuAccelerator:
+    """Return it."""
+    return CpuAccelerator()

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from appliance.accelerators import About, Finding, Options, Target, found
+import msgspec
+
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.cpu import EDGETPU_OPERATOR
 from appliance.accelerators.process.delegate import PLACED
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
@@ -46,8 +48,22 @@ _MEANINGS = {
 }
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a Coral."""
+
+    device: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(usb|pci)?(:[0-9]+)?$",
+            examples=["usb", "usb:0", "pci:1", ":0"],
+            description="Which of several Corals: usb or pci for the first on that bus, usb:1 for "
+            "the second there, :1 for the second of all; empty for any.",
+        ),
+    ] = ""
+
+
 class EdgeTpuAccelerator:
-    """See the module's description; ``device`` as libedgetpu takes it: usb, usb:0, pci:1, :0.
+    """See the module's description.
 
     Args:
         options: of the owner.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target, found
+from appliance.accelerators import About, Finding, Target, found
 from appliance.board.machine import Machine, module_version
+from appliance.config.options import NoOptions
 from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ class Imx500Accelerator:
         note='a camera source (source = "imx500"); picamera2 itself in CI, without a sensor',
     )
 
-    def __init__(self, options: Options) -> None:
-        del options  # nothing to choose
-
     def probe(self, machine: Machine) -> Finding:
         """Look for the sensor and its helper."""
         links = machine.glob("sys/class/video4linux/v4l-subdev*/device/driver/module")
@@ -55,4 +53,9 @@ class Imx500Accelerator:
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {_IN_SENSOR}")
 
 
-create = Imx500Accelerator
+Options = NoOptions
+
+
+def create(_options: NoOptions) -> Imx500Accelerator:
+    """Return it."""
+    return Imx500Accelerator()

@@ -7,11 +7,12 @@ graph declares is checked before (``appliance.models.ncnn``) and the runtime liv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.accelerators.process.tensors import EngineError, InputTensor
 from appliance.board.machine import module_version
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from appliance.values import Pixels
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of ncnn."""
+
+    vulkan: Annotated[
+        bool, msgspec.Meta(description="Take the GPU, through Vulkan, instead of the CPU.")
+    ] = False
+
+
 class NcnnAccelerator:
-    """See the module's description; ``device = "vulkan"`` asks for the GPU."""
+    """See the module's description."""
 
     name = "ncnn"
     target = Target("ncnn", frozenset({"ncnn"}))
@@ -40,7 +49,7 @@ class NcnnAccelerator:
     )
 
     def __init__(self, options: Options) -> None:
-        self._vulkan = options.device == "vulkan"
+        self._vulkan = options.vulkan
 
     def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
         """Find the package; the device needs no looking for."""

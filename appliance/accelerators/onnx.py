@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.accelerators.process.interpreter import ENGINES
 from appliance.board.machine import module_version
+from appliance.config.options import NoOptions
 
 if TYPE_CHECKING:
     from appliance.board.machine import Machine
@@ -30,9 +31,6 @@ class OnnxAccelerator:
         install="pip install onnxruntime",
         status="tested",
     )
-
-    def __init__(self, options: Options) -> None:
-        del options  # one device, our interpreter
 
     def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
         """Find the package; the device needs no looking for."""
@@ -55,4 +53,9 @@ class OnnxAccelerator:
         return IsolatedDetector(spec, model, threads=threads)
 
 
-create = OnnxAccelerator
+Options = NoOptions
+
+
+def create(_options: NoOptions) -> OnnxAccelerator:
+    """Return it."""
+    return OnnxAccelerator()

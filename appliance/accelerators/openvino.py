@@ -6,11 +6,12 @@ NPU and CPU that the runtime offers is taken.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.accelerators.process.tensors import EngineError, InputTensor
 from appliance.board.machine import Machine, module_version, openable
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 
 PREFERENCE = ("GPU", "NPU", "CPU")
 _INTEL_NPUS = ("8086:7d1d", "8086:ad1d", "8086:643e", "8086:b03e")  # MTL, ARL, LNL, PTL
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of OpenVINO."""
+
+    device: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^((CPU|GPU|NPU)(\.[0-9]+)?)?$",
+            examples=["GPU", "GPU.1", "NPU", "CPU"],
+            description="GPU, NPU or CPU, GPU.1 for the second; empty for the first there is, in "
+            "this order.",
+        ),
+    ] = ""
 
 
 class OpenVinoAccelerator:
@@ -53,7 +68,7 @@ class OpenVinoAccelerator:
             detail = f"{there}openvino is not installed: pip install openvino"
             return Finding(self.name, found=False, detail=detail, devices=devices)
         detail = ", ".join([f"openvino {version}", *devices])
-        runtime = f"openvino {version} {self._device}".strip()
+        runtime = f"openvino {version}"
         return Finding(self.name, found=True, detail=detail, devices=devices, runtime=runtime)
 
     def open(self, model: Model, *, threads: int) -> IsolatedDetector:
@@ -63,7 +78,7 @@ class OpenVinoAccelerator:
             module=__name__,
             engine="OpenVinoEngine",
             options={"device": self._device},
-            promises=self._device.partition(":")[0],
+            promises=self._device,
         )
         return IsolatedDetector(spec, model, threads=threads)
 

@@ -12,25 +12,22 @@ stand-in for its compiled parts, and with a stand-in for all of it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
+import msgspec
 
-from appliance.accelerators import About, Finding, Options, Target, found
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
-from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.process.interpreter import Interpreter, side_interpreter
+from appliance.accelerators.process.rknn_engine import PACKAGE
 from appliance.accelerators.process.rknn_file import wrong_with
-from appliance.accelerators.process.tensors import EngineError
 from appliance.board.machine import Machine, module_version, openable
 from appliance.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from appliance.models import Model
-    from appliance.values import Pixels
 
 CHIPS = ("rk3588", "rk3588s", "rk3576", "rk3568", "rk3566", "rk3562")
 _WITH_CORES = ("rk3588", "rk3588s", "rk3576")
@@ -38,11 +35,23 @@ _WITH_CORES = ("rk3588", "rk3588s", "rk3576")
 LIBRARY = "librknnrt.so"
 LIBRARY_PLACE = f"usr/lib/{LIBRARY}"
 """The one place that RKNN Lite2 loads it from, unless LIBRKNNRT_PATH is set (2.5.0)."""
-_PACKAGE = "rknn-toolkit-lite2"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a Rockchip NPU."""
+
+    cores: Annotated[
+        Literal["auto", "0", "1", "2", "0_1", "0_1_2", "all"],
+        msgspec.Meta(
+            description="Which cores of its NPU, on a chip that has several; auto leaves it to the "
+            "driver."
+        ),
+    ] = "auto"
+    interpreter: Interpreter = ""
 
 
 class RknnAccelerator:
-    """See the module's description; ``device`` picks cores: auto, 0, 1, 2, 0_1, 0_1_2, all."""
+    """See the module's description."""
 
     name = "rknn"
     target = Target("rknn", frozenset({"rknn"}), compiled=True)
@@ -51,15 +60,15 @@ class RknnAccelerator:
         title="Rockchip RK3588, RK3576, RK3568, RK3566, RK3562 (vendor's kernel)",
         found_by="device tree, and a DRM node driven by RKNPU or /dev/rknpu",
         install="librknnrt.so, rknn-toolkit-lite2; on Python 3.13 in a side interpreter named in "
-        "accelerator.interpreters.rknn",
+        "accelerator.options.rknn.interpreter",
         status="contract",
         note="its rknn_lite.py in CI, without librknnrt.so; you convert the model, for one chip: "
         "see below",
     )
 
     def __init__(self, options: Options, machine: Machine = Machine()) -> None:  # noqa: B008 - frozen
-        self._side = side_interpreter(options, self.name)
-        self._cores = options.device
+        self._side = side_interpreter(options.interpreter, self.name)
+        self._cores = options.cores
         self._machine = machine
 
     def probe(self, machine: Machine) -> Finding:
@@ -83,17 +92,17 @@ class RknnAccelerator:
             problem = f"{machine.shown(node)} may not be opened: join groups video and render"
         elif _library_problem(machine):
             problem = _library_problem(machine)
-        elif not self._side.configured and module_version("rknnlite", _PACKAGE) is None:
+        elif not self._side.configured and module_version("rknnlite", PACKAGE) is None:
             problem = (
-                f"{_PACKAGE} is not installed: pip install it, on Python 3.13 into a side "
-                "interpreter named in accelerator.interpreters.rknn"
+                f"{PACKAGE} is not installed: pip install it, on Python 3.13 into a side "
+                "interpreter named in accelerator.options.rknn.interpreter"
             )
         elif self._side.problem:
             problem = self._side.problem
         if problem:
             detail = f"{devices[0]} is there but {problem}"
             return Finding(self.name, found=False, detail=detail, devices=devices)
-        runtime = f"RKNN Lite2 {module_version('rknnlite', _PACKAGE) or self._side.path}"
+        runtime = f"RKNN Lite2 {module_version('rknnlite', PACKAGE) or self._side.path}"
         return found(
             self.name, f"{devices[0]}, {runtime}", devices, f"{runtime} {self._side.version}"
         )
@@ -105,66 +114,14 @@ class RknnAccelerator:
         several = chip in _WITH_CORES
         spec = EngineSpec(
             accelerator=self.name,
-            module=__name__,
+            module="appliance.accelerators.process.rknn_engine",
             engine="RknnEngine",
-            options={"cores": (self._cores or "auto").upper() if several else ""},
+            options={"cores": self._cores.upper() if several else ""},
             interpreter=self._side.named,
             promises="RKNPU",
             telling=telling,
         )
         return IsolatedDetector(spec, model, threads=threads)
-
-
-class RknnEngine:
-    """Runs in the child."""
-
-    def open(self, model: dict[str, Any], threads: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Load the model into the NPU; every call of the API returns 0 for success."""
-        from rknnlite.api import RKNNLite  # noqa: PLC0415 - vendor code, only here
-
-        del threads
-        self._rknn = RKNNLite()
-        if self._rknn.load_rknn(model["path"]) != 0:
-            raise EngineError("model", "RKNN cannot read it")  # it reads whatever is there
-        cores = options["cores"]
-        name = f"NPU_CORE_{cores}"
-        if cores and not hasattr(RKNNLite, name):
-            raise EngineError("unavailable", f"accelerator.device {cores.lower()}: no such cores")
-        mask = {"core_mask": getattr(RKNNLite, name)} if cores else {}
-        if self._rknn.init_runtime(**mask) != 0:
-            raise EngineError(
-                "unavailable",
-                "the NPU or the model cannot be opened: librknnrt.so of the converter's version "
-                "or later, driver RKNPU 0.9 or later, groups video and render?",
-            )
-        self._tensor = np.zeros((1, model["height"], model["width"], 3), np.uint8)
-        values = self._run()
-        if len(values) != len(model["outputs"]):
-            raise EngineError("model", f"gives {len(values)} outputs, expected 2")
-        return {
-            "outputs": [
-                (name, value.dtype.name, value.shape)
-                for name, value in zip(model["outputs"], values, strict=True)
-            ],
-            "runtime": f"RKNN Lite2 {module_version('rknnlite', _PACKAGE)}",
-            "placement": "RKNPU",
-        }
-
-    def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
-        self._tensor[0] = picture
-        for place, value in zip(outputs, self._run(), strict=True):
-            np.copyto(place, value)
-
-    def close(self) -> None:
-        """Free the NPU."""
-        self._rknn.release()
-
-    def _run(self) -> list[NDArray[Any]]:
-        values = self._rknn.inference(inputs=[self._tensor])
-        if values is None:
-            raise EngineError("lost", "RKNN gave no result")
-        return [np.asarray(value) for value in values]
 
 
 def telling(words: str) -> str:

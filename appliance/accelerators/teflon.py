@@ -13,10 +13,11 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target, found
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.process.delegate import PLACED
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.board.machine import Machine, openable
+from appliance.config.options import NoOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +60,7 @@ class TeflonAccelerator:
         "CPU, and the share is reported",
     )
 
-    def __init__(self, options: Options, machine: Machine = Machine(), library: str = "") -> None:  # noqa: B008 - frozen
-        del options  # one device, our interpreter
+    def __init__(self, machine: Machine = Machine(), library: str = "") -> None:  # noqa: B008 - frozen
         self._machine = machine
         self._library = library
 
@@ -109,4 +109,9 @@ class TeflonAccelerator:
         return IsolatedDetector(spec, model, threads=threads)
 
 
-create = TeflonAccelerator
+Options = NoOptions
+
+
+def create(_options: NoOptions) -> TeflonAccelerator:
+    """Return it."""
+    return TeflonAccelerator()

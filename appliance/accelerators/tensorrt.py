@@ -12,9 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target, found
+import msgspec
+
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
-from appliance.accelerators.process.interpreter import ENGINES, side_interpreter
+from appliance.accelerators.process.interpreter import ENGINES, Interpreter, side_interpreter
 from appliance.board.machine import Machine, package_version
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ _SOCS = {
     "nvidia,tegra194": "Jetson Xavier",
     "nvidia,tegra234": "Jetson Orin",
 }
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of TensorRT."""
+
+    interpreter: Interpreter = ""
 
 
 class TensorRtAccelerator:
@@ -46,7 +54,7 @@ class TensorRtAccelerator:
     )
 
     def __init__(self, options: Options) -> None:
-        self._side = side_interpreter(options, self.name)
+        self._side = side_interpreter(options.interpreter, self.name)
 
     def probe(self, machine: Machine) -> Finding:
         """Look for a Jetson and its runtime."""

@@ -50,7 +50,6 @@ def add_accelerator_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what says which accelerator runs which model."""
     parser.add_argument("--model", default="auto", metavar="ID|PATH")
     parser.add_argument("--accelerator", default="auto", metavar="NAME")
-    parser.add_argument("--device", default="", metavar="NAME", help="which of several")
     add_config_arguments(parser)
 
 
@@ -62,7 +61,6 @@ def accelerator_settings(
     return msgspec.structs.replace(
         configured,
         name=options.accelerator,
-        device=options.device or configured.device,
         fallback="none",  # what is asked for is measured, or nothing
         workers=workers,
         threads=threads,

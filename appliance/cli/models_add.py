@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators import Machine, Registry
 from appliance.errors import AcceleratorUnavailableError, ModelError, UsageError
 from appliance.models import find_models_folder
 from appliance.models.own import check_id, keep
@@ -53,7 +53,7 @@ def _prove(model: Model, environment: Environment) -> str:
     Raises:
         ModelError: the runtime refuses it, or it does not see what is there.
     """
-    registry = Registry(Options(), environment.accelerators)
+    registry = Registry(places=environment.accelerators)
     wanted = "onnx" if model.format == "onnx" else "cpu"
     if EDGETPU_OPERATOR in model.custom_operators:
         wanted = "edgetpu"

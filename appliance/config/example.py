@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 
 from appliance.config.options import structs_of
-from appliance.config.settings import CameraSettings, Settings
+from appliance.config.settings import AcceleratorSettings, CameraSettings, Settings
 
 _HEADER = """\
 # Configuration of the appliance. Every key shows its default; delete what you do not change.
@@ -23,18 +23,28 @@ def default_toml() -> str:
         kind = bare(info.type)
         if is_struct(info.type):
             tables.append((f"[{info.encode_name}]", kind))
+            if info.name == "accelerator":
+                tables += _tables_of("appliance.accelerators", "accelerator.options")
         elif info.name == "sinks":
-            tables += [
-                (f"[sinks.{k}]", options) for k, options in structs_of("appliance.sinks").items()
-            ]
+            tables += _tables_of("appliance.sinks", "sinks")
         elif info.name != "camera":
             lines += _toml_setting(info)
     tables.append(("[[camera]]", CameraSettings))
     for header, struct in tables:
         lines += ["", f"# {summary(struct)}", header]
         for info in msgspec.structs.fields(struct):
-            lines += _toml_setting(info)
+            if (struct, info.name) != (AcceleratorSettings, "options"):  # tables of their own
+                lines += _toml_setting(info)
     return "\n".join(lines) + "\n"
+
+
+def _tables_of(room: str, key: str) -> list[tuple[str, type[msgspec.Struct]]]:
+    """Return heading and struct of the kinds that lie in a room and have options."""
+    return [
+        (f"[{key}.{kind}]", options)
+        for kind, options in structs_of(room).items()
+        if options.__module__.startswith(room) and options.__struct_fields__
+    ]
 
 
 def _toml_setting(info: Any) -> list[str]:

@@ -63,7 +63,17 @@ def _convert_fault(value: Any, kind: Any, key: str) -> list[str]:
 
 def _choices(kind: Any) -> str:
     """Say what is possible where the kind is a choice; empty where msgspec says it well."""
+    examples = [
+        one
+        for meta in getattr(kind, "__metadata__", ())
+        if getattr(meta, "pattern", None)
+        for one in meta.examples or ()
+    ]
+    if examples:
+        return "a text such as " + ", ".join(repr(one) for one in examples)
     kind = _bare(kind)
+    if get_origin(kind) is dict and get_origin(get_args(kind)[1]) is dict:
+        return "a table for each kind"
     if get_origin(kind) in (UnionType, Union):
         arms = [_arm(one) for one in get_args(kind)]
         return " or ".join(arms) if all(arms) else ""
@@ -88,7 +98,7 @@ def _words(kind: Any) -> str:
 
 def _unknown(path: str, name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known) or 'none'}"
     return f"{path}: unknown key; {hint}"
 
 

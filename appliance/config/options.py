@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _UNUSABLE = "the configuration cannot be used:"
 
 
+class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a kind where there is nothing to choose."""
+
+
 def convert(given: Mapping[str, Any], options: type[msgspec.Struct], key: str) -> Any:
     """Return what is given as an instance of ``options``.
 
@@ -50,12 +54,14 @@ def module_of(kind: str, places: Mapping[str, str], key: str) -> Any:
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(places)}"
         raise ConfigError(_UNUSABLE, faults=(f"{key}: got {kind!r}, which is unknown; {hint}",))
     try:
-        return load(places[kind])
+        module = load(places[kind])
+        _ = module.Options, module.create
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"{key} {kind}: its package cannot be loaded ({places[kind]}: {error})",
             hint="install it anew, for this Python",
         ) from error
+    return module
 
 
 def all_options(
@@ -76,6 +82,32 @@ def all_options(
             if not error.faults:
                 raise
             faults += error.faults
+    if faults:
+        raise ConfigError(_UNUSABLE, faults=tuple(faults))
+    return found
+
+
+def options_given(
+    given: Mapping[str, Mapping[str, Any]], places: Mapping[str, str], key: str
+) -> dict[str, Any]:
+    """Return the options of the kinds that are given some, other than their defaults, by name.
+
+    A kind that cannot be loaded is left out: whoever wants it is told why.
+
+    Raises:
+        ConfigError: every fault of every table.
+    """
+    faults: list[str] = []
+    found = {}
+    for kind, table in given.items():
+        try:
+            options = module_of(kind, places, key).Options
+            chosen = convert(table, options, f"{key}.{kind}")
+        except ConfigError as error:
+            faults += error.faults
+        else:
+            if chosen != options():
+                found[kind] = chosen
     if faults:
         raise ConfigError(_UNUSABLE, faults=tuple(faults))
     return found

@@ -102,13 +102,6 @@ class AcceleratorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "`appliance probe`)."
         ),
     ] = "auto"
-    device: Annotated[
-        str,
-        Meta(
-            description="Which of several, in the words of the accelerator: usb:0 or pci "
-            "(edgetpu), GPU or NPU (openvino), vulkan (ncnn), 0_1_2 (rknn); empty for any."
-        ),
-    ] = ""
     fallback: Annotated[
         Literal["cpu", "none"],
         Meta(
@@ -127,13 +120,6 @@ class AcceleratorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "time of one."
         ),
     ] = "throughput"
-    interpreters: Annotated[
-        dict[str, str],
-        Meta(
-            description="Another Python for accelerators whose runtime needs one, e.g. "
-            '{ rknn = "/opt/rknn/bin/python" }.'
-        ),
-    ] = field(default_factory=dict)
     workers: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=0, le=64)],
         Meta(
@@ -147,6 +133,13 @@ class AcceleratorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Literal["auto"] | Annotated[int, Meta(ge=0, le=64)],
         Meta(description="Threads of each worker's runtime; auto goes with the workers."),
     ] = "auto"
+    options: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(
+            description="What one accelerator alone can be told, a table each: "
+            "[accelerator.options.edgetpu]."
+        ),
+    ] = field(default_factory=dict)
 
 
 class Controls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -123,8 +123,9 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         check_source(camera)
         check_filters(camera)
     check_sinks(settings, environment)
+    known = Registry(settings.accelerator.options, environment.accelerators)
     if settings.accelerator.name != AUTO:
-        Registry(places=environment.accelerators).get(settings.accelerator.name)
+        known.get(settings.accelerator.name)
     model = None
     if origin_of(settings) == running.engine.made_from:
         model = running.engine.selection.model

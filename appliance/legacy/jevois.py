@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target, found
+from appliance.accelerators import About, Finding, Target, found
 from appliance.board.machine import Machine, openable
+from appliance.config.options import NoOptions
 from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ class JeVoisAccelerator:
         status="contract",
         note='a camera source (source = "jevois:/dev/ttyACM0"), tested over a pseudo-terminal',
     )
-
-    def __init__(self, options: Options) -> None:
-        del options  # nothing to choose
 
     def probe(self, machine: Machine) -> Finding:
         """Look for the camera and its port."""
@@ -64,4 +62,9 @@ class JeVoisAccelerator:
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {text}")
 
 
-create = JeVoisAccelerator
+Options = NoOptions
+
+
+def create(_options: NoOptions) -> JeVoisAccelerator:
+    """Return it."""
+    return JeVoisAccelerator()

@@ -11,11 +11,13 @@ with OpenVINO 2022.3 is at hand.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from appliance.accelerators import About, Finding, Options, Target, found
+import msgspec
+
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
-from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.process.interpreter import Interpreter, side_interpreter
 
 if TYPE_CHECKING:
     from appliance.board.machine import Machine
@@ -29,8 +31,23 @@ _LAST = {
 }
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a Neural Compute Stick."""
+
+    device: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(MYRIAD(\..+)?|CPU)$",
+            examples=["MYRIAD", "MYRIAD.1.2-ma2480", "CPU"],
+            description="MYRIAD for any stick, MYRIAD.1.2-ma2480 for that one; CPU tries the "
+            "interpreter without a stick.",
+        ),
+    ] = "MYRIAD"
+    interpreter: Interpreter = ""
+
+
 class NcsAccelerator:
-    """See the module's description; ``device`` instead of MYRIAD for tests."""
+    """See the module's description."""
 
     name = "ncs"
     target = Target("ncs", frozenset({"onnx"}))
@@ -39,15 +56,15 @@ class NcsAccelerator:
         title="Intel Neural Compute Stick 1 and 2",
         found_by="USB 03e7:2150 (NCS1), 03e7:2485 (NCS2), 03e7:f63b (booted)",
         install="OpenVINO 2022.3 (NCS2) or 2020.3 (NCS1) with the MYRIAD plugin in a Python up to "
-        "3.10 (3.8), named in accelerator.interpreters.ncs",
+        "3.10 (3.8), named in accelerator.options.ncs.interpreter",
         status="contract",
         note="side interpreter; the same engine on the CPU plugin in the tests",
         published_fps={"NCS2 on Pi 3": 11, "NCS2 on Pi 4": 41},
     )
 
     def __init__(self, options: Options) -> None:
-        self._side = side_interpreter(options, self.name)
-        self._device = options.device or "MYRIAD"
+        self._side = side_interpreter(options.interpreter, self.name)
+        self._device = options.device
 
     def probe(self, machine: Machine) -> Finding:
         """Look for a stick, and the interpreter that drives it."""
@@ -60,7 +77,7 @@ class NcsAccelerator:
         if not self._side.configured:
             problem = (
                 f"the last OpenVINO for it is {_LAST[title]}: install that in a side interpreter "
-                "and name it in accelerator.interpreters.ncs"
+                "and name it in accelerator.options.ncs.interpreter"
             )
         if problem:
             detail = f"{devices[0]} is there but {problem}"

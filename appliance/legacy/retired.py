@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
+from appliance.config.options import NoOptions
 from appliance.errors import AcceleratorUnavailableError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _RKNN1 = (
 
 
 class Retired:
-    """One retired system.
+    """One retired system: the kind and the accelerator in one.
 
     Args:
         name: of the accelerator.
@@ -33,6 +34,7 @@ class Retired:
         compatible: device-tree entries that prove it.
     """
 
+    Options = NoOptions
     max_detectors = 0
 
     def __init__(
@@ -48,6 +50,10 @@ class Retired:
         self.target = Target(name, frozenset())
         self._usb = usb
         self._compatible = compatible
+
+    def create(self, _options: NoOptions) -> Retired:
+        """Return itself."""
+        return self
 
     def probe(self, machine: Machine) -> Finding:
         """Recognise it where an id is known; refuse it either way."""
@@ -69,43 +75,48 @@ class Retired:
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {self.about.note}")
 
 
-def rk1808(_options: Options) -> Retired:
-    """Return the RK1808 stick."""
-    about = About("Rockchip RK1808 stick", "USB 2207:0018", "-", "refused", _RKNN1)
-    return Retired("rk1808", about, usb=("2207:0018",))
-
-
-def rk3399pro(_options: Options) -> Retired:
-    """Return the RK3399Pro."""
-    about = About("Rockchip RK3399Pro", "device tree rockchip,rk3399pro", "-", "refused", _RKNN1)
-    return Retired("rk3399pro", about, compatible=("rockchip,rk3399pro",))
-
-
-def hikey970(_options: Options) -> Retired:
-    """Return the HiKey970."""
-    note = (
+rk1808 = Retired(
+    "rk1808",
+    About("Rockchip RK1808 stick", "USB 2207:0018", "-", "refused", _RKNN1),
+    usb=("2207:0018",),
+)
+rk3399pro = Retired(
+    "rk3399pro",
+    About("Rockchip RK3399Pro", "device tree rockchip,rk3399pro", "-", "refused", _RKNN1),
+    compatible=("rockchip,rk3399pro",),
+)
+hikey970 = Retired(
+    "hikey970",
+    About(
+        "HiKey970",
+        "device tree hisilicon,hi3670-hikey970",
+        "-",
+        "refused",
         "HiSilicon's HiAI kit for its NPU is for Android, no Linux Python package exists; "
-        "accelerator cpu runs on its cores"
-    )
-    about = About("HiKey970", "device tree hisilicon,hi3670-hikey970", "-", "refused", note)
-    compatible = ("hisilicon,hi3670-hikey970", "hisilicon,hi3670")
-    return Retired("hikey970", about, compatible=compatible)
-
-
-def bm1880(_options: Options) -> Retired:
-    """Return Sophon's BM1880."""
-    note = (
+        "accelerator cpu runs on its cores",
+    ),
+    compatible=("hisilicon,hi3670-hikey970", "hisilicon,hi3670"),
+)
+bm1880 = Retired(
+    "bm1880",
+    About(
+        "Sophon BM1880 stick",
+        "no known id",
+        "-",
+        "refused",
         "Bitmain's SDK ended in October 2019 (C++ only, its own .bmodel format), and the stick's "
-        "USB id is not published"
-    )
-    return Retired("bm1880", About("Sophon BM1880 stick", "no known id", "-", "refused", note))
-
-
-def ai2go(_options: Options) -> Retired:
-    """Return Xnor's AI2GO."""
-    note = (
+        "USB id is not published",
+    ),
+)
+ai2go = Retired(
+    "ai2go",
+    About(
+        "Xnor AI2GO",
+        "nothing: software",
+        "-",
+        "refused",
         "Xnor was bought in 2020 and its service, and with it the licence of its models, is gone; "
         "it was software for the CPU, nothing to find; its binary model, no SSD, was published "
-        "with 6.8 FPS on a Pi 3 and 12.5 on a Pi 4"
-    )
-    return Retired("ai2go", About("Xnor AI2GO", "nothing: software", "-", "refused", note))
+        "with 6.8 FPS on a Pi 3 and 12.5 on a Pi 4",
+    ),
+)

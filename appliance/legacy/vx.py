@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target, found
+import msgspec
+
+from appliance.accelerators import About, Finding, Target, found
 from appliance.accelerators.process.delegate import PLACED
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
-from appliance.accelerators.process.interpreter import side_interpreter
+from appliance.accelerators.process.interpreter import Interpreter, side_interpreter
 from appliance.board.machine import Machine, openable
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 LIBRARY = "libvx_delegate.so"
 BOARDS = ("amlogic,a311d", "khadas,vim3", "fsl,imx8mp")
 """Boards whose /dev/galcore is an NPU; on others it is a GPU only."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the vx delegate."""
+
+    interpreter: Interpreter = ""
 
 
 class VxAccelerator:
@@ -33,13 +41,13 @@ class VxAccelerator:
         title="Khadas VIM3 on the vendor's kernel, through the vx delegate",
         found_by="/dev/galcore",
         install="libvx_delegate.so; a Python 3.10 or 3.11 with tflite-runtime 2.14 and numpy<2, "
-        "named in accelerator.interpreters.vx",
+        "named in accelerator.options.vx.interpreter",
         status="contract",
         note="side interpreter",
     )
 
     def __init__(self, options: Options, machine: Machine = Machine(), library: str = "") -> None:  # noqa: B008 - frozen
-        self._side = side_interpreter(options, self.name)
+        self._side = side_interpreter(options.interpreter, self.name)
         self._machine = machine
         self._library = library
 
@@ -56,7 +64,7 @@ class VxAccelerator:
         elif not self._side.configured:
             problem = (
                 "needs tflite-runtime 2.14: name a Python 3.10 or 3.11 that has it in "
-                "accelerator.interpreters.vx"
+                "accelerator.options.vx.interpreter"
             )
         else:
             problem = self._side.problem

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import Machine, Options, Registry
+from appliance.accelerators import Machine, Registry
 from appliance.board.identity import board_name
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, ConfigError, ModelError
 from appliance.models import Catalogue, Model, find_models_folder
@@ -42,9 +42,8 @@ def make_selector(
     settings: Settings, environment: Environment, *, timing: bool = False
 ) -> Selector:
     """Return what chooses the accelerator; for ``timing``, models that are no detectors too."""
-    options = Options(settings.accelerator.device, settings.accelerator.interpreters)
     return Selector(
-        Registry(options, environment.accelerators),
+        Registry(settings.accelerator.options, environment.accelerators),
         Catalogue(find_models_folder(), timing=timing),
         Machine(environment.root),
         store=ProofStore(

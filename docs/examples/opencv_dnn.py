@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.accelerators import About, Finding, Options, Target
+from appliance.accelerators import About, Finding, Target
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
 from appliance.accelerators.process.tensors import EngineError, InputTensor
 from appliance.board.machine import module_version
+from appliance.config.options import NoOptions
 
 if TYPE_CHECKING:
     from appliance.board.machine import Machine
     from appliance.models import Model
+
+Options = NoOptions  # a struct of its own, where there is something to choose
 
 
 class OpenCvAccelerator:
@@ -23,9 +26,6 @@ class OpenCvAccelerator:
     target = Target("opencv", frozenset({"onnx"}))
     max_detectors = None
     about = About("OpenCV DNN", "the Python package", "opencv-python-headless", "tested")
-
-    def __init__(self, options: Options) -> None:
-        del options  # one device, our interpreter
 
     def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
         """Find the package."""
@@ -41,7 +41,9 @@ class OpenCvAccelerator:
         return IsolatedDetector(spec, model, threads=threads)
 
 
-create = OpenCvAccelerator
+def create(_options: NoOptions) -> OpenCvAccelerator:
+    """Return it."""
+    return OpenCvAccelerator()
 
 
 class OpenCvEngine:

@@ -90,21 +90,25 @@ golden pictures says whether the result is right.
 
 Some vendors' packages stop at an older Python. Install them there and name it:
 
-    [accelerator.interpreters]
-    rknn = "/opt/rknn/bin/python"
+    [accelerator.options.rknn]
+    interpreter = "/opt/rknn/bin/python"
 
 The child in it needs numpy and the vendor's package, nothing of ours; it finds the packages of
 that interpreter alone, even where it is the program that runs the appliance. That is the cure for
 HailoRT up to 5.1.0, whose binding takes the arrays of numpy 2 for empty:
 
-    hailo = "/usr/bin/python3"
+    [accelerator.options.hailo]
+    interpreter = "/usr/bin/python3"
 
 Engines of `onnx`, `tensorrt`, `nano` and `ncs` run from Python 3.6 on, the others from 3.10 on.
 
 ## Writing one
 
 One file in `appliance/accelerators/`, or in a package of your own that names it as an entry point
-`appliance.accelerators`. This one is run by the contract tests
+`appliance.accelerators`. It brings `create(options)` and its `Options`, whose fields are what can
+be set in `[accelerator.options.<name>]`, each with a default and a sentence. An engine that may run
+in a side interpreter lies in a file of its own that imports nothing but numpy, its vendor's package
+and `process.tensors`. This one is run by the contract tests
 (`tests/test_accelerator_contract.py`), as yours will be:
 
 ```python

@@ -36,6 +36,8 @@ def configuration_markdown() -> str:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             parts += [f"## `[{info.encode_name}]`\n", summary(kind) + "\n"]
             parts.append(_table(list(msgspec.structs.fields(kind))))
+        if info.name == "accelerator":
+            parts += _accelerators()
     parts += ["## `[[camera]]`\n", summary(CameraSettings) + "\n"]
     fields = msgspec.structs.fields(CameraSettings)
     parts.append(_table([i for i in fields if not is_struct(i.type)]))
@@ -51,6 +53,20 @@ def configuration_markdown() -> str:
         parts += [f'### `[[camera.filter]]` with `kind = "{kind_name}"`\n']
         parts += [summary(options) + "\n", _table(list(msgspec.structs.fields(options)))]
     return "\n".join(parts)
+
+
+def _accelerators() -> list[str]:
+    parts: list[str] = []
+    structs = structs_of("appliance.accelerators")
+    for name, options in structs.items():
+        if fields := list(msgspec.structs.fields(options)):
+            parts += [f"### `[accelerator.options.{name}]`\n", summary(options) + "\n"]
+            parts.append(_table(fields))
+    others = sorted(name for name, options in structs.items() if not options.__struct_fields__)
+    parts.append(
+        "There is nothing to choose for " + ", ".join(f"`{one}`" for one in others) + ".\n"
+    )
+    return parts
 
 
 def _table(fields: list[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Machine, Options, Registry, Target
+from appliance.accelerators import About, Finding, Machine, Registry, Target
 from appliance.errors import AcceleratorUnavailableError, DetectorError
 from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen
@@ -86,7 +86,7 @@ class Known(Registry):
 
     def __init__(self, *accelerators: InProcess) -> None:
         self._made = {one.name: one for one in accelerators}
-        super().__init__(Options(), dict.fromkeys(self._made, ""))
+        super().__init__(places=dict.fromkeys(self._made, ""))
 
     def get(self, name: str) -> InProcess:
         return self._made[name] if name in self._made else super().get(name)  # type: ignore[return-value]

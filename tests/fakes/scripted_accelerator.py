@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from appliance.accelerators import About, Finding, Options, Target
+import msgspec
+
+from appliance.accelerators import About, Finding, Target
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.accelerators.process.detector import EngineSpec, IsolatedDetector
+from appliance.config.options import NoOptions
 
 if TYPE_CHECKING:
     from appliance.accelerators import Machine
@@ -15,9 +19,13 @@ if TYPE_CHECKING:
 
 ENGINE = Path(__file__).with_name("scripted_engine.py")
 PATHS = {
-    "cpu": "appliance.accelerators.cpu:CpuAccelerator",
-    "scripted": "tests.fakes.scripted_accelerator:ScriptedAccelerator",
+    "cpu": "appliance.accelerators.cpu",
+    "scripted": "tests.fakes.scripted_accelerator",
 }
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    device: str = ""
 
 
 class ScriptedAccelerator:
@@ -55,3 +63,7 @@ class NoCpu(CpuAccelerator):
 
     def probe(self, machine: Machine) -> Finding:
         return Finding(self.name, found=False, detail="no runtime")
+
+
+create = ScriptedAccelerator
+no_cpu = SimpleNamespace(Options=NoOptions, create=lambda _: NoCpu())

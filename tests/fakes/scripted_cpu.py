@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from appliance.accelerators import Finding
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.values import Detections
@@ -11,11 +13,11 @@ from tests.fakes.fake_detector import FakeDetector
 from tests.helpers import seen
 
 if TYPE_CHECKING:
-    from appliance.accelerators import Machine, Options
+    from appliance.accelerators import Machine
     from appliance.clock import ManualClock
     from appliance.models import Model
 
-PATHS = {"cpu": "tests.fakes.scripted_cpu:ScriptedCpu"}
+PATHS = {"cpu": "tests.fakes.scripted_cpu"}
 INFERENCE_SECONDS = 0.03
 
 
@@ -30,14 +32,17 @@ def script(number: int) -> Detections:
     return seen(*rows)
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    clock: str = ""
+
+
 class ScriptedCpu(CpuAccelerator):
-    """``accelerator.device`` names the clock that an inference moves."""
+    """Its options name the clock that an inference moves."""
 
     clocks: ClassVar[dict[str, ManualClock]] = {}
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._clock = self.clocks[options.device]
+        self._clock = self.clocks[options.clock]
 
     def probe(self, machine: Machine) -> Finding:
         return Finding(self.name, found=True, detail="scripted", runtime="scripted")
@@ -46,3 +51,6 @@ class ScriptedCpu(CpuAccelerator):
         detector = FakeDetector(script, seconds=INFERENCE_SECONDS, clock=self._clock)
         detector.accelerator, detector.model_id = self.name, model.id
         return detector
+
+
+create = ScriptedCpu

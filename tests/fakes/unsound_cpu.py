@@ -10,28 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.errors import AcceleratorUnavailableError, DetectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appliance.accelerators import Detector, Options
+    from appliance.accelerators import Detector
     from appliance.models import Model
     from appliance.values import Detections, Pixels
 
-PATHS = {"cpu": "tests.fakes.unsound_cpu:UnsoundCpu"}
+PATHS = {"cpu": "tests.fakes.unsound_cpu"}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    control: str = "/nowhere"
 
 
 class UnsoundCpu(CpuAccelerator):
     def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._control = Path(options.device or "/nowhere")
+        self._control = Path(options.control)
 
     def open(self, model: Model, *, threads: int) -> Detector:  # type: ignore[override]
         if (self._control / "away").exists():
             raise AcceleratorUnavailableError("accelerator cpu: away, as the test wants")
         return _Unsound(super().open(model, threads=threads), self._control)
+
+
+create = UnsoundCpu
 
 
 class _Unsound:

@@ -99,7 +99,7 @@ class IsolatedDetector:
             raise AcceleratorUnavailableError(
                 f"accelerator {spec.accelerator}: Python {spec.interpreter or 'of ours'}: "
                 f"{error.strerror}",
-                hint="see accelerator.interpreters in the configuration",
+                hint=f"see accelerator.options.{spec.accelerator}.interpreter in the configuration",
             ) from error
         try:
             answer = self._open(threads)

@@ -9,12 +9,19 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from appliance.accelerators import Options
+import msgspec
 
 ENGINES = Path(__file__).with_name("side_engines")
+Interpreter = Annotated[
+    str,
+    msgspec.Meta(
+        description="The Python that has its packages where ours has not, such as "
+        "/opt/vendor/bin/python; empty for ours."
+    ),
+]
+"""The option of every accelerator that may run in a side interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,11 @@ class SideInterpreter:
         return " ".join(f"{folder.stat().st_mtime_ns:x}" for folder in sorted(folders))
 
 
-def side_interpreter(options: Options, name: str) -> SideInterpreter:
-    """Return the interpreter that ``options`` name for an accelerator, or our own."""
-    given = options.interpreters.get(name, "")
+def side_interpreter(given: str, name: str) -> SideInterpreter:
+    """Return the interpreter that the options of an accelerator name, or our own."""
     if not given:
         return SideInterpreter(sys.executable, configured=False)
     if shutil.which(given) is None:
-        problem = f"accelerator.interpreters.{name}: {given} is no program that can be run"
+        problem = f"accelerator.options.{name}.interpreter: {given} is no program that can be run"
         return SideInterpreter(given, configured=True, problem=problem)
     return SideInterpreter(given, configured=True)
