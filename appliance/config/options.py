@@ -72,19 +72,11 @@ def all_options(
     Raises:
         ConfigError: every fault of every table; or a kind that cannot be loaded.
     """
-    faults: list[str] = []
-    found = {}
-    for kind in (*places, *(one for one in given if one not in places)):
-        try:
-            module = module_of(kind, places, key)
-            found[kind] = convert(given.get(kind, {}), module.Options, f"{key}.{kind}")
-        except ConfigError as error:
-            if not error.faults:
-                raise
-            faults += error.faults
-    if faults:
-        raise ConfigError(_UNUSABLE, faults=tuple(faults))
-    return found
+    chosen = options_given(given, places, key)
+    return {
+        kind: chosen[kind] if kind in chosen else module_of(kind, places, key).Options()
+        for kind in places
+    }
 
 
 def options_given(

@@ -29,7 +29,9 @@ class Retired:
 
     Args:
         name: of the accelerator.
-        about: what the documentation says; its note is the reason for the refusal.
+        title: of the hardware or software.
+        found_by: what the probe looks for.
+        reason: for the refusal.
         usb: ids that prove it.
         compatible: device-tree entries that prove it.
     """
@@ -40,13 +42,15 @@ class Retired:
     def __init__(
         self,
         name: str,
-        about: About,
+        title: str,
+        found_by: str,
+        reason: str,
         *,
         usb: tuple[str, ...] = (),
         compatible: tuple[str, ...] = (),
     ) -> None:
         self.name = name
-        self.about = about
+        self.about = About(title, found_by, "-", "refused", reason)
         self.target = Target(name, frozenset())
         self._usb = usb
         self._compatible = compatible
@@ -75,48 +79,34 @@ class Retired:
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {self.about.note}")
 
 
-rk1808 = Retired(
-    "rk1808",
-    About("Rockchip RK1808 stick", "USB 2207:0018", "-", "refused", _RKNN1),
-    usb=("2207:0018",),
-)
+rk1808 = Retired("rk1808", "Rockchip RK1808 stick", "USB 2207:0018", _RKNN1, usb=("2207:0018",))
 rk3399pro = Retired(
     "rk3399pro",
-    About("Rockchip RK3399Pro", "device tree rockchip,rk3399pro", "-", "refused", _RKNN1),
+    "Rockchip RK3399Pro",
+    "device tree rockchip,rk3399pro",
+    _RKNN1,
     compatible=("rockchip,rk3399pro",),
 )
 hikey970 = Retired(
     "hikey970",
-    About(
-        "HiKey970",
-        "device tree hisilicon,hi3670-hikey970",
-        "-",
-        "refused",
-        "HiSilicon's HiAI kit for its NPU is for Android, no Linux Python package exists; "
-        "accelerator cpu runs on its cores",
-    ),
+    "HiKey970",
+    "device tree hisilicon,hi3670-hikey970",
+    "HiSilicon's HiAI kit for its NPU is for Android, no Linux Python package exists; "
+    "accelerator cpu runs on its cores",
     compatible=("hisilicon,hi3670-hikey970", "hisilicon,hi3670"),
 )
 bm1880 = Retired(
     "bm1880",
-    About(
-        "Sophon BM1880 stick",
-        "no known id",
-        "-",
-        "refused",
-        "Bitmain's SDK ended in October 2019 (C++ only, its own .bmodel format), and the stick's "
-        "USB id is not published",
-    ),
+    "Sophon BM1880 stick",
+    "no known id",
+    "Bitmain's SDK ended in October 2019 (C++ only, its own .bmodel format), and the stick's USB "
+    "id is not published",
 )
 ai2go = Retired(
     "ai2go",
-    About(
-        "Xnor AI2GO",
-        "nothing: software",
-        "-",
-        "refused",
-        "Xnor was bought in 2020 and its service, and with it the licence of its models, is gone; "
-        "it was software for the CPU, nothing to find; its binary model, no SSD, was published "
-        "with 6.8 FPS on a Pi 3 and 12.5 on a Pi 4",
-    ),
+    "Xnor AI2GO",
+    "nothing: software",
+    "Xnor was bought in 2020 and its service, and with it the licence of its models, is gone; it "
+    "was software for the CPU, nothing to find; its binary model, no SSD, was published with 6.8 "
+    "FPS on a Pi 3 and 12.5 on a Pi 4",
 )
