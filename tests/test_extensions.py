@@ -124,6 +124,20 @@ def test_an_accelerator_whose_package_cannot_be_loaded_is_a_refusal(
     package("appliance.accelerators", "abacus", "abacus_runs", "import nothing_like_it")
     registry = Registry(places=Environment().accelerators)
     assert "cannot be loaded" in registry.probe("abacus", Machine()).detail
+    with pytest.raises(
+        ConfigError, match=r"abacus: its package cannot be loaded \(abacus_runs: No "
+    ):
+        registry.get("abacus")
+    told = Registry({"abacus": {"beads": 3}}, Environment().accelerators)  # a unit starts anyhow
+    assert told.get("cpu").probe(Machine()).found
+
+
+def test_an_accelerator_that_brings_no_options_is_a_refusal_too(
+    package: Callable[..., None],
+) -> None:
+    package("appliance.accelerators", "abacus", "abacus_runs", ACCELERATOR.replace("Options", "X"))
+    registry = Registry(places=Environment().accelerators)
+    assert "has no attribute 'Options'" in registry.probe("abacus", Machine()).detail
 
 
 def test_ours_cannot_be_replaced(
