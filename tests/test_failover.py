@@ -82,7 +82,6 @@ def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settin
         accelerator=AcceleratorSettings(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
         metrics=MetricsSettings(window_seconds=1),
         telemetry=TelemetrySettings(interval_seconds=1),
-        sinks={"prometheus": {"port": 0}},  # no alert where another program has its port
         camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
     )
 
