@@ -125,7 +125,9 @@ def replay(records: Iterator[Record], *, fps: float, min_fps: float) -> Iterator
     state = HeatState(HeatPolicy("act", min_fps))
     for record in records:
         governor, seconds = state.governor, record.at_ns / NS_PER_SECOND
-        state.window(Work(fps=(governor.target_fps if governor else None) or fps))
+        target_fps = governor.target_fps if governor else None
+        rate = fps if target_fps is None else min(fps, target_fps)
+        state.window(Work(fps=rate or None))  # nothing runs in a pause
         for event in state.poll(record.at_ns, record.snapshot):
             if isinstance(event, Action):
                 target = "no limit" if event.target_fps is None else f"{event.target_fps:g} FPS"

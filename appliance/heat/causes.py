@@ -21,11 +21,11 @@ class Causes:
     def look(self, snapshot: Snapshot) -> tuple[Cause, ...] | None:
         """Return the causes in force now.
 
-        None where nothing would say so, or what would cannot be read now.
+        None where nothing would say so, or what would cannot be read now: counters are held against
+        this look's only if it told something, so what they counted meanwhile is told next time.
         """
         throttle, cooling = snapshot.get(Throttle), snapshot.get(Cooling)
         supply = snapshot.get(Supply)
-        moved = self._moved(cooling)
         teller = "throttle" if throttle is not None else "cooling"
         for name in ("throttle", teller):
             if name in snapshot.collectors and not snapshot.collectors[name].success:
@@ -36,7 +36,7 @@ class Causes:
         if cooling is None and alarm is None:
             return None
         found: list[Cause] = ["thermal"] if cooling is not None and cooling.limited_by else []
-        found += [cause_of(counter) for counter in moved]
+        found += [cause_of(counter) for counter in self._moved(cooling)]
         if alarm:
             found.append("under_voltage")
         return tuple(dict.fromkeys(found))
