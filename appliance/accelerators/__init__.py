@@ -201,7 +201,6 @@ class Registry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return all names."""
         return tuple(self._places)
 
     def get(self, name: str) -> Accelerator:

@@ -109,12 +109,10 @@ class CpuDetector:
 
     @property
     def accelerator(self) -> str:
-        """Return ``cpu``."""
         return CpuAccelerator.name
 
     @property
     def model_id(self) -> str:
-        """Return the model's id."""
         return self._model.id
 
     @property
@@ -124,7 +122,6 @@ class CpuDetector:
 
     @property
     def degraded(self) -> str:
-        """Return nothing: the CPU is what it says."""
         return ""
 
     @contextmanager
@@ -195,5 +192,4 @@ Options = NoOptions
 
 
 def create(_options: NoOptions) -> CpuAccelerator:
-    """Return it."""
     return CpuAccelerator()

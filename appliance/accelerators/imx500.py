@@ -57,5 +57,4 @@ Options = NoOptions
 
 
 def create(_options: NoOptions) -> Imx500Accelerator:
-    """Return it."""
     return Imx500Accelerator()

@@ -99,7 +99,6 @@ class NcnnEngine:
         }
 
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
         self._tensor.fill(picture)
         for place, value in zip(outputs, self._run(), strict=True):
             np.copyto(place, value)

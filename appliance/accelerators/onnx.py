@@ -57,5 +57,4 @@ Options = NoOptions
 
 
 def create(_options: NoOptions) -> OnnxAccelerator:
-    """Return it."""
     return OnnxAccelerator()

@@ -140,7 +140,6 @@ class OpenVinoEngine:
         }
 
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
         self._tensor.fill(picture)
         self._request.infer()
         for place, tensor in zip(outputs, self._places, strict=True):

@@ -113,5 +113,4 @@ Options = NoOptions
 
 
 def create(_options: NoOptions) -> TeflonAccelerator:
-    """Return it."""
     return TeflonAccelerator()

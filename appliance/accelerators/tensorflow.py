@@ -47,7 +47,6 @@ class TensorFlowAccelerator:
         self._side = side_interpreter(options.interpreter, self.name)
 
     def probe(self, machine: Machine) -> Finding:  # noqa: ARG002 - a CPU is always there
-        """Find the package."""
         if self._side.configured:
             detail = self._side.problem or f"in {self._side.path}"
             found = not self._side.problem

@@ -214,7 +214,6 @@ def _trial(row: dict[str, Any]) -> Trial:
 
 
 def _auto(settings: Settings, environment: Environment) -> dict[str, Any]:
-    """Return what ``auto`` takes now."""
     accelerator = msgspec.structs.replace(
         settings.accelerator, name=AUTO, workers="auto", threads="auto"
     )

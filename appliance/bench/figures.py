@@ -82,7 +82,6 @@ def summarise(plan: BenchPlan, rounds: Sequence[Round]) -> dict[str, Any]:
 def _median(
     rounds: Sequence[Round], figure: Callable[[Round], float | None], digits: int
 ) -> float | None:
-    """Return the median of a figure over the rounds that have it."""
     values = [value for value in map(figure, rounds) if value is not None]
     return round(statistics.median(values), digits) if values else None
 

@@ -103,7 +103,6 @@ class LimitedSource:
         self._left = frames
 
     def open(self) -> None:
-        """Open the inner source."""
         self._inner.open()
 
     def read(self) -> Frame | None:
@@ -114,5 +113,4 @@ class LimitedSource:
         return self._inner.read()
 
     def close(self) -> None:
-        """Close the inner source."""
         self._inner.close()

@@ -25,7 +25,6 @@ DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config`` and ``--set``."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"configuration file (default {DEFAULT_CONFIG})"
     )
@@ -39,7 +38,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
-    """Return the settings that the options name."""
     path = options.config
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
@@ -68,7 +66,6 @@ def accelerator_settings(
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
     sys.stdout.flush()
 

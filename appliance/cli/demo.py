@@ -106,7 +106,6 @@ class ViewOutlet:
         """There is nothing to open."""
 
     def handle(self, outgoing: Outgoing) -> None:
-        """Show it."""
         self._view.feed(outgoing.topic, msgspec.json.decode(outgoing.payload))
         self.count_of_detections += outgoing.kind == "detections"
         self.windows += outgoing.kind == "metrics"

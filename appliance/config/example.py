@@ -58,7 +58,6 @@ def _toml_setting(info: Any) -> list[str]:
 
 
 def toml_value(value: Any) -> str:
-    """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -85,7 +85,6 @@ class CameraWatch:
         self._opened: tuple[int, int] | None = None
 
     def look(self, state: CameraState, now_ns: int) -> tuple[Problem, ...]:
-        """Return what is wrong with the camera at ``now_ns``."""
         slept = self._looked_ns is None or (
             now_ns - self._looked_ns > STOOD_STILL_SECONDS * NS_PER_SECOND
         )

@@ -58,7 +58,6 @@ class Engine:
 
     @property
     def model(self) -> Model:
-        """Return the model that runs now."""
         return self.switch.running_model() if self.switch else self.selection.model
 
     @property

@@ -58,7 +58,6 @@ class HeatWatch:
 
     @property
     def active(self) -> tuple[Cause, ...]:
-        """Return the causes in force."""
         return self._state.episodes.active
 
     @property

@@ -44,7 +44,6 @@ class Sinks:
 
     @property
     def all(self) -> tuple[Sink, ...]:
-        """Return every sink."""
         others = [sink for sinks in self.others.values() for sink in sinks]
         return (*((self.mqtt,) if self.mqtt else ()), *others)
 

@@ -87,7 +87,6 @@ class EpisodeTracker:
 
     @property
     def active(self) -> tuple[Cause, ...]:
-        """Return the causes in force."""
         return tuple(self._active)
 
     @property

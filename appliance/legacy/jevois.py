@@ -66,5 +66,4 @@ Options = NoOptions
 
 
 def create(_options: NoOptions) -> JeVoisAccelerator:
-    """Return it."""
     return JeVoisAccelerator()

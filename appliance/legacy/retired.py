@@ -56,7 +56,6 @@ class Retired:
         self._compatible = compatible
 
     def create(self, _options: NoOptions) -> Retired:
-        """Return itself."""
         return self
 
     def probe(self, machine: Machine) -> Finding:
@@ -75,7 +74,6 @@ class Retired:
         return Finding(self.name, found=False, detail=detail, devices=devices)
 
     def open(self, model: Model, *, threads: int) -> Detector:  # noqa: ARG002 - the protocol's
-        """Refuse."""
         raise AcceleratorUnavailableError(f"accelerator {self.name}: {self.about.note}")
 
 

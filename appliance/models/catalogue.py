@@ -190,7 +190,6 @@ def _is_path(name: str) -> bool:
 
 
 def runs_on(entry: ModelEntry, target: Target) -> bool:
-    """Say whether the entry's file runs on ``target``."""
     if target.per_tensor and not entry.per_tensor:
         return False
     if entry.accelerator or target.compiled:

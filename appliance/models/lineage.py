@@ -74,7 +74,6 @@ class Lineage(Generic[Key]):
         return any(operator == _EXPONENTIAL for _, operator, _ in way)
 
     def traced(self, tensor: TensorInfo, key: Key) -> TensorInfo:
-        """Return an output with what its lineage says."""
         return replace(
             tensor,
             activated=self.activated(key),

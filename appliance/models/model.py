@@ -74,7 +74,6 @@ class Vocabulary:
         self._lock = threading.Lock()
 
     def name(self, label_id: int) -> str:
-        """Return the name of ``label_id``."""
         place = label_id - self.FIRST_FOREIGN_ID
         if 0 <= place < len(self._foreign):
             return self._foreign[place]

@@ -58,7 +58,6 @@ class Pace:
         return self.target_fps is not None and self.target_fps <= 0
 
     def resting(self, now_ns: int) -> bool:
-        """Say whether the workers rest now."""
         return now_ns < self.rest_until_ns
 
     def may_work(self, worker: int, now_ns: int) -> bool:

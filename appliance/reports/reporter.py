@@ -158,7 +158,6 @@ class Reporter:
         valid_for: timedelta,
         gated: bool = False,
     ) -> MetricsMessage:
-        """Publish one camera's window."""
         topic = f"{camera}/metrics"
         workers = self._identity.workers
         message = MetricsMessage(

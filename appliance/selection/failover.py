@@ -224,12 +224,10 @@ class FailoverDetector:
 
     @property
     def accelerator(self) -> str:
-        """Return what runs now."""
         return self._detector.accelerator
 
     @property
     def model_id(self) -> str:
-        """Return the model that runs now."""
         return self._detector.model_id
 
     @property
@@ -278,7 +276,6 @@ class FailoverDetector:
         return self._detector.detections(score_threshold)
 
     def close(self) -> None:
-        """Close what runs now."""
         self._detector.close()
 
 

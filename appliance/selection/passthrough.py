@@ -30,14 +30,12 @@ class PassThroughDetector:
         self.input_size = input_size
 
     def input(self) -> AbstractContextManager[Pixels]:
-        """Refuse."""
         raise DetectorError(f"accelerator {self.accelerator}: this frame carries no detections")
 
     def infer(self) -> None:
         """Do nothing."""
 
     def detections(self, score_threshold: float) -> Detections:  # noqa: ARG002 - the protocol's
-        """Return nothing."""
         return Detections.empty()
 
     def close(self) -> None:

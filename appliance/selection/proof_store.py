@@ -37,7 +37,6 @@ class KeptFile(Generic[Value]):
         self._values = self._read()
 
     def get(self, key: str) -> Value | None:
-        """Return what is kept under ``key``."""
         return self._values.get(key)
 
     def keep(self, key: str, value: Value) -> None:

@@ -83,7 +83,6 @@ class JournalOutlet:
             return  # no journal here, or it is full
 
     def close(self) -> None:
-        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -87,7 +87,6 @@ class JsonlOutlet:
         self._size += len(line)
 
     def close(self) -> None:
-        """Close the file."""
         if self._file >= 0:
             descriptor, self._file = self._file, -1
             os.close(descriptor)

@@ -164,7 +164,6 @@ def _decode(content: bytes, name: str) -> Pixels:
 
 
 def create(request: SourceRequest) -> ImagesSource:
-    """Return a source of pictures."""
     return ImagesSource(request)
 
 

@@ -207,5 +207,4 @@ def _validate(library: Any, configuration: Any, camera: Any) -> None:
 
 
 def create(request: SourceRequest) -> LibcameraSource:
-    """Return a libcamera camera."""
     return LibcameraSource(request)

@@ -216,7 +216,6 @@ class StreamSource:
             )
 
     def close(self) -> None:
-        """Disconnect."""
         video, self._video = self._video, None
         if video is not None:
             video.close()

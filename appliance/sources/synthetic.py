@@ -171,5 +171,4 @@ def _frame(pixels: Pixels, captured_ns: int, seq: int) -> Frame:
 
 
 def create(request: SourceRequest) -> SyntheticSource:
-    """Return the synthetic camera."""
     return SyntheticSource(request)

@@ -219,5 +219,4 @@ def check_device(device: Path) -> None:
 
 
 def create(request: SourceRequest) -> V4l2Source:
-    """Return a V4L2 camera."""
     return V4l2Source(request)

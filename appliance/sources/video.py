@@ -180,7 +180,6 @@ class VideoSource:
             )
 
     def close(self) -> None:
-        """Close the file."""
         self._closed.set()
         video, self._video = self._video, None
         if video is not None:

@@ -63,7 +63,6 @@ class AcceleratorCollector:
 
 
 def create(root: Path) -> AcceleratorCollector:
-    """Return the collector."""
     return AcceleratorCollector(root)
 
 

@@ -120,7 +120,6 @@ def _kind(device: Path) -> str:
 
 
 def create(root: Path) -> CoolingCollector:
-    """Return the collector."""
     return CoolingCollector(root)
 
 

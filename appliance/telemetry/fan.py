@@ -63,7 +63,6 @@ def _first(folder: Path, pattern: str, name: str) -> Path | None:
 
 
 def create(root: Path) -> FanCollector:
-    """Return the collector."""
     return FanCollector(root)
 
 

@@ -66,7 +66,6 @@ def _seconds(table: str) -> dict[str, float]:
 
 
 def create(root: Path) -> FrequencyCollector:
-    """Return the collector."""
     return FrequencyCollector(root)
 
 

@@ -49,7 +49,6 @@ class MemoryCollector:
 
 
 def create(root: Path) -> MemoryCollector:
-    """Return the collector."""
     return MemoryCollector(root)
 
 

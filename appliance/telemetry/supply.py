@@ -81,7 +81,6 @@ def _compatible(root: Path) -> list[str]:
 
 
 def create(root: Path) -> SupplyCollector:
-    """Return the collector."""
     return SupplyCollector(root)
 
 

@@ -127,7 +127,6 @@ def _unique(kind: str, taken: dict[str, float]) -> str:
 
 
 def create(root: Path) -> ThermalCollector:
-    """Return the collector."""
     return ThermalCollector(root)
 
 

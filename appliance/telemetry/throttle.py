@@ -82,7 +82,6 @@ def _causes(bits: int) -> tuple[Cause, ...]:
 
 
 def create(root: Path) -> ThrottleCollector:
-    """Return the collector."""
     return ThrottleCollector(root)
 
 

@@ -76,7 +76,6 @@ class RawSsdHead:
         return ""
 
     def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:
-        """Threshold, decode and suppress."""
         encodings, logits = tensors
         return decode_raw_ssd(
             encodings.reshape(-1, 4),
@@ -109,7 +108,6 @@ class PostProcessedHead:
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Return the names of the four tensors."""
         return (self.boxes, self.classes, self.scores, self.count)
 
     def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -146,7 +144,6 @@ class BlindHead:
         return _missing(self.tensor_names, shapes)
 
     def decode(self, tensors: Sequence[NDArray[Any]], score_threshold: float) -> Detections:  # noqa: ARG002 - the protocol
-        """Return nothing."""
         return Detections.empty()
 
 

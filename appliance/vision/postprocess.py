@@ -41,7 +41,6 @@ class Quantisation:
     zero_point: int = 0
 
     def real(self, stored: NDArray[Any]) -> Floats:
-        """Return stored values as float32."""
         return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
 
     def stored(self, real: float) -> float:

@@ -28,7 +28,6 @@ class DelegateEngine:
     """Runs in the child. Options: ``library`` (path), ``delegate`` (its own options)."""
 
     def open(self, model: dict[str, Any], threads: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Load delegate and model."""
         runtime, version = _import_runtime()
         try:
             delegate = runtime.load_delegate(options["library"], options["delegate"])
@@ -72,7 +71,6 @@ class DelegateEngine:
         }
 
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
         self._interpreter.set_tensor(self._input, self._tensor.fill(picture))
         try:
             self._interpreter.invoke()

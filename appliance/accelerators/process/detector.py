@@ -116,12 +116,10 @@ class IsolatedDetector:
 
     @property
     def accelerator(self) -> str:
-        """Return the accelerator's name."""
         return self._spec.accelerator
 
     @property
     def model_id(self) -> str:
-        """Return the model's id."""
         return self._model.id
 
     @property

@@ -53,7 +53,6 @@ class RknnEngine:
         }
 
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
         self._tensor[0] = picture
         for place, value in zip(outputs, self._run(), strict=True):
             np.copyto(place, value)

@@ -43,7 +43,6 @@ class TensorFlowEngine:
         }
 
     def infer(self, picture: Pixels, outputs: list[NDArray[Any]]) -> None:
-        """Fill ``outputs``."""
         values = self._run(self._constant(self._tensor.fill(picture)))
         for place, value in zip(outputs, values, strict=True):
             np.copyto(place, np.asarray(value))

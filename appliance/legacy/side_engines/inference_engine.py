@@ -55,7 +55,6 @@ class InferenceEngine(object):
         }
 
     def infer(self, picture, outputs):
-        """Fill ``outputs``."""
         np.multiply(picture[:, :, :: self._step], self._scale, out=self._view)
         self._view += self._offset
         values = self._network.infer({self._input: self._tensor})

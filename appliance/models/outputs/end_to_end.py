@@ -47,7 +47,6 @@ class EndToEndHead:
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Return the name of the output."""
         return (self.output,)
 
     def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -66,7 +66,6 @@ class NanoDetHead:
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Return the names of the outputs."""
         return self.outputs
 
     def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -54,7 +54,6 @@ class YoloV8Head:
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Return the name of the output."""
         return (self.output,)
 
     def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str:

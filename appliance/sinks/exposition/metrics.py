@@ -59,7 +59,6 @@ class Metrics:
         )
 
     def feed(self, message: Message | None) -> None:
-        """Take a message."""
         if isinstance(message, DetectionsMessage):
             self._observe(message)
         elif isinstance(message, MetricsMessage):

@@ -144,7 +144,6 @@ class Connection:
         self._await_connack(closing, answer_seconds)
 
     def listen(self, commands: Commands) -> None:
-        """Subscribe to the commands."""
         commands.listen(self._client)
 
     def publish(self, letter: Queued) -> None:

@@ -96,7 +96,6 @@ class Delivered:
         os.fdatasync(self._file)
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._file)
 
 

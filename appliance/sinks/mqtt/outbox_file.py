@@ -110,7 +110,6 @@ class OutboxFile:
             self.problem = ""
 
     def close(self) -> None:
-        """Close the files."""
         self._close_database()
         if self._delivered is not None:
             self._delivered.close()

@@ -106,7 +106,6 @@ class MqttSink:
 
     @property
     def protocol_version(self) -> str:
-        """Return the MQTT version in use."""
         return "5" if self._version == MQTTv5 else "3.1.1"
 
     @property

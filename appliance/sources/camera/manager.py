@@ -121,7 +121,6 @@ class Dispatcher:
         return fd
 
     def join(self) -> Session:
-        """Return a new session."""
         session = Session(self, next(_COOKIES))
         with self._lock:
             self._sessions[session.cookie] = session

@@ -84,7 +84,6 @@ class Picture:
     reduction: int = 1
 
     def frame(self, captured_ns: int, seq: int, origin: ClockOrigin) -> Frame:
-        """Return it as a frame."""
         return Frame(
             planes=self.planes,
             format=self.format,

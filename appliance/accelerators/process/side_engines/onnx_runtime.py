@@ -51,7 +51,6 @@ class OnnxRuntimeEngine(object):
         }
 
     def infer(self, picture, outputs):
-        """Fill ``outputs``."""
         picture = picture[:, :, :: self._step]
         if self._whole:
             self._view[:] = picture
