@@ -83,8 +83,8 @@ def test_all_faults_are_listed_at_once(tmp_path: Path) -> None:
         ("[mqtt]\ntls_key_file = 'k'\n", "belong together"),
         ("[[camera]]\ncrop = [0.5, 0, 0.8, 1]\n", "inside 0..1"),
         ("mqtt = 3", "expected a table"),
-        ('[accelerator]\nworkers = "many"\n', "expected 'auto' or a whole number, 0 to 64"),
-        ("[accelerator]\nworkers = 65\n", "got 65, expected 'auto' or a whole number, 0 to 64"),
+        ('[accelerator]\nworkers = "many"\n', "expected 'auto' or a whole number, 1 to 64"),
+        ("[accelerator]\nworkers = 65\n", "got 65, expected 'auto' or a whole number, 1 to 64"),
     ],
 )
 def test_a_single_fault(tmp_path: Path, text: str, part: str) -> None:

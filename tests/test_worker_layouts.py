@@ -112,13 +112,6 @@ def layouts(
     return LayoutStore(path, board, cpus, workers="auto", threads="auto", aim=aim)
 
 
-def test_what_earlier_versions_wrote_for_auto_is_taken(
-    tmp_path: Path, default_model: Model
-) -> None:
-    old = LayoutStore(tmp_path / "x", "a board", 4, workers=0, threads=0, aim="throughput")
-    assert len(old.to_measure(FOUND, CPU, default_model)) == 5
-
-
 def test_a_measurement_is_kept_for_model_runtime_board_and_cpus(
     tmp_path: Path, default_model: Model
 ) -> None:

@@ -121,16 +121,15 @@ class AcceleratorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = "throughput"
     workers: Annotated[
-        Literal["auto"] | Annotated[int, Meta(ge=0, le=64)],
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=64)],
         Meta(
             description="Frames inferred at the same time. auto starts with one a CPU; a minute "
             "later it measures, once, which layout of workers and threads is best for "
-            "optimise_for, and cameras rest for some seconds. 0 is auto too, as earlier versions "
-            "wrote it."
+            "optimise_for, and cameras rest for some seconds."
         ),
     ] = "auto"
     threads: Annotated[
-        Literal["auto"] | Annotated[int, Meta(ge=0, le=64)],
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=64)],
         Meta(description="Threads of each worker's runtime; auto goes with the workers."),
     ] = "auto"
     options: Annotated[

@@ -49,8 +49,7 @@ class LayoutStore:
         self._kept = KeptFile(path, Trials)
         self._board = board
         self.cpus = cpus
-        self._workers: Wanted = workers or "auto"  # 0: what earlier versions wrote for it
-        self._threads: Wanted = threads or "auto"
+        self._workers, self._threads = workers, threads
         self._aim = aim
 
     def of(self, finding: Finding, accelerator: Accelerator, model: Model) -> WorkerLayout:
