@@ -162,6 +162,9 @@ def test_one_of_another_package_is_told_everywhere(
     [
         ("import nothing_like_it", "its package cannot be loaded"),
         (LOAD.replace(".split()[0])", ".split())"), "TypeError"),
+        (LOAD.replace("READING = Load", ""), "its package cannot be loaded"),
+        (LOAD.replace("root / ", "root.missing / "), "it cannot be made: AttributeError"),
+        (LOAD.replace("float(self._file.read_text().split()[0])", "object()"), "TypeError"),
     ],
 )
 def test_one_that_is_broken_is_told_and_ends_nothing(
@@ -174,3 +177,20 @@ def test_one_that_is_broken_is_told_and_ends_nothing(
     assert words in snapshot.collectors["load"].error
     assert "load" not in snapshot.readings
     assert snapshot.collectors["thermal"].success
+
+
+def test_one_whose_words_and_metrics_fail_costs_only_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = LOAD.replace("    yield Gauge", "    reading.nothing\n    yield Gauge")
+    content = content.replace("    yield f", "    reading.nothing\n    yield f")
+    install(tmp_path, monkeypatch, "appliance.telemetry", "load", "board_load", content)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/loadavg").write_text("1.25 0.5 0.25 1/100 4711\n")
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "sys/class/thermal/thermal_zone0/type").write_text("cpu-thermal\n")
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("50000\n")
+    snapshot = read(tmp_path)
+    assert snapshot.flat()["load"].one_minute == 1.25
+    assert "temperature_celsius" in {one.name for one in gauges(snapshot.readings)}
+    assert any(line.startswith("temperature  50.0") for line in describe(snapshot))

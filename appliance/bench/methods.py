@@ -44,7 +44,7 @@ def measure(
         ApplianceError: model, accelerator or source cannot be used.
     """
     if picture is not None:
-        one_picture(picture)  # now: that it cannot be read shall not be told after a minute
+        one_picture(picture)  # fail now, not after a minute of measuring
     wanted = plan.settings.accelerator
     selector = make_selector(plan.settings, Environment(), timing=True)
     chosen = selector.select(wanted.name, plan.settings.model.name, wanted.optimise_for)

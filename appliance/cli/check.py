@@ -131,7 +131,7 @@ def _check_broker(settings: Settings, environment: Environment, *, offline: bool
     address = broker_address(settings.mqtt, device_of(settings, environment), os.environ)
     where = f"{address.host}:{address.port}"
     if offline:
-        return f"{where}: not reached for"
+        return f"{where}: not tried (--offline)"
     try:
         socket.create_connection((address.host, address.port), _BROKER_SECONDS).close()
     except OSError as error:

@@ -139,20 +139,22 @@ def reading_structs() -> dict[str, type[msgspec.Struct]]:
 
 def gauges(readings: Mapping[str, Any]) -> Iterator[Gauge]:
     """Yield what Prometheus is told of the readings."""
-    modules = _modules()
-    for name, reading in readings.items():
-        module = modules.get(name)
-        if module is not None:
-            yield from module.gauges(reading)
+    yield from _of_each("gauges", readings)
 
 
 def describe(readings: Mapping[str, Any]) -> Iterator[str]:
     """Yield the readings as lines for a person."""
+    yield from _of_each("describe", readings)
+
+
+def _of_each(what: str, readings: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what the function of this name makes of each reading; one that fails tells nothing."""
     modules = _modules()
     for name, reading in readings.items():
-        module = modules.get(name)
-        if module is not None:
-            yield from module.describe(reading)
+        try:
+            yield from tuple(getattr(modules[name], what)(reading))
+        except Exception:
+            log.exception("collector %s: %s", name, what)
 
 
 def _modules() -> dict[str, Any]:
@@ -160,18 +162,33 @@ def _modules() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, place in kinds(ROOM).items():
         try:
-            found[name] = load(place)
+            module = load(place)
+            _ = module.READING, module.create
+            found[name] = module
         except Exception as error:  # noqa: BLE001 - another package's: whatever it does there
             log.debug("collector %s: %s", name, error)
             found[name] = None
     return found
 
 
+@dataclass(frozen=True, slots=True)
 class _Missing:
-    """Stands for a collector whose package cannot be loaded."""
+    """Stands for a collector that cannot be made."""
+
+    reason: str
 
     def collect(self) -> None:
-        raise LookupError("its package cannot be loaded; install it anew, for this Python")
+        raise LookupError(self.reason)
+
+
+def _made(module: Any, root: Path) -> Collector:
+    if module is None:
+        return _Missing("its package cannot be loaded; install it anew, for this Python")
+    try:
+        collector: Collector = module.create(root)
+    except Exception as error:  # noqa: BLE001 - another package's: whatever it does there
+        return _Missing(f"it cannot be made: {type(error).__name__}: {error}")
+    return collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +201,7 @@ class Telemetry:
     @classmethod
     def over(cls, root: Path, clock: Clock) -> Telemetry:
         """Return the collectors over ``root`` (normally ``/``)."""
-        made: dict[str, Collector] = {
-            name: _Missing() if module is None else module.create(root)
-            for name, module in _modules().items()
-        }
-        return cls(made, clock)
+        return cls({name: _made(module, root) for name, module in _modules().items()}, clock)
 
     def snapshot(self) -> Snapshot:
         """Read everything; a failing collector never fails the snapshot."""
@@ -199,10 +212,11 @@ class Telemetry:
             reading, error = None, ""
             try:
                 reading = collector.collect()
+                msgspec.json.encode(reading)  # what cannot be published is no reading
             except PartialReading as why:
                 reading, error = why.reading, str(why)
             except Exception as why:  # noqa: BLE001 - what one does must not end the others
-                error = f"{type(why).__name__}: {why}"
+                reading, error = None, f"{type(why).__name__}: {why}"
             if reading is not None:
                 readings[name] = reading
             duration_ms = (self.clock.monotonic_ns() - began_ns) / NS_PER_MS

@@ -55,6 +55,6 @@ def side_interpreter(given: str, name: str) -> SideInterpreter:
     if not given:
         return SideInterpreter(sys.executable, configured=False)
     if shutil.which(given) is None:
-        problem = f"accelerator.options.{name}.interpreter: {given} is no program that can be run"
+        problem = f"accelerator.options.{name}.interpreter: {given} cannot be run: no such program"
         return SideInterpreter(given, configured=True, problem=problem)
     return SideInterpreter(given, configured=True)
