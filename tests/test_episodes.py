@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.heat import EpisodeTracker
+from appliance.heat.causes import Causes
 from appliance.heat.drift import BASELINE_WINDOWS, CONFIRMING_WINDOWS, DriftDetector
 from appliance.heat.episodes import NS_PER_SECOND, Episode, Rate, Transition, describe, mean_rate
+from appliance.telemetry import Snapshot
 from appliance.telemetry.throttle import CAUSES, ThrottleCollector
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def test_flag_patterns_begin_and_end_each_live_bit_once(tmp_path: Path) -> None:
     firmware.mkdir(parents=True)
     flags = firmware / "get_throttled"
     flags.write_text("0\n")
-    collector, tracker = ThrottleCollector(tmp_path), EpisodeTracker()
+    collector, tracker, causes = ThrottleCollector(tmp_path), EpisodeTracker(), Causes()
     was: set[str] = set()
     remembered: set[str] = set()
     for number, word in enumerate(
@@ -43,8 +45,10 @@ def test_flag_patterns_begin_and_end_each_live_bit_once(tmp_path: Path) -> None:
         now = live(word)
         assert {t.episode.cause for t in transitions if t.kind == "began"} == now - was
         assert {t.episode.cause for t in transitions if t.kind == "ended"} == was - now
+        assert set(reading.since_boot) == now | live(word >> 16)
         remembered |= now | live(word >> 16)
-        assert set(reading.since_boot) == remembered
+        seen = causes.remembered(Snapshot(readings={"throttle": reading}, collectors={}))
+        assert set(seen.readings["throttle"].since_boot) == remembered
         was = now
     assert tracker.episodes_total == {
         "under_voltage": 3,

@@ -101,7 +101,7 @@ def test_an_episode_is_told_with_its_cost(broker: DemoBroker, tmp_path: Path) ->
         assert health["throttling"]["active"] == ["soft_temperature_limit"]
         metrics = len(subscriber.of("front/metrics"))
         wait_for(lambda: len(subscriber.of("front/metrics")) > metrics + 1)
-        (root / FLAGS).write_text("80000\n")
+        (root / FLAGS).write_text("0\n")
         wait_for(lambda: alerts(subscriber, "throttling_ended"))
         (ended,) = alerts(subscriber, "throttling_ended")
         assert ended["cause"] == "soft_temperature_limit"
@@ -111,6 +111,7 @@ def test_an_episode_is_told_with_its_cost(broker: DemoBroker, tmp_path: Path) ->
         assert min(told) <= ended["fps_during"] <= max(told)
         assert "FPS" in ended["reason"]
         wait_for(lambda: subscriber.of("health")[-1]["state"] == "ok")
+        assert subscriber.of("health")[-1]["throttle"]["since_boot"] == ["soft_temperature_limit"]
         throttling = subscriber.of("health")[-1]["throttling"]
         assert throttling["episodes_total"] == {"soft_temperature_limit": 1}
 

@@ -70,18 +70,21 @@ def test_throttle_flags_from_sysfs(
     assert (throttle.now, throttle.since_boot, throttle.source) == (now, since_boot, "sysfs")
 
 
-def test_sysfs_flags_are_latched_here(tmp_path: Path) -> None:
+def test_sysfs_flags_tell_what_this_read_saw(tmp_path: Path) -> None:
+    """What was seen longer ago is remembered by who looks again and again."""
     shutil.copytree(ROOTS / "pi4", tmp_path / "root")
     (flags,) = (tmp_path / "root/sys/bus/platform/drivers/raspberrypi-firmware").glob(
         "*/get_throttled"
     )
     collector = ThrottleCollector(tmp_path / "root")
-    for content in ("0\n", "50005\n", "0\n"):
+    told = []
+    for content in ("0\n", "40001\n", "0\n"):
         flags.write_text(content)
         reading = collector.collect()
-    assert reading is not None
-    assert reading.now == ()
-    assert reading.since_boot == ("under_voltage", "throttled")
+        assert reading is not None
+        assert reading == collector.collect()
+        told.append((reading.now, reading.since_boot))
+    assert told == [((), ()), (("under_voltage",), ("under_voltage", "throttled")), ((), ())]
 
 
 def fake_mailbox(word: int, calls: list[int]) -> object:

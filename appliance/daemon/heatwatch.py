@@ -65,6 +65,11 @@ class HeatWatch:
         """Return whether the platform says that it is slowed; None where nothing would say so."""
         return self._state.throttled
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return the last reading, with what its flags said since the daemon began."""
+        return self._state.snapshot
+
     def window(
         self,
         windows: Iterable[Window],

@@ -273,10 +273,11 @@ class Supervisor:
 
     def _poll_heat(self) -> Snapshot:
         """Look after heat and progress: more often than health is published."""
-        snapshot = self._sampler.sample()
+        taken, heat = self._sampler.sample(), self._unit.heat
         now_ns = self._clock.monotonic_ns()
+        heat.poll(now_ns, taken)
+        snapshot = heat.snapshot
         self._polled = now_ns, snapshot
-        self._unit.heat.poll(now_ns, snapshot)
         self._next_heat_ns = now_ns + _HEAT_NS
         self._tell_progress()
         sweep()

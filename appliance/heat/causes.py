@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from appliance.telemetry.cooling import Cooling, cause_of
 from appliance.telemetry.supply import Supply
-from appliance.telemetry.throttle import Throttle
+from appliance.telemetry.throttle import CAUSES, Throttle
 
 if TYPE_CHECKING:
     from appliance.telemetry import Cause, Snapshot
 
 
 class Causes:
-    """Remembers counters from look to look, for some boards tell by nothing else."""
+    """Remembers from look to look what boards do not: counters, and flags that were set."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        self._seen: set[Cause] = set()
 
     def look(self, snapshot: Snapshot) -> tuple[Cause, ...] | None:
         """Return the causes in force now.
@@ -40,6 +43,22 @@ class Causes:
         if alarm:
             found.append("under_voltage")
         return tuple(dict.fromkeys(found))
+
+    def remembered(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with what its flags said at any look before.
+
+        The flags of sysfs remember no further than the kernel's last poll.
+        """
+        throttle = snapshot.get(Throttle)
+        if throttle is None:
+            return snapshot
+        self._seen |= {*throttle.now, *throttle.since_boot}
+        since_boot = tuple(cause for cause in CAUSES if cause in self._seen)
+        readings = {
+            name: replace(one, since_boot=since_boot) if one is throttle else one
+            for name, one in snapshot.readings.items()
+        }
+        return replace(snapshot, readings=readings)
 
     def _moved(self, cooling: Cooling | None) -> list[str]:
         """Return the counters that moved on since the last look; one that began anew did not."""

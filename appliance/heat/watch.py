@@ -14,10 +14,11 @@ from appliance.heat.causes import Causes
 from appliance.heat.drift import DriftDetector
 from appliance.heat.episodes import EpisodeTracker, Rate, Transition
 from appliance.heat.governor import Action, Governor, GovernorPolicy
+from appliance.telemetry import Snapshot
 from appliance.telemetry.thermal import Thermal
 
 if TYPE_CHECKING:
-    from appliance.telemetry import Cause, Snapshot
+    from appliance.telemetry import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class HeatState:
         soft_celsius: where the board is slowed; None while that is not known.
         throttled: whether the platform says so; None where nothing would.
         fps: of the last window.
+        snapshot: the last reading, with what its flags said before.
     """
 
     def __init__(self, policy: HeatPolicy) -> None:
@@ -75,6 +77,7 @@ class HeatState:
         self.soft_celsius: float | None = None
         self.throttled: bool | None = None
         self.fps: float | None = None
+        self.snapshot = Snapshot(collectors={})
         self._causes = Causes()
         self._drift = DriftDetector()
         self._governor: Governor | None = None
@@ -103,6 +106,7 @@ class HeatState:
             only tells.
         """
         thermal, told = snapshot.get(Thermal), self._causes.look(snapshot)
+        self.snapshot = self._causes.remembered(snapshot)
         self.throttled = None if told is None else bool(told)
         self.celsius = thermal.temperature_celsius if thermal else None
         found: tuple[Transition | Action, ...] = tuple(

@@ -1,7 +1,7 @@
 """Raspberry Pi throttle flags: the firmware's word by mailbox, else by sysfs. No vcgencmd.
 
-The sysfs file's sticky bits mean "since the kernel's last poll", so what was seen since boot is
-latched here instead.
+The sysfs file's sticky bits mean "since the kernel's last poll": what was seen longer ago is
+remembered by who looks again and again (``heat.causes``), not here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ CAUSES: tuple[Cause, ...] = (
     "soft_temperature_limit",
 )
 """Bits 0 to 3 of the word are these, now; bits 16 to 19 the same, since boot."""
+_LIVE = 0xF
 _STICKY_SHIFT = 16
 
 
@@ -50,7 +51,6 @@ class ThrottleCollector:
         self._mailbox = mailbox or Firmware(root)
         firmware = root / "sys/bus/platform/drivers/raspberrypi-firmware"
         self._file = next(iter(sorted(firmware.glob("*/get_throttled"))), None)
-        self._seen = 0
 
     def collect(self) -> Throttle | None:
         """Return the flags; None on boards without this firmware or without permission."""
@@ -65,16 +65,11 @@ class ThrottleCollector:
                 raise PermissionError("/dev/vcio may not be opened: join group video")
             return None
         word = int(self._file.read_text().strip(), 16)
-        self._seen |= word & 0xF | word >> _STICKY_SHIFT & 0xF
-        return _throttle(word & 0xF | self._seen << _STICKY_SHIFT, "sysfs")
+        return _throttle(word | (word & _LIVE) << _STICKY_SHIFT, "sysfs")
 
 
-def _throttle(word: int, source: str) -> Throttle:
-    return Throttle(
-        now=_causes(word),
-        since_boot=_causes(word >> _STICKY_SHIFT),
-        source="mailbox" if source == "mailbox" else "sysfs",
-    )
+def _throttle(word: int, source: Literal["mailbox", "sysfs"]) -> Throttle:
+    return Throttle(now=_causes(word), since_boot=_causes(word >> _STICKY_SHIFT), source=source)
 
 
 def _causes(bits: int) -> tuple[Cause, ...]:
