@@ -61,6 +61,12 @@ def test_only_a_counter_that_moved_on_since_it_was_last_seen_is_a_cause(
         assert causes.look(counted(counts)) == ()  # the same state again: nothing moved since
 
 
+def test_a_board_of_counters_only_is_known_from_the_second_look_on() -> None:
+    causes = Causes()
+    only = [snapshot(cooling=Cooling(limited_by=None, events_total={CORE: n})) for n in (7, 7, 8)]
+    assert [causes.look(one) for one in only] == [None, (), ("thermal",)]
+
+
 def test_flags_of_the_firmware_count_and_nothing_else_beside_them() -> None:
     flags = Throttle(now=("throttled",), since_boot=("throttled",), source="sysfs")
     alarm = Supply(under_voltage=True, volts={})
@@ -76,6 +82,8 @@ def test_flags_of_the_firmware_count_and_nothing_else_beside_them() -> None:
         ({"supply": Supply(under_voltage=False, volts={})}, (), ()),
         ({"supply": Supply(under_voltage=True, volts={})}, (), ("under_voltage",)),
         ({"cooling": cooling()}, (), ()),
+        ({"cooling": Cooling(limited_by=None, events_total={})}, (), None),
+        ({"cooling": Cooling(limited_by=None, events_total={CORE: 7})}, (), None),
         ({"cooling": cooling("cpufreq-cpu0")}, (), ("thermal",)),
         ({"cooling": cooling()}, ("cooling",), None),
         ({"cooling": cooling()}, ("throttle",), None),

@@ -36,7 +36,9 @@ class Causes:
         alarm = supply.under_voltage if supply else None
         if throttle is not None:
             return throttle.now
-        if cooling is None and alarm is None:
+        has_devices = cooling is not None and cooling.limited_by is not None
+        if not has_devices and not self._counts and alarm is None:
+            self._moved(cooling)  # counters tell nothing until they are looked at again
             return None
         found: list[Cause] = ["thermal"] if cooling is not None and cooling.limited_by else []
         found += [cause_of(counter) for counter in self._moved(cooling)]

@@ -31,7 +31,11 @@ class Cooling(Struct, frozen=True, kw_only=True):
     """What the kernel does against heat, on boards without a Raspberry Pi's firmware flags."""
 
     limited_by: Annotated[
-        tuple[str, ...], Meta(description="Cooling devices at work that limit a processor.")
+        tuple[str, ...] | None,
+        Meta(
+            description="Cooling devices at work that limit a processor; null where the board has "
+            "no such device."
+        ),
     ]
     events_total: Annotated[
         dict[str, int], Meta(description="Thermal-throttle events since boot, by counter.")
@@ -66,7 +70,7 @@ class CoolingCollector:
             count = self._number(counter, problems)
             if count is not None:
                 events[_name(counter)] = count
-        reading = Cooling(limited_by=tuple(limited), events_total=events)
+        reading = Cooling(limited_by=tuple(limited) if self._devices else None, events_total=events)
         if problems:
             raise PartialReading(reading, problems)
         return reading
