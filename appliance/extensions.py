@@ -14,20 +14,25 @@ and is found once it is installed beside the appliance. Ours cannot be replaced.
 from __future__ import annotations
 
 import logging
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
     from importlib.metadata import EntryPoint
 
 log = logging.getLogger(__name__)
 
 
-def kinds(room: str) -> dict[str, str]:
+@cache
+def kinds(room: str) -> Mapping[str, str]:
     """Return name and place of every kind in a room, ours first, each by name.
+
+    Looked up once in a process: what is installed later is found at the next start.
 
     Args:
         room: its package, such as ``appliance.sinks``; also the group of entry points.
@@ -38,7 +43,8 @@ def kinds(room: str) -> dict[str, str]:
         for one in here
         if not one.ispkg and not one.name.startswith("_")
     }
-    return {**dict(sorted(ours.items())), **dict(sorted(added(room, ours).items()))}
+    found = {**dict(sorted(ours.items())), **dict(sorted(added(room, ours).items()))}
+    return MappingProxyType(found)
 
 
 def load(place: str) -> Any:

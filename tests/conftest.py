@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from appliance.cli.demo_broker import DemoBroker, start_broker
+from appliance.extensions import kinds
 from appliance.selection.choose import load_model
 from tests.helpers import ROOT, free_port
 from tests.rtsp.camera import serve
@@ -80,6 +81,13 @@ def collector() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def rooms() -> Iterator[None]:
+    """What packages of a test add to the rooms is gone with it."""
+    yield
+    kinds.cache_clear()
 
 
 @pytest.fixture

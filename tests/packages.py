@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from appliance.extensions import load
+from appliance.extensions import kinds, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ def install(
     (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
     (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {place}\n")
     monkeypatch.syspath_prepend(folder)
+    kinds.cache_clear()
 
 
 def contract_of(place: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from appliance.config.settings import AcceleratorSettings, MqttSettings, Telemet
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
+from appliance.extensions import kinds
 from tests.helpers import ROOT, environment, wait_for
 from tests.memory import MemoryOutlet
 
@@ -83,6 +84,7 @@ def test_a_unit_runs_with_all_of_them(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(site)
+    kinds.cache_clear()
     folder = tmp_path / "latest"
     settings = Settings(
         device="unit-1",
