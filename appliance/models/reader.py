@@ -43,7 +43,7 @@ _KINDS: dict[str, InputKind] = {"uint8": "uint8", "int8": "int8"}
 
 
 class ModelReader:
-    """See the module's description.
+    """Reads models whose other parts, such as anchors, may lie in a common folder.
 
     Args:
         folder: holds anchors and labels that do not lie beside a model.

@@ -31,7 +31,7 @@ _LARGEST_SHARE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class EndToEndHead:
-    """See the module's description.
+    """Where one file has its finished detections: nothing is left to suppress.
 
     Attributes:
         output: name of the tensor.

@@ -44,7 +44,7 @@ _BINS = 8
 
 @dataclass(frozen=True, slots=True)
 class NanoDetHead:
-    """See the module's description.
+    """Where one NanoDet file has its scores and the distances of its boxes' sides.
 
     Attributes:
         outputs: names: of one tensor, or of scores and distances for each stride in turn.

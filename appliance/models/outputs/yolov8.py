@@ -32,7 +32,7 @@ _BOX = 4
 
 @dataclass(frozen=True, slots=True)
 class YoloV8Head:
-    """See the module's description.
+    """Where one file of the YOLOv8 family has its boxes and scores.
 
     Attributes:
         output: name of the tensor.

@@ -34,7 +34,7 @@ _BOX, _OBJECTNESS, _CLASSES = 4, 4, 5
 
 @dataclass(frozen=True, slots=True)
 class YoloXHead:
-    """See the module's description.
+    """Where one YOLOX file has its boxes, and whether they still need decoding.
 
     Attributes:
         output: name of the tensor.
