@@ -39,7 +39,7 @@ _INSTALL = "pip install ai-edge-litert"
 
 
 class CpuAccelerator:
-    """See the module's description."""
+    """The CPU through LiteRT (XNNPACK), or through tflite-runtime where only that is installed."""
 
     name = "cpu"
     target = Target("cpu", frozenset({"tflite"}))

@@ -63,7 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class EdgeTpuAccelerator:
-    """See the module's description.
+    """Google Coral: the Edge TPU on USB, PCIe, Dev Board, SOM and Mini, through libedgetpu.
 
     Args:
         options: of the owner.

@@ -39,7 +39,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class HailoAccelerator:
-    """See the module's description."""
+    """Hailo-8, 8L and 10H through HailoRT's Python API."""
 
     name = "hailo"
     target = Target("hailo", frozenset({"hef"}), compiled=True)

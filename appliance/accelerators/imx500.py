@@ -23,7 +23,7 @@ _IN_SENSOR = 'runs its network in the sensor: set the camera\'s source = "imx500
 
 
 class Imx500Accelerator:
-    """See the module's description."""
+    """Sony IMX500 (Raspberry Pi AI Camera): the network runs in the sensor."""
 
     name = "imx500"
     target = Target("imx500", frozenset())

@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NcnnAccelerator:
-    """See the module's description."""
+    """ncnn on the CPU, or through Vulkan where a driver is installed."""
 
     name = "ncnn"
     target = Target("ncnn", frozenset({"ncnn"}))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class OnnxAccelerator:
-    """See the module's description."""
+    """ONNX Runtime on the CPU."""
 
     name = "onnx"
     target = Target("onnx", frozenset({"onnx"}))

@@ -43,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class OpenVinoAccelerator:
-    """See the module's description."""
+    """OpenVINO: Intel CPUs, GPUs and NPUs, and Arm CPUs, by the same code."""
 
     name = "openvino"
     target = Target("openvino", frozenset({"onnx"}))

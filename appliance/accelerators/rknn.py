@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class RknnAccelerator:
-    """See the module's description."""
+    """Rockchip NPUs of RK3588, RK3576, RK3568, RK3566 and RK3562 through RKNN Toolkit Lite2."""
 
     name = "rknn"
     target = Target("rknn", frozenset({"rknn"}), compiled=True)

@@ -45,7 +45,7 @@ def _has_driver(library: Path | None, driver: str) -> bool:
 
 
 class TeflonAccelerator:
-    """See the module's description."""
+    """NPUs that Mesa drives, by its TensorFlow Lite delegate."""
 
     name = "teflon"
     target = Target("teflon", frozenset({"tflite"}), per_tensor=True)

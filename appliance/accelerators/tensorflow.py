@@ -30,7 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TensorFlowAccelerator:
-    """See the module's description."""
+    """The whole TensorFlow framework."""
 
     name = "tensorflow"
     target = Target("tensorflow", frozenset({"graphdef"}))

@@ -40,7 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TensorRtAccelerator:
-    """See the module's description."""
+    """NVIDIA Jetson Orin and Xavier through ONNX Runtime's TensorRT and CUDA providers."""
 
     name = "tensorrt"
     target = Target("tensorrt", frozenset({"onnx"}))

@@ -39,7 +39,7 @@ _REST_SECONDS = 0.6
 
 
 class Calibration:
-    """See the module's description.
+    """Measures, once and in the background, which layout of workers and threads is best here.
 
     Args:
         unit: that runs.

@@ -68,7 +68,7 @@ class _Sample:
 
 
 class CameraWatch:
-    """See the module's description.
+    """Are results coming from a camera? Judged from what was counted, never from silence of errors.
 
     Args:
         name: of the camera.

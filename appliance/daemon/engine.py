@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """See the module's description.
+    """What looks at pictures: accelerator and model as chosen, its workers, the way to the CPU.
 
     Attributes:
         made_from: the settings it depends on; equal ones make the same engine.

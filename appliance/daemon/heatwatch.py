@@ -31,7 +31,7 @@ SPARE = 1.1
 
 
 class HeatWatch:
-    """See the module's description. Main thread only.
+    """Main thread only.
 
     Args:
         settings: of the governor.

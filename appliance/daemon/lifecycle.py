@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """See the module's description.
+    """Runs a unit, changes it on request, and ends it.
 
     Args:
         load_settings: reads the configuration; called again for each reload.

@@ -44,7 +44,7 @@ class Holder:
 
 
 class DeviceLock:
-    """See the module's description. Everybody's process counts: see SECURITY.md.
+    """Everybody's process counts: see SECURITY.md.
 
     Args:
         device: name of the unit.

@@ -25,7 +25,7 @@ IDLE_SECONDS = 60.0
 
 
 class Sampler:
-    """See the module's description.
+    """Reads the board's telemetry on a thread of its own.
 
     Args:
         read: takes a snapshot; called on the sampler's thread only.

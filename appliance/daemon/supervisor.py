@@ -89,7 +89,7 @@ def teller(reporter: Reporter) -> Callable[[Change], None]:
 
 
 class Supervisor:
-    """See the module's description.
+    """Runs a wired appliance: housekeeping, watchdog, reload, an orderly end.
 
     Args:
         unit: what to run.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Vitals:
-    """See the module's description.
+    """Everything that keeps a unit from being ok, gathered from its parts.
 
     Args:
         unit: the unit.

@@ -81,7 +81,7 @@ class Action:
 
 
 class Governor:
-    """See the module's description. One thread at a time."""
+    """One thread at a time."""
 
     def __init__(self, policy: GovernorPolicy) -> None:
         self._policy = policy

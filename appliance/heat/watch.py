@@ -56,7 +56,7 @@ class Work:
 
 
 class HeatState:
-    """See the module's description. One thread at a time.
+    """One thread at a time.
 
     Args:
         policy: of the owner.

@@ -23,7 +23,7 @@ _IN_CAMERA = 'detects by itself: set the camera\'s source = "jevois:{port}"'
 
 
 class JeVoisAccelerator:
-    """See the module's description."""
+    """JeVois-A33 smart camera: detects by itself and says so on a serial port."""
 
     name = "jevois"
     target = Target("jevois", frozenset())

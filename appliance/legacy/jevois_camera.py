@@ -60,7 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class JeVoisSource:
-    """See the module's description."""
+    """JeVois-A33: a smart camera that detects by itself, over its serial-over-USB port."""
 
     live = True
 

@@ -31,7 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NanoAccelerator:
-    """See the module's description."""
+    """NVIDIA Jetson Nano: frozen at JetPack 4.6, whose TensorRT is for Python 3.6 only."""
 
     name = "nano"
     target = Target("nano", frozenset({"onnx"}))

@@ -47,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NcsAccelerator:
-    """See the module's description."""
+    """Intel Neural Compute Stick 1 and 2 (Movidius Myriad 2 and X): dead, but drivable."""
 
     name = "ncs"
     target = Target("ncs", frozenset({"onnx"}))

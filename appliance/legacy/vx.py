@@ -32,7 +32,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class VxAccelerator:
-    """See the module's description."""
+    """VeriSilicon's vx delegate: the NPU of Khadas VIM3 on the vendor's kernel (4.9, 5.4)."""
 
     name = "vx"
     target = Target("vx", frozenset({"tflite"}))

@@ -70,7 +70,7 @@ class Result:
 
 
 class Lane:
-    """See the module's description.
+    """One camera's way through the pipeline: capture, recovery, order, filters, books.
 
     Args:
         index: number of the camera in the exchange.

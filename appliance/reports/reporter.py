@@ -85,7 +85,7 @@ def new_boot_id() -> str:
 
 
 class Reporter:
-    """See the module's description. Thread-safe. One for the life of the daemon.
+    """Thread-safe. One for the life of the daemon.
 
     Args:
         identity: of the unit.

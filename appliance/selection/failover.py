@@ -68,7 +68,7 @@ class DetectorMaker:
 
 
 class Switch:
-    """See the module's description. Thread-safe.
+    """Thread-safe.
 
     Args:
         primary: the accelerator that was chosen.

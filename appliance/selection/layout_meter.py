@@ -35,7 +35,7 @@ _SCORE_THRESHOLD = 0.5
 
 
 class LayoutMeter:
-    """See the module's description.
+    """Try layouts: the whole of a worker's work, layouts taking turns, within a time budget.
 
     Args:
         prover: judges what each layout sees.

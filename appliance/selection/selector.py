@@ -40,7 +40,7 @@ class Survey:
 
 
 class Selector:
-    """See the module's description.
+    """Choose: what is there, what has a model, what is proved right, and of those the best.
 
     Args:
         registry: of accelerators.

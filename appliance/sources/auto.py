@@ -44,7 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class AutoSource:
-    """See the module's description.
+    """Whichever camera is there: picamera2, libcamera, then USB and other V4L2 cameras.
 
     Args:
         candidates: makes the sources to try, with their names, best first.

@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ImagesSource:
-    """See the module's description. A damaged picture costs one frame, not the run."""
+    """A damaged picture costs one frame, not the run."""
 
     live = False
 

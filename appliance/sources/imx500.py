@@ -58,7 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Imx500Source:
-    """See the module's description."""
+    """Sony IMX500 (Raspberry Pi AI Camera): frames arrive with what the sensor itself detected."""
 
     live = True
     open_seconds = 600.0

@@ -41,7 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LibcameraSource:
-    """See the module's description."""
+    """Cameras through libcamera's own Python binding, for systems without picamera2."""
 
     live = True
 

@@ -53,7 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Picamera2Source:
-    """See the module's description."""
+    """Raspberry Pi cameras through picamera2: the ISP scales to the model's size for nothing."""
 
     live = True
 

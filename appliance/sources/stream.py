@@ -68,7 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StreamSource:
-    """See the module's description."""
+    """A network camera by RTSP or HTTP (MJPEG, HLS), through PyAV with deadlines."""
 
     live = True
 

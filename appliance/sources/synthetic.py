@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SyntheticSource:
-    """See the module's description."""
+    """The synthetic camera: a moving scene with known boxes and a timecode; it can misbehave."""
 
     def __init__(self, request: SourceRequest) -> None:
         options: Options = request.options

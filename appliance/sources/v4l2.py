@@ -82,7 +82,7 @@ class Mode:
 
 
 class V4l2Source:
-    """See the module's description."""
+    """USB and other V4L2 cameras, through OpenCV's V4L2 backend."""
 
     live = True
 

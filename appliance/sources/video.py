@@ -43,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class VideoSource:
-    """See the module's description."""
+    """A video file, read as fast as the pipeline takes it, or at its own pace as a camera would."""
 
     repeats_seconds = 0.0  # a file is as it is, also where it shows the same for long
 

@@ -78,7 +78,7 @@ class EngineSpec:
 
 
 class IsolatedDetector:
-    """See the module's description.
+    """A detector whose runtime lives in a child process: what most accelerators open.
 
     Args:
         spec: the engine.

@@ -66,7 +66,7 @@ class BrokerAddress:
 
 
 class Connection:
-    """See the module's description; used by one thread.
+    """Used by one thread.
 
     Args:
         address: of the broker.

@@ -40,7 +40,7 @@ class Entry:
 
 
 class Delivered:
-    """See the module's description. Two entries take turns: one is whole whenever power goes.
+    """Two entries take turns: one is whole whenever power goes.
 
     Args:
         path: of the file; a link there is removed.

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class OutboxFile:
-    """See the module's description; used under the outbox's lock.
+    """Used under the outbox's lock.
 
     Args:
         path: of the database; its folder must be ours alone.

@@ -51,7 +51,7 @@ _TURN_SECONDS = 1.0
 
 
 class MqttSink:
-    """See the module's description.
+    """Publishes over MQTT on a thread of its own.
 
     Args:
         address: of the broker.

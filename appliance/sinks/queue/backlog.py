@@ -22,7 +22,7 @@ EVENTS = 256
 
 
 class Backlog:
-    """See the module's description. Not thread-safe.
+    """Not thread-safe.
 
     Args:
         frames, events: how many of each may wait.

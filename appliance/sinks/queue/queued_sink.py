@@ -35,7 +35,7 @@ _IDLE_SECONDS = 60.0
 
 
 class QueuedSink:
-    """See the module's description. Thread-safe; the thread runs from the start.
+    """Thread-safe; the thread runs from the start.
 
     ``OSError`` and ``ApplianceError`` speak of the world outside: the outlet is closed, opened
     again and given the same message, until it is through. Anything else is a fault of the outlet

@@ -26,7 +26,7 @@ FORMATS = {"RGB888": PixelFormat.BGR24, "BGR888": PixelFormat.RGB24, "NV12": Pix
 
 
 class CameraSession:
-    """See the module's description. Frames of it may be released in any thread, also after it.
+    """Frames of it may be released in any thread, also after it.
 
     Args:
         library: the module ``libcamera``.

@@ -33,7 +33,7 @@ class _Group:
 
 
 class Soundness:
-    """See the module's description."""
+    """Says of each picture of an encoded stream whether it is whole."""
 
     def __init__(self) -> None:
         self._groups: list[_Group] = [_Group(0, None, open_to_loss=False)]
