@@ -16,7 +16,7 @@ from appliance.clock import NS_PER_SECOND
 from appliance.daemon.tuning import give_back_memory
 from appliance.errors import ApplianceError
 from appliance.pipeline.worker import INFERENCE_SECONDS
-from appliance.selection.choose import detects_by_itself, make_layouts, make_selector
+from appliance.selection.choose import detects_by_itself, make_selector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Calibration:
         self._settle_seconds = settle_seconds
         self._stop = threading.Event()
         self._sitting_since_ns: int | None = None
-        self._layouts = make_layouts(unit.settings, unit.environment)
+        self._layouts = unit.engine.layouts
         self._thread = threading.Thread(target=self._run, name="layouts", daemon=True)
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ class Calibration:
         """Try the layouts and keep what came out; False if something disturbed it."""
         unit, taken = self._unit, self._unit.engine.selection
         layouts = self._layouts.to_measure(taken.finding, taken.accelerator, taken.model)
-        selector = make_selector(unit.settings, unit.environment)
+        selector = make_selector(unit.settings, unit.environment, layouts=self._layouts)
         log.info("measuring %d layouts; workers rest meanwhile", len(layouts))
         try:
             trials = selector.meter(self._stop, self._rest).measure(

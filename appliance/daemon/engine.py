@@ -11,6 +11,7 @@ from appliance.selection.choose import (
     AUTO,
     choose,
     detects_by_itself,
+    make_layouts,
     make_selector,
     make_switch,
     open_detectors,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.models import Model
     from appliance.pipeline.pace import Pace
-    from appliance.selection import Selection
+    from appliance.selection import LayoutStore, Selection
     from appliance.selection.environment import Environment
     from appliance.selection.failover import AcceleratorEvent, Switch
 
@@ -37,6 +38,7 @@ class Engine:
         made_from: the settings it depends on; equal ones make the same engine.
         wanted: the accelerator's name in the settings.
         selection: what was chosen.
+        layouts: what is known of layouts of workers, and what is measured.
         provisional: the CPU runs until the others are proved.
         switch: the way to the CPU and back; None where there is none.
         vocabulary: names of what is seen, by label id.
@@ -46,6 +48,7 @@ class Engine:
     made_from: object
     wanted: str
     selection: Selection
+    layouts: LayoutStore
     provisional: bool
     switch: Switch | None
     vocabulary: Vocabulary
@@ -119,7 +122,8 @@ def make_engine(
         ApplianceError: accelerator or model cannot be used.
     """
     clock = environment.clock
-    selector = make_selector(settings, environment)
+    layouts = make_layouts(settings, environment)
+    selector = make_selector(settings, environment, layouts=layouts)
     choice = choose(settings, selector)
     selection = choice.selection
     switch = make_switch(
@@ -146,6 +150,7 @@ def make_engine(
         made_from=origin_of(settings),
         wanted=settings.accelerator.name,
         selection=selection,
+        layouts=layouts,
         provisional=choice.provisional,
         switch=switch,
         vocabulary=vocabulary,

@@ -11,7 +11,6 @@ from appliance.board.identity import board_name
 from appliance.config.addresses import without_secrets
 from appliance.reports.homeassistant import discovery
 from appliance.reports.messages import AcceleratorFinding, CameraInfo, ModelInfo
-from appliance.selection.choose import make_layouts
 
 if TYPE_CHECKING:
     from appliance.config import Settings
@@ -63,8 +62,8 @@ class Unit:
 
     def _layout_reason(self) -> str:
         """Return why there are so many workers and threads; asked anew, for it is measured late."""
-        taken, layouts = self.engine.selection, make_layouts(self.settings, self.environment)
-        known = layouts.of(taken.finding, taken.accelerator, taken.model)
+        taken = self.engine.selection
+        known = self.engine.layouts.of(taken.finding, taken.accelerator, taken.model)
         return known.why if known == taken.layout else taken.layout.why
 
     def publish_info(self) -> None:

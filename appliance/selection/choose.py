@@ -39,9 +39,20 @@ def load_model(name: str) -> Model:
 
 
 def make_selector(
-    settings: Settings, environment: Environment, *, timing: bool = False
+    settings: Settings,
+    environment: Environment,
+    *,
+    timing: bool = False,
+    layouts: LayoutStore | None = None,
 ) -> Selector:
-    """Return what chooses the accelerator; for ``timing``, models that are no detectors too."""
+    """Return what chooses the accelerator.
+
+    Args:
+        settings: the configuration.
+        environment: what surrounds the process.
+        timing: also models that are no detectors.
+        layouts: what is known of layouts; None to read it.
+    """
     return Selector(
         Registry(settings.accelerator.options, environment.accelerators),
         Catalogue(find_models_folder(), timing=timing),
@@ -50,7 +61,7 @@ def make_selector(
             environment.state_folder() / "accelerators.json", environment.failed_proofs
         ),
         clock=environment.clock,
-        layout_of=make_layouts(settings, environment).of,
+        layout_of=(layouts or make_layouts(settings, environment)).of,
     )
 
 
