@@ -137,7 +137,7 @@ def test_it_may_be_closed_before_it_was_opened(outlet: Outlet) -> None:
     [
         ("jsonl", {"path": "/nowhere/lines.jsonl"}),
         ("textfile", {"path": "/nowhere/metrics.prom"}),
-        ("prometheus", {"port": 9750, "address": "192.0.2.1"}),
+        ("prometheus", {"port": 9750, "address": "192.0.2.1", "insecure": True}),
     ],
 )
 def test_what_the_world_refuses_is_an_error_that_is_tried_again(

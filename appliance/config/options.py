@@ -35,7 +35,10 @@ def convert(given: Mapping[str, Any], options: type[msgspec.Struct], key: str) -
     faults = find_faults(dict(given), options, key)
     if faults:
         raise ConfigError(_UNUSABLE, faults=tuple(faults))
-    return msgspec.convert(dict(given), options)
+    try:
+        return msgspec.convert(dict(given), options)
+    except msgspec.ValidationError as error:  # each is right, together they are not
+        raise ConfigError(_UNUSABLE, faults=(f"{key}: {error}",)) from error
 
 
 def module_of(kind: str, places: Mapping[str, str], key: str) -> Any:
