@@ -40,6 +40,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     (folder / "token").write_text(f"{TOKEN}\n")
+    (folder / "token").chmod(0o600)
     return folder
 
 
@@ -171,6 +172,19 @@ def test_what_cannot_be_used_is_named_and_never_served(
     outlet.close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", number), 5)
+
+
+def test_a_token_that_everybody_may_read_is_none(keys: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    shutil.copytree(keys, folder)
+    (folder / "token").chmod(0o644)
+    options = sink_options({"prometheus": secured(folder, free_port())})["prometheus"]
+    outlet = create_outlet("prometheus", options, {})
+    assert outlet is not None
+    with pytest.raises(UnavailableError, match="readable by everybody") as caught:
+        outlet.open()
+    assert "chmod 0600" in caught.value.hint
+    outlet.close()
 
 
 def test_a_real_prometheus_scrapes_it(port: int, keys: Path, tmp_path: Path) -> None:

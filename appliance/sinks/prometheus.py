@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import stat
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,8 +40,8 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_file: Annotated[
         str,
         Meta(
-            description="File with the token that Prometheus has to send (authorization: "
-            "credentials_file); empty for none."
+            description="File (mode 0600) with the token that Prometheus has to send "
+            "(authorization: credentials_file); empty for none."
         ),
     ] = ""
     insecure: Annotated[
@@ -135,6 +136,11 @@ class PrometheusOutlet:
         if not path:
             return ""
         try:
+            if Path(path).stat().st_mode & stat.S_IROTH:
+                raise UnavailableError(
+                    f"metrics: token_file {path}: is readable by everybody",
+                    hint=f"chmod 0600 {path}",
+                )
             token = Path(path).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UnavailableError(f"metrics: token_file {path}: {error}") from error
