@@ -14,7 +14,7 @@ from appliance.cli import telemetry as command
 from appliance.heat.causes import Causes
 from appliance.heat.watch import HeatPolicy, HeatState, Work
 from appliance.telemetry import CollectorStatus, Snapshot, unflattened
-from appliance.telemetry.cooling import Cooling
+from appliance.telemetry.cooling import Cooling, CoolingCollector
 from appliance.telemetry.supply import Supply
 from appliance.telemetry.thermal import Thermal
 from appliance.telemetry.throttle import Throttle
@@ -125,3 +125,54 @@ def test_a_recording_says_what_the_daemon_said(
     names = ["Action" if one.kind == "governor" else "Transition" for one in events]
     assert names == told
     assert {"began", "ended", "governor"} == {one.kind for one in events}
+
+
+@pytest.mark.parametrize(
+    ("readings", "tells"),
+    [
+        ({}, False),
+        ({"supply": Supply(under_voltage=False, volts={})}, False),
+        ({"supply": Supply(under_voltage=True, volts={})}, False),
+        ({"throttle": Throttle(now=(), since_boot=(), source="sysfs")}, True),
+        ({"cooling": cooling()}, True),
+        ({"cooling": Cooling(limited_by=None, events_total={})}, False),
+    ],
+)
+def test_an_alarm_of_the_supply_says_nothing_of_heat(
+    readings: dict[str, Any], *, tells: bool
+) -> None:
+    state = HeatState(HeatPolicy("off", min_fps=5.0))
+    state.poll(0, snapshot(**readings))
+    alarmed = bool(readings.get("supply") and readings["supply"].under_voltage)
+    assert state.throttled is (True if alarmed else False if tells else None)
+
+
+def test_under_voltage_ends_on_a_board_that_tells_nothing_else() -> None:
+    state = HeatState(HeatPolicy("off", min_fps=5.0))
+    kinds = []
+    for number, alarm in enumerate((False, True, False)):
+        taken = snapshot(supply=Supply(under_voltage=alarm, volts={}))
+        kinds += [event.kind for event in state.poll(number * 10 * SECOND, taken)]  # type: ignore[union-attr]
+    assert kinds == ["began", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "state", "expected"),
+    [
+        ("Processor", "0", "0", None),  # a virtual machine's, which limits nothing
+        ("Processor", "10", "0", None),  # few machines ever ask ACPI for it
+        ("Processor", "10", "3", ("Processor",)),
+        ("cpufreq-cpu0", "4", "0", ()),
+        ("cpufreq-cpu0", "4", "1", ("cpufreq-cpu0",)),
+        ("pwm-fan", "4", "1", None),
+    ],
+)
+def test_a_cooling_device_tells_only_what_it_can(
+    kind: str, most: str, state: str, expected: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    device = tmp_path / "sys/class/thermal/cooling_device0"
+    device.mkdir(parents=True)
+    for name, text in (("type", kind), ("max_state", most), ("cur_state", state)):
+        (device / name).write_text(f"{text}\n")
+    reading = CoolingCollector(tmp_path).collect()
+    assert (reading.limited_by if reading else None) == expected

@@ -89,7 +89,7 @@ def test_mean_average_precision_on_coco_samples(
         skip_if_missing(error)
     if accelerator == "tensorflow":
         monkeypatch.setenv(
-            "APPLIANCE_ACCELERATOR__INTERPRETERS__TENSORFLOW", side_python(".venv-models")
+            "APPLIANCE_ACCELERATOR__OPTIONS__TENSORFLOW__INTERPRETER", side_python(".venv-models")
         )
     elif not (finding := Registry().probe(accelerator, Machine())).found:
         pytest.skip(finding.detail)

@@ -141,13 +141,14 @@ def _heat(environment: Environment) -> Iterator[Row]:
         limit = "" if soft is None else f", slowed from {soft:.0f} on"
         text = f"{thermal.temperature_celsius:.1f} °C{limit}"
         yield Row("temperature", "warning" if hot else "ok", text)
-    causes = Causes().look(snapshot)
+    causes = Causes()
+    told = causes.look(snapshot)
     past = throttle.since_boot if throttle else ()
-    if causes:
-        yield Row("throttled", "warning", f"now: {', '.join(causes)}")
+    if told:
+        yield Row("throttled", "warning", f"now: {', '.join(told)}")
     elif past:
         yield Row("throttled", "warning", f"not now; since boot: {', '.join(past)}")
-    elif causes is None:
+    elif not causes.tells_of_heat:
         yield Row("throttled", "unknown", "nothing here would say so")
     else:
         yield Row("throttled", "ok", "no sign of it")

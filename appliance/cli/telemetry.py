@@ -139,8 +139,9 @@ def replay(records: Iterator[Record], *, fps: float, min_fps: float) -> Iterator
 
 def describe(snapshot: Snapshot) -> list[str]:
     """Return the snapshot as lines for a person."""
-    causes = Causes().look(snapshot)
-    now = "nothing here would say so" if causes is None else ", ".join(causes) or "no"
+    causes = Causes()
+    told = causes.look(snapshot)
+    now = ", ".join(told or ()) or ("no" if causes.tells_of_heat else "not known here")
     lines = [*describe_readings(snapshot.readings), f"throttled    now: {now}"]
     for name, status in snapshot.collectors.items():
         if status.error:

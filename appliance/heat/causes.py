@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 
 class Causes:
-    """Remembers from look to look what boards do not: counters, and flags that were set."""
+    """Remembers from look to look what boards do not: counters, and flags that were set.
+
+    Attributes:
+        tells_of_heat: whether the last look could have seen that heat slows the board. An alarm of
+            the supply alone cannot: that it is silent does not mean that nothing slows it.
+    """
 
     def __init__(self) -> None:
+        self.tells_of_heat = False
         self._counts: dict[str, int] = {}
         self._seen: set[Cause] = set()
 
@@ -29,19 +35,22 @@ class Causes:
         """
         throttle, cooling = snapshot.get(Throttle), snapshot.get(Cooling)
         supply = snapshot.get(Supply)
+        self.tells_of_heat = False
         teller = "throttle" if throttle is not None else "cooling"
         for name in ("throttle", teller):
             if name in snapshot.collectors and not snapshot.collectors[name].success:
                 return None
         alarm = supply.under_voltage if supply else None
         if throttle is not None:
+            self.tells_of_heat = True
             return throttle.now
-        has_devices = cooling is not None and cooling.limited_by is not None
-        if not has_devices and not self._counts and alarm is None:
-            self._moved(cooling)  # counters tell nothing until they are looked at again
+        has_counted = bool(self._counts)  # counters tell nothing until they are looked at again
+        moved = self._moved(cooling)
+        self.tells_of_heat = has_counted or (cooling is not None and cooling.limited_by is not None)
+        if not self.tells_of_heat and alarm is None:
             return None
         found: list[Cause] = ["thermal"] if cooling is not None and cooling.limited_by else []
-        found += [cause_of(counter) for counter in self._moved(cooling)]
+        found += [cause_of(counter) for counter in moved]
         if alarm:
             found.append("under_voltage")
         return tuple(dict.fromkeys(found))

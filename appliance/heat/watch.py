@@ -107,7 +107,7 @@ class HeatState:
         """
         thermal, told = snapshot.get(Thermal), self._causes.look(snapshot)
         self.snapshot = self._causes.remembered(snapshot)
-        self.throttled = None if told is None else bool(told)
+        self.throttled = True if told else False if self._causes.tells_of_heat else None
         self.celsius = thermal.temperature_celsius if thermal else None
         found: tuple[Transition | Action, ...] = tuple(
             self.episodes.poll(now_ns, self._all_causes(told), self.celsius)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMITERS = ("cpufreq-", "thermal-cpufreq", "devfreq-", "thermal-devfreq", "Processor", "cpu-")
+_UNASKED = "Processor"
+"""ACPI's own: few machines ever ask it to limit, so that it rests says nothing of the heat."""
 _ORIN_CAUSES: dict[str, Cause] = {
     "oc1_event_cnt": "under_voltage",
     "oc2_event_cnt": "throttled",
@@ -33,8 +35,8 @@ class Cooling(Struct, frozen=True, kw_only=True):
     limited_by: Annotated[
         tuple[str, ...] | None,
         Meta(
-            description="Cooling devices at work that limit a processor; null where the board has "
-            "no such device."
+            description="Cooling devices at work that limit a processor; null where none would "
+            "tell."
         ),
     ]
     events_total: Annotated[
@@ -48,6 +50,7 @@ class CoolingCollector:
     def __init__(self, root: Path) -> None:
         devices = sorted((root / "sys/class/thermal").glob("cooling_device*"))
         self._devices = [(one, name) for one in devices if (name := _kind(one))]
+        self._tells = any(not name.startswith(_UNASKED) for _, name in self._devices)
         cpus = root / "sys/devices/system/cpu"
         self._counters = _counters(cpus)
         monitors = sorted((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt"))
@@ -70,7 +73,9 @@ class CoolingCollector:
             count = self._number(counter, problems)
             if count is not None:
                 events[_name(counter)] = count
-        reading = Cooling(limited_by=tuple(limited) if self._devices else None, events_total=events)
+        reading = Cooling(
+            limited_by=tuple(limited) if self._tells or limited else None, events_total=events
+        )
         if problems:
             raise PartialReading(reading, problems)
         return reading
@@ -120,7 +125,13 @@ def _kind(device: Path) -> str:
         kind = read_text(device / "type") or ""
     except OSError:
         return ""
-    return kind if kind.startswith(_LIMITERS) else ""
+    if not kind.startswith(_LIMITERS):
+        return ""
+    try:
+        most = read_number(device / "max_state")
+    except (OSError, ValueError):
+        most = None  # `collect` says why, if it matters
+    return "" if most == 0 else kind  # one that cannot limit anything, as virtual machines have
 
 
 def create(root: Path) -> CoolingCollector:
