@@ -246,12 +246,12 @@ def test_who_is_retired_is_waited_for_also_in_a_declared_wait_and_then_counts_as
     def hang(*_: object) -> None:
         gate.wait(30)
 
-    hung = Part("hung", hang)
+    hung, other = Part("hung", hang), Part("another", hang)
     hung.heartbeat.wait("a frame", 60)
-    stalled = pipeline(hung)
+    stalled = pipeline(hung, other)
     stalled.start()
-    with pytest.raises(StalledError, match="hung"):
-        stalled.retire((hung,))  # type: ignore[arg-type]
+    with pytest.raises(StalledError, match=r"^another, hung: hangs and cannot be ended$"):
+        stalled.retire((hung, other))  # type: ignore[arg-type]
 
 
 def test_a_camera_goes_and_another_comes_while_the_rest_goes_on() -> None:
@@ -262,6 +262,8 @@ def test_a_camera_goes_and_another_comes_while_the_rest_goes_on() -> None:
     threads = {one.name: one for one in threading.enumerate()}
     wait_for(lambda: goes.ledger.counts().processed > 5)
     running.retire((goes,))
+    assert running.lanes == (stays,)
+    assert [one.heartbeat.name for one in running.workers] == ["w0", "w1"]
     assert not threads["capture camera 1"].is_alive()
     counts = goes.ledger.counts()
     assert counts.in_flight == 0
@@ -291,6 +293,8 @@ def test_workers_go_and_others_come_while_cameras_wait_for_them() -> None:
     running.start()
     wait_for(lambda: one.ledger.counts().processed > 5)
     running.retire((first,))
+    assert running.workers == ()
+    assert running.lanes == (one,)
     detector: Any = first.detector
     assert detector.closed
     running.use((one,), (second,))

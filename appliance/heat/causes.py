@@ -36,14 +36,15 @@ class Causes:
         throttle, cooling = snapshot.get(Throttle), snapshot.get(Cooling)
         supply = snapshot.get(Supply)
         self.tells_of_heat = False
-        teller = "throttle" if throttle is not None else "cooling"
-        for name in ("throttle", teller):
-            if name in snapshot.collectors and not snapshot.collectors[name].success:
-                return None
-        alarm = supply.under_voltage if supply else None
+        failed = {name for name, one in snapshot.collectors.items() if not one.success}
+        if "throttle" in failed:
+            return None
         if throttle is not None:
             self.tells_of_heat = True
             return throttle.now
+        if "cooling" in failed:
+            return None
+        alarm = supply.under_voltage if supply else None
         has_counted = bool(self._counts)  # counters tell nothing until they are looked at again
         moved = self._moved(cooling)
         self.tells_of_heat = has_counted or (cooling is not None and cooling.limited_by is not None)
@@ -65,11 +66,8 @@ class Causes:
             return snapshot
         self._seen |= {*throttle.now, *throttle.since_boot}
         since_boot = tuple(cause for cause in CAUSES if cause in self._seen)
-        readings = {
-            name: replace(one, since_boot=since_boot) if one is throttle else one
-            for name, one in snapshot.readings.items()
-        }
-        return replace(snapshot, readings=readings)
+        told = replace(throttle, since_boot=since_boot)
+        return replace(snapshot, readings={**snapshot.readings, "throttle": told})
 
     def _moved(self, cooling: Cooling | None) -> list[str]:
         """Return the counters that moved on since the last look; one that began anew did not."""
