@@ -84,6 +84,17 @@ def test_a_changed_camera_is_opened_anew_and_the_other_loses_nothing(running: Tw
     assert len({one.boot_id for one in running.said("detections")}) == 1
 
 
+def test_a_camera_that_is_turned_is_looked_at_anew_by_detectors_that_go_on(
+    running: TwoCameras,
+) -> None:
+    engine = running.unit.engine
+    running.reload(camera=running.camera("cam1", rotation=90))
+    running.goes_on()
+    last = running.said("detections", "cam1")[-1].frame
+    assert running.unit.engine is engine
+    assert (last.width, last.height) == (240, 320)
+
+
 def test_a_reload_without_a_change_changes_nothing(running: TwoCameras) -> None:
     before = running.unit
     running.reload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -65,7 +66,10 @@ class Worker:
         self._vocabulary = vocabulary
         self.score_threshold = score_threshold
         self._clock = clock
-        self._preprocessors: dict[tuple[str, tuple[int, int]], Preprocessor] = {}
+        # Of a camera that changed, another lane comes: it may look elsewhere.
+        self._preprocessors: WeakKeyDictionary[Lane, dict[tuple[int, int], Preprocessor]] = (
+            WeakKeyDictionary()
+        )
         self._errors = 0
         self._may_work = may_work
         self._bound_seconds = LONGEST_SECONDS
@@ -193,9 +197,9 @@ class Worker:
         lane = pending.lane
         with self.detector.input() as tensor:
             size = (tensor.shape[1], tensor.shape[0])  # it changes with the accelerator
-            key = (lane.name, size)
-            if key not in self._preprocessors:
-                self._preprocessors[key] = Preprocessor(lane.view, *size)
-            plan = self._preprocessors[key].run(pending.frame, tensor)
+            of_lane = self._preprocessors.setdefault(lane, {})
+            if size not in of_lane:
+                of_lane[size] = Preprocessor(lane.view, *size)
+            plan = of_lane[size].run(pending.frame, tensor)
             picture = np.array(tensor) if lane.wants_picture else None
         return plan, size, picture
