@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from appliance.clock import ManualClock
-from appliance.errors import DetectorError, DetectorLostError, FrameError
+from appliance.errors import (
+    AcceleratorUnavailableError,
+    DetectorError,
+    DetectorLostError,
+    FrameError,
+)
 from appliance.models import Labels, Vocabulary
 from appliance.pipeline import Lane
 from appliance.pipeline.exchange import Exchange, Pending
@@ -313,6 +318,23 @@ def test_ten_errors_in_a_row_end_the_worker() -> None:
         bench.work()
     assert bench.dropped() == {"detector_error": 10}
     assert len(bench.released) == 11
+
+
+def test_a_worker_that_dies_keeps_no_frame_of_a_camera_that_goes_on() -> None:
+    """At a reload its successor goes on with the same camera, whose results come in order."""
+
+    def script(number: int) -> Detections:
+        if not number:
+            raise AcceleratorUnavailableError("neither it nor another")
+        return seen(PERSON)
+
+    bench = Bench(script)
+    with pytest.raises(AcceleratorUnavailableError):
+        bench.work()
+    assert bench.dropped() == {"detector_error": 1}
+    assert bench.lane.ledger.counts().in_flight == 0
+    assert bench.work()
+    assert [one.frame_seq for one in bench.results] == [101]
 
 
 def test_a_lost_accelerator_counts_as_an_error_like_others() -> None:

@@ -113,6 +113,9 @@ class Worker:
             self._errors += 1
             if self._errors >= MAX_CONSECUTIVE_ERRORS:
                 raise
+        except BaseException:  # this thread ends; a camera that goes on must not wait for it
+            pending.lane.fail(pending, "detector_error")
+            raise
         else:
             self._errors = 0
             pending.lane.submit(pending, observation)
