@@ -23,7 +23,7 @@ from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
 from appliance.selection.choose import load_model
-from appliance.selection.failover import DetectorMaker, FailoverDetector, Switch
+from appliance.selection.failover import AcceleratorEvent, DetectorMaker, FailoverDetector, Switch
 from tests.fakes.fake_detector import FakeDetector
 from tests.fakes.scripted_accelerator import PATHS
 from tests.helpers import Subscriber, environment, seen, wait_for
@@ -265,6 +265,22 @@ def test_what_is_lost_before_the_start_is_told_once_and_looked_for_once() -> Non
     assert parts.switch._try_again()
     parts.switch.start()  # it is back: nothing to look for
     assert parts.events == ["failover", "failback"]
+    parts.switch.close()
+
+
+def test_a_reload_in_the_middle_of_a_loss_tells_and_looks_for_it_once() -> None:
+    parts = Parts()
+    before = threading.active_count()
+    tell = parts.switch._on_event
+
+    def reload(event: AcceleratorEvent) -> None:
+        tell(event)
+        parts.switch.start()  # by the main thread, while the worker still tells of the loss
+
+    parts.switch._on_event = reload
+    parts.switch.lost(0, "gone")
+    assert parts.events == ["failover"]
+    assert threading.active_count() == before + 1
     parts.switch.close()
 
 

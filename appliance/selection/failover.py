@@ -125,12 +125,14 @@ class Switch:
 
     def start(self) -> None:
         """Begin to look for an accelerator that is away from the start; safe to call twice."""
-        if self.lost_reason and not self._looking:
-            event = AcceleratorEvent(
-                "failover", self.primary, self._fallback.accelerator, self.lost_reason
-            )
-            self._on_event(event)
-            self._look_for_it()
+        with self._lock:
+            reason = self.lost_reason
+            if not reason or self._looking:
+                return
+            self._looking = True
+        event = AcceleratorEvent("failover", self.primary, self._fallback.accelerator, reason)
+        self._on_event(event)
+        self._look_for_it()
 
     def take(self) -> tuple[int, Detector]:
         """Return a detector of what runs now, and the generation it belongs to.
@@ -151,6 +153,7 @@ class Switch:
                 return
             self.generation += 1
             self.lost_reason = reason
+            self._looking = True
             self._lost_ns = self._clock.monotonic_ns()
             left, self._ready = self._ready, []
         for detector in left:
@@ -169,7 +172,6 @@ class Switch:
             detector.close()
 
     def _look_for_it(self) -> None:
-        self._looking = True
         threading.Thread(target=self._retry, name="accelerator retry", daemon=True).start()
 
     def _retry(self) -> None:
