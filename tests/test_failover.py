@@ -18,10 +18,12 @@ from appliance.config.settings import (
     MqttSettings,
     TelemetrySettings,
 )
+from appliance.daemon.engine import make_engine
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
+from appliance.pipeline.pace import Pace
 from appliance.selection.choose import load_model
 from appliance.selection.failover import AcceleratorEvent, DetectorMaker, FailoverDetector, Switch
 from tests.fakes.fake_detector import FakeDetector
@@ -282,6 +284,26 @@ def test_a_reload_in_the_middle_of_a_loss_tells_and_looks_for_it_once() -> None:
     assert parts.events == ["failover"]
     assert threading.active_count() == before + 1
     parts.switch.close()
+
+
+def test_an_engine_that_cannot_be_made_looks_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would go on beside the configuration that a reload went back to."""
+    parts = Parts()
+
+    def fail(*_: object) -> None:
+        parts.switch.lost(0, "it does not open now")
+        raise AcceleratorUnavailableError("nor does the CPU")
+
+    monkeypatch.setattr("appliance.daemon.engine.make_switch", lambda *_, **__: parts.switch)
+    monkeypatch.setattr("appliance.daemon.engine.open_detectors", fail)
+    there = replace(environment(tmp_path), accelerators=PATHS)
+    before = threading.active_count()
+    wanted = Settings(accelerator=AcceleratorSettings(name="cpu"))
+    with pytest.raises(AcceleratorUnavailableError):
+        make_engine(wanted, there, Pace(), lambda _: None)
+    wait_for(lambda: threading.active_count() == before, 5)
 
 
 def test_detectors_that_nobody_took_are_closed_when_it_is_lost_again() -> None:

@@ -135,6 +135,12 @@ def make_engine(
         clock=clock,
     )
     vocabulary = Vocabulary(selection.model.labels)
+    try:
+        detectors = open_detectors(settings, selection, switch)
+    except BaseException:
+        if switch is not None:
+            switch.close()  # it may look for the accelerator by now
+        raise
     workers = tuple(
         Worker(
             name=f"worker {number}",
@@ -144,7 +150,7 @@ def make_engine(
             clock=clock,
             may_work=_may_work(pace, number, clock),
         )
-        for number, detector in enumerate(open_detectors(settings, selection, switch))
+        for number, detector in enumerate(detectors)
     )
     return Engine(
         made_from=origin_of(settings),
