@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from appliance.config import CameraSettings
-from tests.faulty_unit import FPS, FaultyUnit
+from tests.faulty_unit import FPS, FaultyUnit, mishap
 from tests.helpers import wait_for
 from tests.memory import MemoryOutlet
 
@@ -142,6 +142,31 @@ def test_a_camera_goes_and_another_comes(running: TwoCameras) -> None:
     count = len(running.said("detections", "cam1"))
     running.goes_on()
     assert len(running.said("detections", "cam1")) == count
+
+
+def test_what_was_wrong_before_is_wrong_afterwards(tmp_path: Path) -> None:
+    unit = FaultyUnit(tmp_path, cameras=(mishap("corrupt"),))
+    try:
+        wait_for(lambda: unit.health["state"] == "degraded")
+        heard = len(unit.listener.all("health"))
+        unit.reload()
+        wait_for(lambda: len(unit.listener.all("health")) > heard + 3)
+        assert {one["state"] for one in unit.listener.all("health")[heard:]} == {"degraded"}
+    finally:
+        unit.stop()
+
+
+def test_a_camera_that_gave_nothing_yet_still_starts_after_a_reload(tmp_path: Path) -> None:
+    script = [{"at_frame": 0, "kind": "corrupt", "frames": 1_000_000}]
+    unit = FaultyUnit(tmp_path, cameras=({"options": {"script": script}},))
+    try:
+        wait_for(lambda: unit.health["state"] == "starting")
+        unit.reload()
+        heard = len(unit.listener.all("health"))
+        wait_for(lambda: len(unit.listener.all("health")) > heard + 3)
+        assert {one["state"] for one in unit.listener.all("health")} == {"starting"}
+    finally:
+        unit.stop()
 
 
 def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(

@@ -73,6 +73,7 @@ class Daemon:
         self._began_ns = environment.clock.monotonic_ns()
         self._next: Settings | None = None
         self._book: ProblemBook | None = None
+        self._supervisor: Supervisor | None = None
         self.sinks: Sinks | None = None
         self.unit: Unit | None = None
 
@@ -114,6 +115,11 @@ class Daemon:
         """
         keep_quiet()
         self._book = self._book or ProblemBook(teller(unit.reporter))
+        goes_on = (
+            before is not None
+            and unit.engine is before.engine
+            and not set(unit.lanes).isdisjoint(before.lanes)
+        )
         supervisor = Supervisor(
             unit,
             self._requests,
@@ -123,10 +129,9 @@ class Daemon:
             began_ns=self._began_ns,
             on_reload=lambda: self._accept(unit),
             book=self._book,
-            goes_on=before is not None
-            and unit.engine is before.engine
-            and not set(unit.lanes).isdisjoint(before.lanes),
+            before=self._supervisor if goes_on else None,
         )
+        self._supervisor = supervisor
         if unit.engine.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again
             prove_in_background(settings, self._environment, self._requests.ask_rewire)

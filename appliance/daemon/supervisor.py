@@ -99,8 +99,13 @@ class Supervisor:
         max_frames: end after so many results; 0 for never.
         began_ns: when the daemon began, CLOCK_MONOTONIC; None for now.
         book: what is known to be wrong, from before a reload; None where nothing can be.
-        goes_on: some of its cameras have been running all the time.
+        before: what ran it before a change that left detectors and a camera running; what that
+            knew of the cameras is known on.
         on_reload: reads the new configuration while the old one runs; False if it cannot be used.
+
+    Attributes:
+        awaits_results: there was none yet since what runs now was put together.
+        vitals: what is known of its parts.
     """
 
     def __init__(
@@ -112,7 +117,7 @@ class Supervisor:
         notices: Callable[[], tuple[str, ...]] = tuple,
         max_frames: int = 0,
         began_ns: int | None = None,
-        goes_on: bool = False,
+        before: Supervisor | None = None,
         on_reload: Callable[[], bool] = lambda: True,
         book: ProblemBook | None = None,
     ) -> None:
@@ -124,9 +129,11 @@ class Supervisor:
         now_ns = self._clock.monotonic_ns()
         self._began_ns = now_ns if began_ns is None else began_ns
         self._on_reload = on_reload
-        self._processed_before = None if goes_on else self._processed()
+        self.awaits_results: bool = before.awaits_results if before else True
+        self._processed_before = self._processed()
         self._sampler = Sampler(unit.telemetry.snapshot, self._clock)
-        self._vitals = Vitals(unit, self._sampler, notices)
+        known = before.vitals if before else None
+        self.vitals: Vitals = Vitals(unit, self._sampler, notices, known)
         self._book = book or ProblemBook(teller(unit.reporter))
         self._problems: tuple[Problem, ...] = ()
         self._stalled = False
@@ -195,7 +202,7 @@ class Supervisor:
             raise unit.sinks.mqtt.failure
         if requests.stop.is_set():
             return "stopped"
-        for hang in self._vitals.fatal(_HANG_SECONDS):
+        for hang in self.vitals.fatal(_HANG_SECONDS):
             self._stalled = True
             raise StalledError(hang.text, hint="only a restart of the process ends that")
         if requests.reload.is_set():
@@ -238,12 +245,12 @@ class Supervisor:
             self._publish_metrics()
 
     def _feed_watchdog(self) -> None:
-        if not self._vitals.hanging:
+        if not self.vitals.hanging:
             self._service.alive()
 
     def _look(self, now_ns: int) -> None:
         """Take stock of what is wrong."""
-        self._problems = self._vitals.look(now_ns)
+        self._problems = self.vitals.look(now_ns)
         self._book.look(self._problems, now_ns)
 
     def _publish_metrics(self) -> None:
@@ -342,9 +349,9 @@ class Supervisor:
         The words of a problem may change from moment to moment; that alone is no news.
         """
         pace = self._unit.pace
-        starting = self._processed() == self._processed_before or pace.resting(
-            self._clock.monotonic_ns()
-        )
+        if self._processed() != self._processed_before:
+            self.awaits_results = False
+        starting = self.awaits_results or pace.resting(self._clock.monotonic_ns())
         return starting, frozenset(problem.key for problem in self._problems)
 
     def _reasons(self) -> tuple[str, ...]:

@@ -25,14 +25,25 @@ class Vitals:
         unit: the unit.
         sampler: reads its telemetry.
         notices: what health should say besides (a failed reload).
+        before: those before a change: what is known of cameras that went on is known on.
+
+    Attributes:
+        cameras: what is known of each.
     """
 
     def __init__(
-        self, unit: Unit, sampler: Sampler, notices: Callable[[], tuple[str, ...]] = tuple
+        self,
+        unit: Unit,
+        sampler: Sampler,
+        notices: Callable[[], tuple[str, ...]] = tuple,
+        before: Vitals | None = None,
     ) -> None:
         self._unit = unit
         self._notices = notices
-        self._cameras = {lane.name: CameraWatch(lane.name) for lane in unit.pipeline.lanes}
+        known = before.cameras if before else {}
+        self.cameras: dict[Lane, CameraWatch] = {
+            lane: known.get(lane) or CameraWatch(lane.name) for lane in unit.pipeline.lanes
+        }
         self._threads = HangWatch()
         self._watched = tuple(
             part for part in (sampler, *unit.sinks.all) if isinstance(part, Watched)
@@ -69,7 +80,7 @@ class Vitals:
         for lane in unit.pipeline.lanes:
             if lane.lost_reason:
                 yield Problem("camera", lane.name, f"camera {lane.name}: {lane.lost_reason}")
-            yield from self._cameras[lane.name].look(self._state(lane, now_ns), now_ns)
+            yield from self.cameras[lane].look(self._state(lane, now_ns), now_ns)
         for hang in self._hangs:
             excused = hang.thread in self._excused
             yield Problem("sink_stalled" if excused else "hung", hang.thread, hang.text)
