@@ -92,6 +92,33 @@ def test_events_wait_for_an_absent_broker_and_arrive_in_order() -> None:
     broker.stop()
 
 
+def test_messages_that_come_while_a_reload_closes_it_hurt_nobody() -> None:
+    errors: list[OSError] = []
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            sink, stop = make_sink(free_port()), threading.Event()
+
+            def put(sink: MqttSink = sink, stop: threading.Event = stop) -> None:
+                try:
+                    while not stop.is_set():
+                        sink._notify()
+                except OSError as error:
+                    errors.append(error)
+
+            threads = [threading.Thread(target=put) for _ in range(3)]
+            for one in threads:
+                one.start()
+            sink.close()
+            stop.set()
+            for one in threads:
+                one.join()
+    finally:
+        sys.setswitchinterval(switch_seconds)
+    assert errors == []
+
+
 class CuttingProxy:
     """A link to a broker that breaks when it sees ``marker``, which it swallows; later ones hold.
 

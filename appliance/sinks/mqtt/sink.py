@@ -84,6 +84,7 @@ class MqttSink:
         self._on_change = on_change
         self._send_queue = SendQueue(outbox, base)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake_lock = threading.Lock()  # a message may come while a reload closes us
         self._closing = threading.Event()
         self._connected = threading.Event()
         self._session_began = 0.0
@@ -153,12 +154,14 @@ class MqttSink:
             self._thread.join(FLUSH_SECONDS + 0.3)
         if not self._thread.is_alive() and self._wake >= 0:
             self._outbox.close()
-            descriptor, self._wake = self._wake, -1
-            os.close(descriptor)
+            with self._wake_lock:
+                descriptor, self._wake = self._wake, -1
+                os.close(descriptor)
 
     def _notify(self) -> None:
-        if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
+        with self._wake_lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
         """Hold connections until closed; whatever ends this thread unasked ends the process."""
