@@ -666,6 +666,14 @@ def test_numbers_of_frames_and_books_go_on() -> None:
     assert new.lane.ledger.counts().captured == 4
 
 
+def test_what_came_before_a_reload_is_in_the_window_that_ends_after_it() -> None:
+    old = setting("frame", "frame", "frame")
+    old.run()
+    new = setting("frame", before=old.lane)
+    new.capture()
+    assert new.lane.statistics.roll().captured == new.lane.ledger.counts().captured == 4
+
+
 # --- sources that can wait
 
 

@@ -85,8 +85,8 @@ class Lane:
         period_seconds: between two frames, as configured.
         frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
-        before: this camera's lane before a reload, stopped: its books, its numbers and the loss of
-            its camera go on.
+        before: this camera's lane before a reload, stopped: its books, window, numbers and the
+            loss of its camera go on.
         clock: the appliance's clock.
     """
 
@@ -113,7 +113,7 @@ class Lane:
         self.ledger: FrameLedger = before.ledger if before else FrameLedger()
         self._first_seq: int = before.next_seq if before else 0
         self.next_seq: int = self._first_seq
-        self.statistics = WindowStatistics(clock)
+        self.statistics: WindowStatistics = before.statistics if before else WindowStatistics(clock)
         self.heartbeat = Heartbeat(f"capture {name}", clock)
         self.progress = Progress()
         self.period_seconds = period_seconds
