@@ -79,6 +79,7 @@ def settings(broker: DemoBroker, control: Path, **accelerator: object) -> Settin
         "retry_seconds": RETRY_SECONDS,
     }
     return Settings(
+        sinks={"prometheus": {"port": 0}},  # others run beside it
         device="unit-1",
         mqtt=MqttSettings(host="127.0.0.1", port=broker.port),
         accelerator=AcceleratorSettings(workers=2, **{**choice, **accelerator}),  # type: ignore[arg-type]
