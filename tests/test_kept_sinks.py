@@ -10,7 +10,7 @@ import pytest
 from appliance.config import Settings
 from appliance.config.settings import MqttSettings
 from appliance.daemon.sinks import Sinks, make_sinks
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, UnavailableError
 from tests.helpers import environment, wait_for
 from tests.memory import MemoryOutlet
 
@@ -76,6 +76,18 @@ def test_what_is_not_wanted_any_more_is_closed(tmp_path: Path, first: Sinks) -> 
     again = make_sinks(none, environment(tmp_path), extra=(EXTRA,), before=first)
     assert again.all == first.others["extra"]
     wait_for(lambda: ended(one(first, "jsonl")) and ended(one(first, "textfile")))
+
+
+def test_a_sink_that_cannot_be_made_leaves_all_as_it_was(
+    tmp_path: Path, first: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnavailableError("another package's: no licence")
+
+    monkeypatch.setattr("appliance.daemon.sinks.create_outlet", refuse)
+    with pytest.raises(UnavailableError):
+        make_sinks(settings(tmp_path, 9), environment(tmp_path), extra=(EXTRA,), before=first)
+    assert not any(ended(sink) for sink in first.all)
 
 
 def test_settings_that_cannot_be_used_leave_all_as_it_was(tmp_path: Path, first: Sinks) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,13 +11,14 @@ import pytest
 
 from appliance.config import CameraSettings
 from tests.faulty_unit import FPS, FaultyUnit, mishap
-from tests.helpers import wait_for
+from tests.helpers import Subscriber, wait_for
 from tests.memory import MemoryOutlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from appliance.cli.demo_broker import DemoBroker
     from appliance.pipeline import Lane
 
 
@@ -142,6 +145,37 @@ def test_a_camera_goes_and_another_comes(running: TwoCameras) -> None:
     count = len(running.said("detections", "cam1"))
     running.goes_on()
     assert len(running.said("detections", "cam1")) == count
+
+
+def test_no_alert_is_lost_while_the_broker_or_the_name_is_changed(
+    broker: DemoBroker, tmp_path: Path
+) -> None:
+    memory, stop = MemoryOutlet(100_000), threading.Event()
+    subscriber = Subscriber(broker.port)
+    unit = FaultyUnit(tmp_path, port=broker.port, outlets=(memory,))
+
+    def tell() -> None:
+        while not stop.wait(0.002):
+            unit.unit.reporter.alert("test", reason="")
+
+    telling = threading.Thread(target=tell)
+    try:
+        wait_for(lambda: unit.results() > 5)
+        telling.start()
+        for seconds, device in ((20, "unit-1"), (21, "unit-2"), (22, "unit-2")):
+            mqtt = msgspec.structs.replace(unit.settings.mqtt, keepalive_seconds=seconds)
+            unit.reload(mqtt=mqtt, device=device)
+            wait_for(lambda: unit.sinks()[0].connected)
+        stop.set()
+        telling.join()
+        alerts = [one for one in memory.messages if one.kind == "alert"]
+        told = [json.loads(one.payload)["id"] for one in alerts]
+        wait_for(lambda: len(subscriber.of("alerts")) >= len(told))
+        assert [one["id"] for one in subscriber.of("alerts")] == told
+    finally:
+        stop.set()
+        unit.stop()
+        subscriber.close()
 
 
 def test_what_was_wrong_before_is_wrong_afterwards(tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ class Daemon:
             self._requests.ask_info()
 
     def _make_sinks(self, settings: Settings) -> Sinks:
+        device = device_of(settings, self._environment)
+        reporter = self.unit.reporter if self.unit else None
         return make_sinks(
             settings,
             self._environment,
@@ -170,6 +172,7 @@ class Daemon:
             on_change=self._requests.wake.set,
             on_command=self._command,
             before=self.sinks,
+            meanwhile=lambda sinks: reporter.use_sinks(sinks, device) if reporter else None,
         )
 
     def _command(self, name: str, payload: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from appliance.sinks.mqtt.address import broker_address
 from appliance.sinks.mqtt.commands import Commands
 from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.queue.backlog import Backlog
 from appliance.sinks.queue.queued_sink import QueuedSink
 from appliance.update.commands import NAMES
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
     from appliance.reports.messages import SinkInfo
-    from appliance.reports.outgoing import Sink
+    from appliance.reports.outgoing import Outgoing, Sink
     from appliance.selection.environment import Environment
     from appliance.sinks import Outlet
 
@@ -56,6 +58,41 @@ class Sinks:
         _close(self.all)
 
 
+class Between:
+    """Stands for sinks while they are changed: keeps what comes, for those that come. Thread-safe.
+
+    ``Backlog`` says what is kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._backlog = Backlog()
+        self._sinks: tuple[Sink, ...] | None = None
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Keep a message, or hand it on to who has come."""
+        with self._lock:
+            self._backlog.add(outgoing)
+            self._pass_on()
+
+    def hand_over(self, sinks: tuple[Sink, ...]) -> None:
+        """Give these what was kept, in order, and all that comes late."""
+        with self._lock:
+            self._sinks = sinks
+            self._pass_on()
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _pass_on(self) -> None:
+        while self._sinks is not None and (outgoing := self._backlog.take()) is not None:
+            for sink in self._sinks:
+                sink.put(outgoing)
+
+
 def device_of(settings: Settings, environment: Environment) -> str:
     """Return the configured name of the unit, or the machine's."""
     return settings.device or device_name(environment.root)
@@ -81,6 +118,7 @@ def make_sinks(
     on_change: Callable[[], None] = lambda: None,
     on_command: Callable[[str, bytes], None] = lambda _name, _payload: None,
     before: Sinks | None = None,
+    meanwhile: Callable[[tuple[Sink, ...]], None] = lambda _sinks: None,
 ) -> Sinks:
     """Return the configured sinks, their threads started.
 
@@ -91,6 +129,7 @@ def make_sinks(
         on_change: called when the connection to the broker changes.
         on_command: called with each command from the broker.
         before: the sinks so far. Those whose settings changed are closed, the others go on.
+        meanwhile: called with the sinks that messages have to go to until this returns.
 
     Raises:
         ConfigError: the settings cannot be used; the sinks so far are as they were.
@@ -101,24 +140,27 @@ def make_sinks(
     made_from: dict[str, object] = {**options, EXTRA: extra}
     made_from["mqtt"] = (mqtt, device, bool(settings.update.origin))
     kept = _kept(before, made_from)
+    outlets = {
+        kind: extra if kind == EXTRA else _outlets(kind, options[kind], environment)
+        for kind in (EXTRA, *options)
+        if kind not in kept
+    }
+    between = Between()
     if before is not None:
-        _close(
-            (
-                *((before.mqtt,) if before.mqtt and "mqtt" not in kept else ()),
-                *(one for kind, all_ in before.others.items() if kind not in kept for one in all_),
-            )
+        going = (
+            *((before.mqtt,) if before.mqtt and "mqtt" not in kept else ()),
+            *(one for kind, all_ in before.others.items() if kind not in kept for one in all_),
         )
+        meanwhile((*(one for one in before.all if one not in going), between))
+        _close(going)
     others: dict[str, tuple[Sink, ...]] = {}
     for kind in (EXTRA, *options):
         if before is not None and kind in kept:
             others[kind] = before.others[kind]
             continue
-        outlets = extra if kind == EXTRA else _outlets(kind, options[kind], environment)
-        others[kind] = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets)
-    if before is not None and "mqtt" in kept:
-        return Sinks(before.mqtt, others, made_from)
-    sink = None
-    if address is not None:
+        others[kind] = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets[kind])
+    sink = before.mqtt if before is not None and "mqtt" in kept else None
+    if address is not None and "mqtt" not in kept:
         outbox = Outbox(_outbox_path(settings, environment, device), mqtt.outbox_messages)
         base = f"{mqtt.prefix}/{device}"
         commands = Commands(base, NAMES, on_command) if settings.update.origin else None
@@ -126,7 +168,9 @@ def make_sinks(
             address, base, outbox, on_change, commands=commands, clock=environment.clock
         )
         sink.start()
-    return Sinks(sink, others, made_from)
+    made = Sinks(sink, others, made_from)
+    between.hand_over(tuple(one for one in made.all if before is None or one not in before.all))
+    return made
 
 
 def _kept(before: Sinks | None, made_from: Mapping[str, object]) -> set[str]:

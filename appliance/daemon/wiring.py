@@ -64,7 +64,7 @@ def wire(
     device = device_of(settings, environment)
     if previous:
         reporter = previous.reporter
-        reporter.use_sinks(sinks.all)
+        reporter.use_sinks(sinks.all, device)
     else:
         nothing_seen = Vocabulary(Labels(()))
         reporter = Reporter(Identity(device, new_boot_id(), 1, nothing_seen), sinks.all, clock)

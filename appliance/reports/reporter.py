@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -106,10 +106,11 @@ class Reporter:
         with self._lock:
             self._identity = identity
 
-    def use_sinks(self, sinks: tuple[Sink, ...]) -> None:
-        """Send to these from the next message on."""
+    def use_sinks(self, sinks: tuple[Sink, ...], device: str) -> None:
+        """Send to these from the next message on, which carries this name: topics do, too."""
         with self._lock:
             self._sinks = sinks
+            self._identity = replace(self._identity, device=device)
 
     @property
     def boot_id(self) -> str:
