@@ -45,6 +45,14 @@ def counted(counts: dict[str, int]) -> Snapshot:
     return snapshot(cooling=Cooling(limited_by=(), events_total=counts))
 
 
+def test_where_nothing_answered_in_time_nothing_is_known() -> None:
+    causes = Causes()
+    causes.look(counted({DROP: 1}))
+    assert causes.look(counted({DROP: 2})) == ("under_voltage",)
+    assert causes.look(Snapshot(collectors={})) is None
+    assert causes.look(counted({DROP: 3})) == ("under_voltage",)
+
+
 @given(st.lists(COUNTS, min_size=1, max_size=12))
 def test_only_a_counter_that_moved_on_since_it_was_last_seen_is_a_cause(
     looks: list[dict[str, int]],

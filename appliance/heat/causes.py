@@ -33,6 +33,8 @@ class Causes:
         None where nothing would say so, or what would cannot be read now: counters are held against
         this look's only if it told something, so what they counted meanwhile is told next time.
         """
+        if not snapshot.collectors and not snapshot.readings:
+            return None  # nothing answered in time
         throttle, cooling = snapshot.get(Throttle), snapshot.get(Cooling)
         supply = snapshot.get(Supply)
         self.tells_of_heat = False
