@@ -235,8 +235,9 @@ def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(
                 r.settings.accelerator, options={"cpu": {"colour": "red"}}
             )
         },
+        lambda r: {"camera": r.camera("cam1", source="images:/nonexistent")},
     ],
-    ids=["a filter", "an option of the accelerator"],
+    ids=["a filter", "an option of the accelerator", "a file"],
 )
 def test_what_is_wrong_is_refused_before_anything_is_touched(
     change: Callable[[TwoCameras], dict[str, Any]], running: TwoCameras

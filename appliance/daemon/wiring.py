@@ -17,7 +17,7 @@ from appliance.pipeline import Pipeline
 from appliance.pipeline.pace import Pace
 from appliance.reports.reporter import Identity, Reporter, new_boot_id
 from appliance.selection.choose import AUTO, load_model
-from appliance.sources import check_source
+from appliance.sources import check_source, create_source
 from appliance.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def wire(
 
 
 def check_settings(settings: Settings, environment: Environment, running: Unit) -> None:
-    """Check new settings while the old ones run, as far as that goes without opening anything.
+    """Check new settings while the old ones run, as far as that goes without opening a device.
 
     Raises:
         ApplianceError: they cannot be used.
@@ -122,6 +122,8 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
     for camera in settings.camera:
         check_source(camera)
         check_filters(camera)
+        if camera not in running.settings.camera:
+            _check_files(camera, running)
     check_sinks(settings, environment)
     known = Registry(settings.accelerator.options, environment.accelerators)
     if settings.accelerator.name != AUTO:
@@ -135,6 +137,18 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         model.labels.ids(settings.model.labels)
         for camera in settings.camera:
             create_filters(camera, model.labels)
+
+
+def _check_files(camera: CameraSettings, running: Unit) -> None:
+    """Open what can be opened at any time, for it is read once: no camera will be waited for."""
+    clock = running.environment.clock
+    source = create_source(camera, input_size=running.engine.input_size, clock=clock)
+    if source.live:
+        return
+    try:
+        source.open()
+    finally:
+        source.close()
 
 
 def _kept_engine(settings: Settings, previous: Unit | None) -> Engine | None:
