@@ -107,6 +107,14 @@ def test_a_reload_without_a_change_changes_nothing(running: TwoCameras) -> None:
     assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
 
 
+def test_windows_that_reloads_cut_short_say_nothing_of_heat(running: TwoCameras) -> None:
+    wait_for(lambda: len(running.said("metrics")) > 4)
+    before = running.unit.heat._state.fps
+    for _ in range(3):
+        running.reload()
+        assert running.unit.heat._state.fps == before
+
+
 def test_filters_and_the_threshold_are_changed_while_all_goes_on(running: TwoCameras) -> None:
     before = running.unit
     running.reload(

@@ -242,7 +242,7 @@ class Supervisor:
                 raise
         finally:
             self._sampler.close()
-            self._publish_metrics()
+            self._publish_metrics(is_whole=False)
 
     def _feed_watchdog(self) -> None:
         if not self.vitals.hanging:
@@ -253,7 +253,8 @@ class Supervisor:
         self._problems = self.vitals.look(now_ns)
         self._book.look(self._problems, now_ns)
 
-    def _publish_metrics(self) -> None:
+    def _publish_metrics(self, *, is_whole: bool = True) -> None:
+        """Publish the window that ends now; one cut short says nothing of what the unit can do."""
         seconds = self._unit.settings.metrics.window_seconds * VALID_INTERVALS
         windows = []
         for lane in self._unit.pipeline.lanes:
@@ -268,7 +269,7 @@ class Supervisor:
             )
         unit = self._unit
         contended = self._contention.look(cpu_times(unit.environment.root))
-        if not unit.pace.took_rest():  # else its rates say nothing of the board
+        if not unit.pace.took_rest() and is_whole:  # else its rates say nothing of the board
             unit.heat.window(
                 windows,
                 unit.engine.accelerator,
