@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,23 @@ def test_other_detectors_are_opened_while_the_cameras_go_on(running: TwoCameras)
     assert len(running.unit.engine.workers) == 2
     assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
     assert running.numbers_are_whole("cam0")
+
+
+def test_another_model_under_the_same_name_is_taken(running: TwoCameras) -> None:
+    taken = running.unit.engine.selection.model.path
+    mine = running.folder / taken.name
+    for one in taken.parent.glob(f"{taken.stem}*"):
+        shutil.copy(one, running.folder)
+    model = msgspec.structs.replace(running.settings.model, name=str(mine))
+    running.reload(model=model)
+    running.goes_on()
+    before = running.unit.engine.selection.model.sha256
+    with mine.open("ab") as file:
+        file.write(bytes(64))
+    running.reload()
+    running.goes_on()
+    assert running.unit.engine.selection.model.sha256 != before
+    assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
 
 
 def test_a_camera_goes_and_another_comes(running: TwoCameras) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.models import Vocabulary
@@ -101,7 +102,16 @@ def origin_of(settings: Settings) -> object:
     """Return what an engine is made from, see ``Engine.made_from``."""
     in_camera = detects_by_itself(settings)
     kind = parse_source(settings.camera[0])[0] if in_camera else ""
-    return settings.accelerator, settings.model.name, kind
+    return settings.accelerator, settings.model.name, _stamp(Path(settings.model.name)), kind
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what tells a model's file from another one of its name; None where it is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def make_engine(
