@@ -19,7 +19,7 @@ from appliance.pipeline import CameraEvent
 from appliance.sinks.mqtt.connection import BrokerAddress
 from appliance.sinks.mqtt.outbox import MAX_BYTES, Outbox
 from appliance.sinks.mqtt.sink import MqttSink
-from tests.helpers import Subscriber, free_port, wait_for
+from tests.helpers import Subscriber, free_port, open_descriptors, wait_for
 from tests.scripted import stage
 
 if TYPE_CHECKING:
@@ -117,6 +117,23 @@ def test_messages_that_come_while_a_reload_closes_it_hurt_nobody() -> None:
     finally:
         sys.setswitchinterval(switch_seconds)
     assert errors == []
+
+
+def test_one_that_hangs_while_it_is_closed_lets_go_of_everything_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def resolve(*_: object) -> None:
+        answered.wait(20)
+        raise OSError("no such name")
+
+    monkeypatch.setattr("appliance.sinks.mqtt.connection.Connection.open", resolve)
+    before = open_descriptors()
+    sink = make_sink(1, Outbox(tmp_path / "outbox.sqlite", 9))
+    sink.close()
+    answered.set()
+    wait_for(lambda: open_descriptors() == before, 5)
 
 
 class CuttingProxy:

@@ -152,10 +152,14 @@ class MqttSink:
         self.end()
         if self._thread.is_alive():
             self._thread.join(FLUSH_SECONDS + 0.3)
-        if not self._thread.is_alive() and self._wake >= 0:
-            self._outbox.close()
-            with self._wake_lock:
-                descriptor, self._wake = self._wake, -1
+        if not self._thread.is_alive():
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._outbox.close()
+        with self._wake_lock:
+            descriptor, self._wake = self._wake, -1
+            if descriptor >= 0:
                 os.close(descriptor)
 
     def _notify(self) -> None:
@@ -172,6 +176,8 @@ class MqttSink:
             self._on_change()
         finally:
             self.heartbeat.ended = True
+            if self._closing.is_set():
+                self._let_go()  # who closed us did not wait for an answer that never came
 
     def _hold_connections(self) -> None:
         while not self._closing.is_set() and self.failure is None:
