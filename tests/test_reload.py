@@ -252,6 +252,19 @@ def test_what_fails_only_when_it_is_opened_leaves_the_old_configuration(
     assert running.unit.settings.accelerator == wanted
 
 
+def test_a_camera_that_was_taken_out_counts_on_when_it_comes_back(running: TwoCameras) -> None:
+    both = running.settings.camera
+    running.reload(camera=both[:1])
+    running.goes_on()
+    running.reload(camera=both)
+    running.goes_on()
+    frames = [one.frame.seq for one in running.said("detections", "cam1")]
+    assert frames == sorted(set(frames))
+    assert running.numbers_are_whole("cam1")
+    captured = [one.frames.captured for one in running.said("metrics", "cam1")]
+    assert captured == sorted(captured)
+
+
 @pytest.mark.parametrize(
     "change",
     [

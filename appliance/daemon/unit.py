@@ -30,6 +30,7 @@ class Unit:
 
     Attributes:
         lanes: of its cameras, also when the pipeline has retired them.
+        known: the last lane of every camera that there was; one that comes back counts on from it.
     """
 
     settings: Settings
@@ -37,6 +38,7 @@ class Unit:
     device: str
     engine: Engine
     lanes: tuple[Lane, ...]
+    known: dict[str, Lane]
     pipeline: Pipeline
     pace: Pace
     heat: HeatWatch

@@ -90,7 +90,7 @@ def wire(
         raise
     for worker in engine.workers:
         worker.score_threshold = settings.model.score_threshold
-    before = {lane.name: lane for lane in previous.lanes} if previous else {}
+    before = previous.known if previous else {}
     pipeline.retire(lane for lane in pipeline.lanes if lane not in plan.kept.values())
     pace.keep(lane.pace for lane in pipeline.lanes)
     lanes = make_lanes(plan, reporter, pace, clock, on_change=on_change, before=before)
@@ -104,6 +104,7 @@ def wire(
         device=device,
         engine=engine,
         lanes=lanes,
+        known={**before, **{lane.name: lane for lane in lanes}},
         pipeline=pipeline,
         pace=pace,
         heat=heat,
