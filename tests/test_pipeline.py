@@ -18,7 +18,7 @@ from appliance.pipeline.worker import Worker
 from appliance.values import Frame, PixelFormat
 from appliance.vision.preprocess import View
 from tests.fakes.fake_detector import FakeDetector
-from tests.helpers import seen, source, wait_for
+from tests.helpers import seen, source, wait_for, wait_until_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -302,6 +302,24 @@ def test_workers_go_and_others_come_while_cameras_wait_for_them() -> None:
     wait_for(running.finished)
     running.stop()
     assert [each.frame_seq for each in emitted] == list(range(200))
+
+
+def test_a_frame_that_a_worker_still_holds_is_waited_for() -> None:
+    one = lane([])
+    running = pipeline(lanes=(one,))
+    number, main = one.ledger.capture(), threading.current_thread()
+
+    def finish() -> None:
+        wait_for(lambda: one not in running.exchange._slots)
+        wait_until_blocked(main)
+        one.ledger.process(number)
+
+    thread = threading.Thread(target=finish, daemon=True)
+    thread.start()
+    running.retire((one,))
+    thread.join(10)
+    counts = one.ledger.counts()
+    assert (counts.processed, counts.dropped["shutdown"]) == (1, 0)
 
 
 def test_a_worker_that_keeps_a_frame_of_a_retired_camera_is_a_hang(
