@@ -143,6 +143,32 @@ def test_the_loopback_needs_neither(address: str) -> None:
     sink_options({"prometheus": {"address": address}})
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+def test_it_is_served_at_every_kind_of_address(address: str) -> None:
+    if address == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    number = free_port()
+    options = sink_options({"prometheus": {"port": number, "address": address}})["prometheus"]
+    outlet = create_outlet("prometheus", options, {})
+    assert outlet is not None
+    outlet.open()
+    try:
+        shown = f"[{address}]" if ":" in address else address
+        with urllib.request.urlopen(f"http://{shown}:{number}/metrics", timeout=10) as answer:
+            assert b"process_" in answer.read()
+    finally:
+        outlet.close()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def test_open_to_all_is_what_one_has_to_say() -> None:
     sink_options({"prometheus": {"address": "192.168.1.2", "insecure": True}})
 

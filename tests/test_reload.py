@@ -130,6 +130,17 @@ def test_filters_and_the_threshold_are_changed_while_all_goes_on(running: TwoCam
     assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
 
 
+def test_filters_that_do_not_change_keep_what_they_remember(running: TwoCameras) -> None:
+    tables = ({"kind": "labels", "labels": ["person"]},)
+    running.reload(camera=running.camera("cam1", filter=tables))
+    running.goes_on()
+    before = [lane._filters for lane in running.unit.lanes]
+    running.reload(camera=running.camera("cam0", filter=tables))
+    running.goes_on()
+    assert running.unit.lanes[1]._filters is before[1]
+    assert running.unit.lanes[0]._filters is not before[0]
+
+
 def test_other_detectors_are_opened_while_the_cameras_go_on(running: TwoCameras) -> None:
     before = running.unit
     wanted = msgspec.structs.replace(running.settings.accelerator, workers=2)

@@ -36,7 +36,8 @@ class Plan:
 
     Attributes:
         settings: the configuration.
-        filters: of each camera.
+        filters: of each camera whose filters are new or changed; others keep theirs, and with them
+            what these remember.
         kept: the lanes that go on, by camera.
         sources: of the cameras that are new or changed.
     """
@@ -87,6 +88,9 @@ def plan_cameras(
             and any(one.wants_picture for one in filters[camera.name])
             == lanes[camera.name].wants_picture
         }
+    if previous is not None and previous.engine.selection.model.labels == labels:
+        for name in [name for name in kept if _same_filters(name, previous.settings, settings)]:
+            del filters[name]
     sources = {
         camera.name: make_source(camera, input_size)
         if make_source
@@ -120,7 +124,8 @@ def make_lanes(
     for camera in plan.settings.camera:
         if camera.name in plan.kept:
             lane = plan.kept[camera.name]
-            lane.use_filters(plan.filters[camera.name])
+            if camera.name in plan.filters:
+                lane.use_filters(plan.filters[camera.name])
         else:
             source = plan.sources[camera.name]
             lane = Lane(
@@ -145,6 +150,13 @@ def make_lanes(
 def _bare(camera: CameraSettings) -> CameraSettings:
     """Return what a lane is made from; its filters can be changed while it runs."""
     return msgspec.structs.replace(camera, filter=())
+
+
+def _same_filters(name: str, old: Settings, new: Settings) -> bool:
+    tables = [
+        next(one.filter for one in settings.camera if one.name == name) for settings in (old, new)
+    ]
+    return old.model.labels == new.model.labels and tables[0] == tables[1]
 
 
 def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:

@@ -131,7 +131,7 @@ def make_engine(
     Raises:
         ApplianceError: accelerator or model cannot be used.
     """
-    clock = environment.clock
+    clock, made_from = environment.clock, origin_of(settings)  # first: a file may be replaced
     layouts = make_layouts(settings, environment)
     selector = make_selector(settings, environment, layouts=layouts)
     choice = choose(settings, selector)
@@ -163,7 +163,7 @@ def make_engine(
         for number, detector in enumerate(detectors)
     )
     return Engine(
-        made_from=origin_of(settings),
+        made_from=made_from,
         wanted=settings.accelerator.name,
         selection=selection,
         layouts=layouts,

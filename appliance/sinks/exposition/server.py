@@ -7,6 +7,7 @@ nothing holds nobody else.
 from __future__ import annotations
 
 import hmac
+import socket
 import threading
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -55,7 +55,9 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     ) -> None:
         self._tls = tls
         self._free = threading.BoundedSemaphore(AT_ONCE)
-        super().__init__((address, port), _Quiet)
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family, _, _, _, place = found[0]  # IPv4 or IPv6, as the address is
+        super().__init__(place, _Quiet)  # type: ignore[arg-type]
         self.set_app(guarded(make_wsgi_app(registry), token))
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
         self._thread.start()
