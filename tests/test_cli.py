@@ -224,12 +224,13 @@ def test_the_demo_ends_by_itself_and_can_be_watched(kind: str) -> None:
     wait_for(lambda: demo.poll() is not None)
 
 
-def test_the_settings_are_printed_without_the_cameras_passwords(
+def test_the_settings_are_printed_without_passwords(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "appliance.toml"
     path.write_text(
         '[[camera]]\nname = "a"\nsource = "rtsp://admin:sEcret9@host/x?token=sEcret8"\n'
+        '[sinks.telegram]\nbot_token = "sEcret7"\nproxy = "http://me:sEcret6@proxy/"\n'
     )
     assert main(["check", "--dump", "--config", str(path)]) == 0
     printed = capsys.readouterr().out

@@ -77,6 +77,9 @@ def test_the_bundle_keeps_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
     config.write_text(
         f'[mqtt]\nusername = "alice"\npassword_file = "{secret}"\n'
         '[[camera]]\nsource = "rtsp://bob:swordfish@camera.local/stream?token=xyzzy"\n'
+        '[sinks.telegram]\nbot_token = "plugh"\nproxy = "http://carol:frotz@proxy.local/"\n'
+        'token_file = "/etc/telegram.token"\n'
+        '[accelerator.options.remote]\nheaders = [{ secret = "rezrov" }]\n'
     )
     bundle = tmp_path / "bundle.tar.gz"
     main(["doctor", "--config", str(config), "--offline", "--bundle", str(bundle)])
@@ -85,8 +88,9 @@ def test_the_bundle_keeps_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[
         texts = [archive.extractfile(one) for one in archive.getmembers()]
         content = b"".join(one.read() for one in texts if one is not None)
     assert {"doctor.json", "system.json", "settings.json", "probe.json", "telemetry.json"} <= names
-    assert b"camera.local" in content
-    for word in (b"hunter2", b"alice", b"swordfish", b"xyzzy"):
+    for word in (b"camera.local", b"proxy.local", b"/etc/telegram.token"):
+        assert word in content
+    for word in (b"hunter2", b"alice", b"swordfish", b"xyzzy", b"plugh", b"frotz", b"rezrov"):
         assert word not in content
     assert "packed" in capsys.readouterr().out
 

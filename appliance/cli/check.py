@@ -7,12 +7,11 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from appliance.card import CardPaths
 from appliance.card.backup import back_up, restore
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.config.addresses import without_secrets
+from appliance.config.secrets import shown
 from appliance.daemon.sinks import device_of
 from appliance.errors import ApplianceError, BrokerUnavailableError
 from appliance.filters import check_filters
@@ -58,10 +57,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings = load_settings(options)
     if options.dump:
-        tree = msgspec.to_builtins(settings)
-        for camera in tree["camera"]:  # what is printed is pasted where others read it
-            camera["source"] = without_secrets(camera["source"])
-        print_json(tree)
+        print_json(shown(settings))  # what is printed is pasted where others read it
         return 0
     checks = checks_of(settings, offline=options.offline)
     rows: list[dict[str, Any]] = [{"check": "configuration", "ok": True, "detail": "valid"}]

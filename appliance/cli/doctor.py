@@ -1,8 +1,8 @@
 """``appliance doctor``: what is wrong here, on a broken installation too; a bundle for helpers.
 
 Every check stands alone: no camera, no network, no valid configuration, a full disk are findings.
-Nothing secret goes into the bundle: passwords are in files that it leaves out, and addresses lose
-user, password and query.
+Nothing secret goes into the bundle: passwords are in files that it leaves out, addresses lose
+user, password and query, and options whose names say that they are secret are hidden.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from appliance.cli.check import checks_of
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.clock import SystemClock
 from appliance.config import Settings
-from appliance.config.addresses import secrets_of, without_secrets
+from appliance.config.secrets import HIDDEN, secrets_in, shown
 from appliance.errors import ApplianceError, ConfigError, UnavailableError
 from appliance.files import write_whole
 from appliance.heat.causes import Causes
@@ -193,7 +193,7 @@ def pack(path: Path, rows: list[Row], settings: Settings) -> None:
     Raises:
         UnavailableError: it cannot be written there.
     """
-    secrets = tuple(_secrets(settings))
+    secrets = tuple(secret.encode() for secret in secrets_in(settings))
     files = {name: _scrub(content, secrets) for name, content in _contents(rows, settings)}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -220,7 +220,7 @@ def _contents(rows: list[Row], settings: Settings) -> Iterator[tuple[str, bytes]
     }
     yield "doctor.json", _json([asdict(row) for row in rows])
     yield "system.json", _json(system)
-    yield "settings.json", _json(_harmless(settings))
+    yield "settings.json", _json(shown(settings))
     yield "probe.json", _json([asdict(one) for one in Registry().probe_all(Machine(root))])
     yield "telemetry.json", _json(Telemetry.over(root, SystemClock()).snapshot().flat())
     for name, words in {
@@ -233,28 +233,11 @@ def _contents(rows: list[Row], settings: Settings) -> Iterator[tuple[str, bytes]
             yield name, text.encode()
 
 
-def _secrets(settings: Settings) -> Iterator[bytes]:
-    """Yield what addresses of cameras hold besides the address."""
-    for camera in settings.camera:
-        for text in secrets_of(camera.source):
-            yield text.encode()
-
-
 def _scrub(content: bytes, secrets: tuple[bytes, ...]) -> bytes:
     """Return the content without the secrets, wherever a message quoted them."""
     for secret in secrets:
-        content = content.replace(secret, b"(secret)")
+        content = content.replace(secret, HIDDEN.encode())
     return content
-
-
-def _harmless(settings: Settings) -> dict[str, Any]:
-    tree: dict[str, Any] = msgspec.to_builtins(settings)
-    for camera in tree["camera"]:
-        camera["source"] = without_secrets(camera["source"])
-    for key in ("username", "password_file"):
-        if tree["mqtt"].get(key):
-            tree["mqtt"][key] = "(set)"
-    return tree
 
 
 def _json(value: Any) -> bytes:

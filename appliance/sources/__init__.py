@@ -180,7 +180,8 @@ def parse_source(camera: CameraSettings) -> tuple[str, str]:
         faults=(
             (
                 f"camera[{camera.name}].source: got {shown!r}, expected one of "
-                f"{', '.join(places)} or an rtsp:// or http:// address"
+                f"{', '.join(places)} or an rtsp:// or http:// address; "
+                "a file is written video:/path/to/file"
             ),
         ),
     )
