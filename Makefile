@@ -11,13 +11,14 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
 
 # All of them at once: they wait more than they compute. Some (ARGS=tests/test_x.py) one by one.
-PARALLEL := $(if $(strip $(ARGS)),,-n 4 --dist worksteal -m "not slow")
+PARALLEL := $(if $(strip $(ARGS)),,-n 5 --dist worksteal -m "not slow")
 
 test: $(VENV)/dev.stamp mosquitto
 	@$(BIN)/python scripts/fetch_test_data.py || [ $$? = 75 ]
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-# The long forms: minutes of lossy networks, a thousand openings.
+# The long forms: minutes of lossy networks, a thousand openings, the accuracy of every
+# format, layouts measured.
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m slow $(ARGS)
 

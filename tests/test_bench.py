@@ -155,6 +155,7 @@ def test_publishing_is_measured_at_a_real_broker(
     assert figures["overhead_ms"] == pytest.approx(parts - inference, abs=0.01)
 
 
+@pytest.mark.slow
 def test_layouts_and_models_compete_in_one_run(
     data: Samples, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +170,7 @@ def test_layouts_and_models_compete_in_one_run(
     assert "* 1x1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_auto_measures_every_layout_and_keeps_the_best(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

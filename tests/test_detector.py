@@ -66,12 +66,12 @@ FLOAT_MAP = 0.320
     ("accelerator", "model", "tolerance"),
     [
         ("cpu", "ssdlite-mobilenet-v2-int8", 0.010),
-        ("cpu", "ssdlite-mobilenet-v2-float32", 0.010),
-        ("cpu", "ssdlite-mobilenet-v2-float16", 0.010),
-        ("ncnn", "ssdlite-mobilenet-v2-ncnn", 0.010),
-        ("openvino", "ssdlite-mobilenet-v2-onnx", 0.010),
-        ("onnx", "ssdlite-mobilenet-v2-onnx", 0.010),
-        ("tensorflow", "ssdlite-mobilenet-v2-graphdef", 0.010),
+        pytest.param("cpu", "ssdlite-mobilenet-v2-float32", 0.010, marks=pytest.mark.slow),
+        pytest.param("cpu", "ssdlite-mobilenet-v2-float16", 0.010, marks=pytest.mark.slow),
+        pytest.param("ncnn", "ssdlite-mobilenet-v2-ncnn", 0.010, marks=pytest.mark.slow),
+        pytest.param("openvino", "ssdlite-mobilenet-v2-onnx", 0.010, marks=pytest.mark.slow),
+        pytest.param("onnx", "ssdlite-mobilenet-v2-onnx", 0.010, marks=pytest.mark.slow),
+        pytest.param("tensorflow", "ssdlite-mobilenet-v2-graphdef", 0.010, marks=pytest.mark.slow),
     ],
 )
 def test_mean_average_precision_on_coco_samples(
@@ -129,6 +129,7 @@ def test_accuracy_on_pictures_that_everybody_can_have(
     assert got.ap50 >= ap50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["stretch", "letterbox"])
 def test_decoding_a_camera_s_jpegs_no_larger_than_needed_costs_no_accuracy(
     fit: Literal["stretch", "letterbox"], data: Samples, default_model: Model

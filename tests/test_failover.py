@@ -111,8 +111,8 @@ def test_unplugged_and_back(broker: DemoBroker, tmp_path: Path) -> None:
         (alert,) = running.seen.of("alerts")
         assert alert["accelerator"] == "scripted"
         assert "SIGABRT" in alert["reason"]
-        wait_for(lambda: running.seen.of("health")[-1]["state"] == "degraded")
-        assert "running on cpu instead" in running.seen.of("health")[-1]["reasons"][0]
+        wait_for(lambda: "running on cpu instead" in str(running.seen.of("health")[-1]["reasons"]))
+        assert running.seen.of("health")[-1]["state"] == "degraded"
         wait_for(lambda: running.seen.of("info")[-1]["accelerator"] == "cpu")
 
         (control / "unplugged").unlink()
@@ -193,8 +193,8 @@ def test_silently_on_the_cpu_is_degraded(broker: DemoBroker, tmp_path: Path) -> 
     (tmp_path / "device/on_cpu").touch()
     with unit(broker, tmp_path) as (running, _):
         wait_for(lambda: running.running_on() == "scripted", 20)
-        wait_for(lambda: running.seen.of("health")[-1]["state"] == "degraded")
-        assert "it runs on CPU" in running.seen.of("health")[-1]["reasons"][0]
+        wait_for(lambda: "it runs on CPU" in str(running.seen.of("health")[-1]["reasons"]))
+        assert running.seen.of("health")[-1]["state"] == "degraded"
 
 
 def test_auto_starts_on_the_cpu_and_changes_to_the_best(
@@ -259,12 +259,12 @@ class Parts:
 
 def test_what_is_lost_before_the_start_is_told_once_and_looked_for_once() -> None:
     parts = Parts()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     parts.switch.lost(0, "gone while it was opened")
     parts.switch.start()
     parts.switch.start()
     assert parts.events == ["failover"]
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     assert parts.switch._try_again()
     parts.switch.start()  # it is back: nothing to look for
     assert parts.events == ["failover", "failback"]
@@ -273,7 +273,7 @@ def test_what_is_lost_before_the_start_is_told_once_and_looked_for_once() -> Non
 
 def test_a_reload_in_the_middle_of_a_loss_tells_and_looks_for_it_once() -> None:
     parts = Parts()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     tell = parts.switch._on_event
 
     def reload(event: AcceleratorEvent) -> None:
@@ -283,7 +283,7 @@ def test_a_reload_in_the_middle_of_a_loss_tells_and_looks_for_it_once() -> None:
     parts.switch._on_event = reload
     parts.switch.lost(0, "gone")
     assert parts.events == ["failover"]
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     parts.switch.close()
 
 
@@ -300,11 +300,11 @@ def test_an_engine_that_cannot_be_made_looks_for_nothing(
     monkeypatch.setattr("appliance.daemon.engine.make_switch", lambda *_, **__: parts.switch)
     monkeypatch.setattr("appliance.daemon.engine.open_detectors", fail)
     there = replace(environment(tmp_path), accelerators=PATHS)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     wanted = Settings(accelerator=AcceleratorSettings(name="cpu"))
     with pytest.raises(AcceleratorUnavailableError):
         make_engine(wanted, there, Pace(), lambda _: None)
-    wait_for(lambda: threading.active_count() == before, 5)
+    wait_for(lambda: set(threading.enumerate()) <= before)
 
 
 def test_detectors_that_nobody_took_are_closed_when_it_is_lost_again() -> None:

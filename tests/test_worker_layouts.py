@@ -296,6 +296,7 @@ def test_a_layout_that_sees_something_else_or_fails_is_never_taken(
     assert some[0].wrong == "it broke"
 
 
+@pytest.mark.slow
 def test_a_unit_measures_when_it_has_settled_and_says_why(
     broker: DemoBroker, tmp_path: Path
 ) -> None:
