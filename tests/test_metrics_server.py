@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import socket
 import ssl
@@ -18,6 +17,7 @@ from appliance.errors import ConfigError, UnavailableError
 from appliance.sinks import create_outlet, sink_options
 from appliance.sinks.exposition.server import AT_ONCE
 from tests.helpers import free_port, wait_for
+from tests.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,40 +214,12 @@ def test_a_token_that_everybody_may_read_is_none(keys: Path, tmp_path: Path) -> 
 
 
 def test_a_real_prometheus_scrapes_it(port: int, keys: Path, tmp_path: Path) -> None:
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        pytest.skip("no prometheus: scripts/install_prometheus.sh installs it")
-    web = free_port()
-    (tmp_path / "prometheus.yml").write_text(f"""
-scrape_configs:
+    job = f"""
   - job_name: appliance
     scheme: https
-    scrape_interval: 1s
-    scrape_timeout: 1s
     authorization: {{credentials_file: {keys / "token"}}}
     tls_config: {{ca_file: {keys / "cert.pem"}}}
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-""")
-    process = subprocess.Popen(
-        [
-            prometheus, f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{web}",
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def up() -> bool:
-        try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{web}/api/v1/query?query=up", timeout=5
-            ) as answer:
-                found = json.load(answer)["data"]["result"]
-        except OSError:
-            return False
-        return [one["value"][1] for one in found] == ["1"]
-
-    try:
-        wait_for(up, 30)
-    finally:
-        process.terminate()
-        process.wait(20)
+"""
+    with Prometheus(tmp_path, job) as prometheus:
+        wait_for(lambda: prometheus.query("up") == [1.0])

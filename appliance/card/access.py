@@ -14,24 +14,53 @@ if TYPE_CHECKING:
 FILE, CA = "appliance-access.txt", "appliance-ca.crt"
 
 
-def describe(hostname: str, topics: str, accounts: Mapping[str, str]) -> str:
-    """Return the text for the owner."""
-    lines = [
-        f"This appliance is {hostname}.local, its topics begin with {topics}.",
-        "",
-        f"MQTT broker    {hostname}.local, port 8883, TLS",
-        f"CA             {CA}, beside this file on the card's first partition",
-        *(f"account        {name}, password {word}" for name, word in accounts.items()),
-        "",
-        "homeassistant is for Home Assistant, viewer may only read:",
-        "",
-        f"  mosquitto_sub -h {hostname}.local -p 8883 --cafile {CA} -u viewer -P PASSWORD \\",
-        f"      -v -t '{topics}#'",
-        "",
-        "This text is shown once. It goes with the next start; the accounts stay. To get new",
-        "ones, put an empty file named new-passwords on this partition.",
+def describe(hostname: str, topics: str, accounts: Mapping[str, str], metrics: str) -> str:
+    """Return the text for the owner.
+
+    Args:
+        hostname: of the machine.
+        topics: what its topics begin with.
+        accounts: of the built-in broker, with their passwords; empty where there is none.
+        metrics: lines about Prometheus; empty where it reaches nothing.
+    """
+    lines = [f"This appliance is {hostname}.local, its topics begin with {topics}.", ""]
+    if accounts:
+        lines += [
+            f"MQTT broker    {hostname}.local, port 8883, TLS",
+            f"CA             {CA}, beside this file on the card's first partition",
+            *(f"account        {name}, password {word}" for name, word in accounts.items()),
+            "",
+            "homeassistant is for Home Assistant, viewer may only read:",
+            "",
+            f"  mosquitto_sub -h {hostname}.local -p 8883 --cafile {CA} -u viewer -P PASSWORD \\",
+            f"      -v -t '{topics}#'",
+            "",
+        ]
+    if metrics:
+        lines += [
+            f"Throttling in Grafana: these lines belong into prometheus.yml, {CA} beside it:",
+            "",
+            metrics,
+        ]
+    lines += [
+        "This text is shown once. It goes with the next start; what it tells stays valid. To get",
+        "new passwords, put an empty file named new-passwords on this partition.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def scrape(hostname: str, port: int, token: str) -> str:
+    """Return what Prometheus has to be configured with (a list item of ``scrape_configs``).
+
+    The name of the machine is told twice, so that an address may stand in the last line.
+    """
+    return f"""\
+  - job_name: {hostname}
+    scheme: https
+    authorization: {{credentials: "{token}"}}
+    tls_config: {{ca_file: {CA}, server_name: {hostname}.local}}
+    static_configs: [{{targets: ["{hostname}.local:{port}"]}}]
+"""
 
 
 def hand_out(layout: CardPaths, text: str) -> None:

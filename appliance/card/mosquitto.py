@@ -1,18 +1,17 @@
-"""The built-in broker: accounts, certificates and mosquitto's configuration, made on this machine.
+"""The built-in broker: accounts, rights and mosquitto's configuration, made on this machine.
 
 The daemon talks to it over the loopback without a password. From the network there is TLS only,
-with a certificate of this machine's own CA, and nobody without an account.
+with a certificate of this machine's own authority, and nobody without an account.
 """
 
 from __future__ import annotations
 
 import secrets
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.errors import UnavailableError
+from appliance.card.tool import run_tool
 from appliance.files import write_whole
 
 if TYPE_CHECKING:
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
     from appliance.card.paths import CardPaths
 
 ACCOUNTS = ("homeassistant", "viewer")
-_DAYS = "7300"
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without characters that look alike."""
-_SECONDS = 60
 
 
 def new_accounts(layout: CardPaths, *, anew: bool) -> dict[str, str]:
@@ -36,7 +33,7 @@ def new_accounts(layout: CardPaths, *, anew: bool) -> dict[str, str]:
     """
     if (layout.broker / "passwords").exists() and not anew:
         return {}
-    return {name: _password() for name in ACCOUNTS}
+    return {name: readable_secret() for name in ACCOUNTS}
 
 
 def keep_accounts(layout: CardPaths, accounts: Mapping[str, str]) -> None:
@@ -49,7 +46,7 @@ def keep_accounts(layout: CardPaths, accounts: Mapping[str, str]) -> None:
         plain = Path(folder, "passwords")
         lines = [f"{name}:{password}\n" for name, password in accounts.items()]
         write_whole(plain, "".join(lines), 0o600)
-        _run("mosquitto_passwd", "-U", str(plain))
+        run_tool("mosquitto_passwd", "-U", str(plain))
         hashed = plain.read_bytes()
     write_whole(layout.broker / "passwords", hashed, 0o640, group="mosquitto")
 
@@ -65,50 +62,6 @@ def rights(prefix: str, discovery: str) -> str:
         f"user homeassistant\ntopic readwrite {prefix}/#\ntopic readwrite {discovery}/#\n"
         f"\nuser viewer\ntopic read {prefix}/#\n"
     )
-
-
-def make_certificates(layout: CardPaths, hostname: str) -> None:
-    """Make a CA, once, and a certificate for ``hostname``, again when the name changes.
-
-    Raises:
-        UnavailableError: openssl is missing or fails.
-    """
-    folder = layout.broker
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "ca.crt").exists():
-        with tempfile.TemporaryDirectory() as scratch:
-            key, certificate = Path(scratch, "ca.key"), Path(scratch, "ca.crt")
-            _run(
-                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-nodes", "-days", _DAYS, "-subj", f"/CN=CA of {hostname}",
-                "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-                "-keyout", str(key), "-out", str(certificate),
-            )  # fmt: skip
-            write_whole(folder / "ca.key", key.read_bytes(), 0o600)
-            write_whole(folder / "ca.crt", certificate.read_bytes())
-    named = folder / "server.name"
-    if named.exists() and named.read_text().strip() == hostname:
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        key, request = Path(scratch, "server.key"), Path(scratch, "server.csr")
-        certificate, extensions = Path(scratch, "server.crt"), Path(scratch, "extensions")
-        extensions.write_text(
-            f"subjectAltName=DNS:{hostname}.local,DNS:{hostname},DNS:localhost,IP:127.0.0.1\n"
-            "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"
-        )
-        _run(
-            "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-subj", f"/CN={hostname}.local", "-keyout", str(key), "-out", str(request),
-        )  # fmt: skip
-        _run(
-            "openssl", "x509", "-req", "-in", str(request), "-days", _DAYS,
-            "-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial",
-            "-CAserial", str(Path(scratch, "serial")), "-extfile", str(extensions),
-            "-out", str(certificate),
-        )  # fmt: skip
-        write_whole(folder / "server.key", key.read_bytes(), 0o640, group="mosquitto")
-        write_whole(folder / "server.crt", certificate.read_bytes())
-    write_whole(named, f"{hostname}\n")
 
 
 def configuration(folder: Path) -> str:
@@ -134,25 +87,7 @@ def configuration(folder: Path) -> str:
     )
 
 
-def _password() -> str:
+def readable_secret() -> str:
     """Return four groups of four characters: 79 bits, and readable aloud."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
     return "-".join(groups)
-
-
-def _run(*words: str) -> None:
-    try:
-        subprocess.run(  # noqa: S603 - fixed words and our own paths
-            words, check=True, capture_output=True, text=True, timeout=_SECONDS
-        )
-    except FileNotFoundError as error:
-        raise UnavailableError(
-            f"{words[0]}: is not installed", hint=f"apt install {_PACKAGES[words[0]]}"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"{words[0]}: took more than {_SECONDS} s") from error
-    except subprocess.CalledProcessError as error:
-        raise UnavailableError(f"{words[0]}: failed: {error.stderr.strip()}") from error
-
-
-_PACKAGES = {"openssl": "openssl", "mosquitto_passwd": "mosquitto"}

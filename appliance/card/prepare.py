@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.board.identity import device_name
-from appliance.card import access, fragment, mosquitto, reset
+from appliance.card import access, fragment, metrics, mosquitto, reset
+from appliance.card.certificates import make_authority, make_certificate
 from appliance.config import Settings, load
 from appliance.errors import ApplianceError
 from appliance.files import write_whole
@@ -65,7 +66,7 @@ def prepare(layout: CardPaths, *, rename: Callable[[str], None] = socket.sethost
         "lean profile": lambda: fragment.lean(layout),
         "configuration": lambda: fragment.take(layout),
         "SSH key": lambda: _ssh(layout),
-        "broker": lambda: _broker(layout, report),
+        "broker and metrics": lambda: _served(layout, report),
     }
     if not layout.boot_is_there:
         report.failed.append(f"setup: {layout.boot} is not there: the last settings go on")
@@ -126,30 +127,62 @@ def _ssh(layout: CardPaths) -> Iterator[str]:
         yield "SSH: the key is gone from the boot partition, and may not log in any more"
 
 
-def _broker(layout: CardPaths, report: Report) -> Iterator[str]:
+def _settings(layout: CardPaths) -> Settings:
+    try:
+        return load(layout.configuration)
+    except ApplianceError:
+        return Settings()  # the daemon will say why
+
+
+def _has_broker(settings: Settings) -> bool:
+    return settings.mqtt.enabled and settings.mqtt.host in LOCAL
+
+
+def _served(layout: CardPaths, report: Report) -> Iterator[str]:
+    """Make what the network reaches: ``/metrics``, the broker, and the secrets for both."""
+    name = hostname(layout)
+    make_authority(layout, name)
+    metrics.serve(layout, name)
+    yield from _access(layout, report, name)
+    yield from _broker(layout, name)
+
+
+def _access(layout: CardPaths, report: Report, name: str) -> Iterator[str]:
+    """Make passwords and token, once, and tell them; later, take what was told off the card."""
+    settings = _settings(layout)
+    anew = reset.asked(layout, reset.PASSWORDS)
+    accounts = mosquitto.new_accounts(layout, anew=anew) if _has_broker(settings) else {}
+    port = metrics.reached_at(settings)
+    token = metrics.new_token(layout, anew=anew) if port else ""
+    if not accounts and not token:
+        access.withdraw(layout)
+        return
+    device = settings.device or device_name(layout.root)
+    report.access = access.describe(
+        name,
+        f"{settings.mqtt.prefix}/{device}/",
+        accounts,
+        access.scrape(name, port, token) if token else "",
+    )
+    access.hand_out(layout, report.access)  # first: passwords that nobody knows are of no use
+    if accounts:
+        mosquitto.keep_accounts(layout, accounts)
+        yield "new accounts for the broker"
+    if token:
+        metrics.keep_token(layout, token)
+        yield "a new token for the metrics"
+    reset.done(layout, reset.PASSWORDS)
+
+
+def _broker(layout: CardPaths, name: str) -> Iterator[str]:
     """Make the built-in broker, unless the configuration names another."""
     wanted = layout.runtime / "broker"
-    try:
-        settings = load(layout.configuration)
-    except ApplianceError:
-        settings = Settings()  # the daemon will say why
-    if not settings.mqtt.enabled or settings.mqtt.host not in LOCAL:
+    settings = _settings(layout)
+    if not _has_broker(settings):
         wanted.unlink(missing_ok=True)
-        access.withdraw(layout)
         yield f"the built-in broker stays off: the configuration names {settings.mqtt.host}"
         return
-    name = hostname(layout)
-    mosquitto.make_certificates(layout, name)
-    accounts = mosquitto.new_accounts(layout, anew=reset.asked(layout, reset.PASSWORDS))
-    if accounts:
-        device = settings.device or device_name(layout.root)
-        topics = f"{settings.mqtt.prefix}/{device}/"
-        report.access = access.describe(name, topics, accounts)
-        access.hand_out(layout, report.access)  # first: accounts that nobody knows are of no use
-        mosquitto.keep_accounts(layout, accounts)
-        reset.done(layout, reset.PASSWORDS)
-    else:
-        access.withdraw(layout)
+    make_certificate(layout, name, layout.broker / "server", "mosquitto")
     wants = settings.homeassistant.prefix
     write_whole(
         layout.broker / "acl",
@@ -161,8 +194,6 @@ def _broker(layout: CardPaths, report: Report) -> Iterator[str]:
     target = layout.root / "etc/mosquitto/conf.d/appliance.conf"
     write_whole(target, mosquitto.configuration(Path("/") / inside))
     write_whole(wanted, "")
-    if accounts:
-        yield "new accounts for the broker"
 
 
 def _tell(layout: CardPaths, report: Report) -> None:
