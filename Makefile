@@ -5,7 +5,7 @@ VENV := .venv
 MUTATION := .venv-mutation
 BIN := $(VENV)/bin
 
-.PHONY: test-slow test-data mutants mutation growth soak e2e image image-test power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: test-slow test-data mutants mutation growth soak e2e image boot-kit image-test card-cuts power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -114,16 +114,38 @@ power-cuts: $(VENV)/dev.stamp
 	$(BIN)/python scripts/build_deb.py --out dist/e2e
 	PYTHON=$(BIN)/python sh tests/e2e/power_cuts.sh dist/e2e/*.deb $(ROUNDS)
 
-# The image to flash, and emulated boards that start from it. Needs root; a quarter of an hour the first time.
+# The image to flash, from Raspberry Pi OS Lite: make image BASE=FILE.img.xz [ACCELERATORS=coral,hailo,imx500]
+# [PACKAGES=DIR]. Needs root.
+BASE ?=
+RELEASES := trixie bookworm
+export ACCELERATORS PACKAGES
 image: $(VENV)/dev.stamp
+	@[ -n "$(BASE)" ] || { echo "make image BASE=FILE: get Raspberry Pi OS Lite (64-bit) from https://www.raspberrypi.com/software/operating-systems/; BASE=debian makes one of Debian's packages instead (Pi 3 and 4, USB camera)" >&2; exit 2; }
 	rm -rf dist/arm64
+	$(BIN)/python scripts/build_card_deb.py --out dist/arm64
+ifeq ($(BASE),debian)
 	$(BIN)/python scripts/build_deb.py --arch arm64 --out dist/arm64
-	PYTHON=$(BIN)/python sh deploy/image/build.sh dist/arm64/*.deb dist/image
+	PYTHON=$(BIN)/python sh deploy/image/debian.sh dist/arm64 dist/image
+else
+	for one in $(RELEASES); do $(BIN)/python scripts/build_deb.py --arch arm64 --release $$one --out dist/arm64 || exit; done
+	PYTHON=$(BIN)/python sh deploy/image/raspios.sh "$(BASE)" dist/arm64 dist/raspios
+endif
 
-image-test: image
-	sh tests/image/tools.sh
-	$(BIN)/python -m tests.image.parity dist/arm64/*.deb "$$(sh deploy/image/base.sh)"
-	$(BIN)/python -m tests.image.boot dist/image virt raspi3b read-only
+# What to copy onto a card that Imager wrote with stock Raspberry Pi OS.
+boot-kit: $(VENV)/dev.stamp
+	rm -rf dist/boot-kit
+	mkdir -p dist
+	cp -R deploy/boot-kit dist/boot-kit
+	for one in $(RELEASES); do $(BIN)/python scripts/build_deb.py --arch arm64 --release $$one --out dist/boot-kit/appliance-kit || exit; done
+	$(BIN)/python scripts/build_card_deb.py --out dist/boot-kit/appliance-kit
+
+# Emulated boards that start from both images and from a card with the kit; the plug pulled, too.
+image-test: $(VENV)/dev.stamp
+	PYTHON=$(BIN)/python sh tests/image/run.sh --build-base
+
+# The plug pulled at random moments of the first starts: make card-cuts ROUNDS=10
+card-cuts: $(VENV)/dev.stamp
+	PYTHON=$(BIN)/python sh tests/image/run.sh --cuts $(ROUNDS)
 
 # What Debian's checker says of the package, besides what is overridden with a reason.
 lintian: $(VENV)/dev.stamp

@@ -23,14 +23,15 @@ class Prometheus:
     Args:
         folder: for its files; relative paths in ``job`` begin here.
         job: list item of ``scrape_configs``.
+        seconds: between two scrapes, and for one.
     """
 
-    def __init__(self, folder: Path, job: str) -> None:
+    def __init__(self, folder: Path, job: str, seconds: int = 1) -> None:
         program = shutil.which("prometheus")
         if program is None:
             pytest.skip("no prometheus: scripts/install_prometheus.sh installs it")
         file = folder / "prometheus.yml"
-        every = "global: {scrape_interval: 1s, scrape_timeout: 1s}"
+        every = f"global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s}}"
         file.write_text(f"{every}\nscrape_configs:\n{job}")
         self._port = free_port()
         self._words = [

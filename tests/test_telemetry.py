@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -85,6 +87,69 @@ def test_sysfs_flags_tell_what_this_read_saw(tmp_path: Path) -> None:
         assert reading == collector.collect()
         told.append((reading.now, reading.since_boot))
     assert told == [((), ()), (("under_voltage",), ("under_voltage", "throttled")), ((), ())]
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """Return the file of our kernel module (deploy/kernel), on a Pi with Debian's kernel."""
+    folder = tmp_path / "root/sys/bus/platform/drivers/rpi-readings/rpi-readings"
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text("0\n")
+    return folder / "get_throttled"
+
+
+@pytest.mark.parametrize(
+    ("word", "now", "since_boot"),
+    [
+        ("0\n", (), ()),
+        (
+            "d0008\n",  # no 0x; the upper bits are the firmware's own, not ours
+            ("soft_temperature_limit",),
+            ("under_voltage", "throttled", "soft_temperature_limit"),
+        ),
+    ],
+)
+def test_our_module_tells_what_debians_kernel_does_not(
+    tmp_path: Path, module: Path, word: str, now: tuple[str, ...], since_boot: tuple[str, ...]
+) -> None:
+    module.write_text(word)
+    reading = ThrottleCollector(tmp_path / "root").collect()
+    assert reading is not None
+    assert (reading.now, reading.since_boot, reading.source) == (now, since_boot, "module")
+
+
+def test_the_module_may_be_loaded_after_the_daemon_started(tmp_path: Path) -> None:
+    collector = ThrottleCollector(tmp_path / "root")
+    assert collector.collect() is None
+    folder = tmp_path / "root/sys/bus/platform/drivers/rpi-readings/rpi-readings"
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text("1\n")
+    reading = collector.collect()
+    assert reading is not None
+    assert reading.now == ("under_voltage",)
+
+
+def refuse(number: int) -> object:
+    def read_text(path: Path, *_: object) -> str:
+        raise OSError(number, os.strerror(number), str(path))
+
+    return read_text
+
+
+def test_a_firmware_without_the_flags_tells_nothing(
+    tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU's answers so, and very old ones may: unknown, not "no", and no fault."""
+    monkeypatch.setattr(type(module), "read_text", refuse(errno.EOPNOTSUPP))
+    assert ThrottleCollector(tmp_path / "root").collect() is None
+
+
+def test_a_firmware_that_does_not_answer_the_module_is_a_fault(
+    tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(module), "read_text", refuse(errno.ETIMEDOUT))
+    with pytest.raises(TimeoutError):
+        ThrottleCollector(tmp_path / "root").collect()
 
 
 def fake_mailbox(word: int, calls: list[int]) -> object:

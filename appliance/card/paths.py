@@ -15,11 +15,14 @@ class CardPaths:
         boot: the boot partition, which other computers write.
         boot_is_there: False where it could not be mounted: nothing is read from it, then, nor
             undone because it is not on it.
+        below: the read-only root below an overlay in memory; None where the root keeps what is
+            written.
     """
 
     root: Path = Path("/")
     boot: Path = Path("/boot/firmware")
     boot_is_there: bool = True
+    below: Path | None = None
 
     @property
     def configuration(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.board.identity import device_name
-from appliance.card import access, fragment, metrics, mosquitto, reset
+from appliance.card import access, fragment, kept, metrics, mosquitto, reset
 from appliance.card.certificates import make_authority, make_certificate
 from appliance.config import Settings, load
 from appliance.errors import ApplianceError
@@ -67,6 +67,7 @@ def prepare(layout: CardPaths, *, rename: Callable[[str], None] = socket.sethost
         "configuration": lambda: fragment.take(layout),
         "SSH key": lambda: _ssh(layout),
         "broker and metrics": lambda: _served(layout, report),
+        "read-only card": lambda: kept.keep(layout),
     }
     if not layout.boot_is_there:
         report.failed.append(f"setup: {layout.boot} is not there: the last settings go on")

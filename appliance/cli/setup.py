@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
+
+OVERLAID = Path("/media/root-ro")
+"""Where Debian's overlayroot mounts the root that it covers."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
             "setup takes over host name and broker of a flashed card, so systemd runs it",
             hint="systemctl start appliance-setup; elsewhere: --root DIR --boot DIR",
         )
-    layout = CardPaths(options.root, options.boot, not here or options.boot.is_mount())
-    with writable(layout.boot):
+    below = OVERLAID if here and OVERLAID.is_mount() else None
+    layout = CardPaths(options.root, options.boot, not here or options.boot.is_mount(), below)
+    with writable(layout.boot), writable(below) if below else nullcontext():
         report = prepare(layout) if here else prepare(layout, rename=lambda _name: None)
     if options.json:
         print_json({"told": report.told, "failed": report.failed})
@@ -53,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
 def writable(folder: Path) -> Iterator[None]:
     """Make the file system mounted there writable for a while, if it is read-only.
 
-    A FAT file system that is written when the power fails may be damaged.
+    A FAT file system that is written when the power fails may be damaged; a root below an overlay
+    is read-only on purpose.
     """
     closed = folder.is_mount() and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     if closed:

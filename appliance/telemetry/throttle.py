@@ -1,11 +1,13 @@
-"""Raspberry Pi throttle flags: the firmware's word by mailbox, else by sysfs. No vcgencmd.
+"""Raspberry Pi throttle flags: the firmware's word by mailbox, our module or sysfs. No vcgencmd.
 
-The sysfs file's sticky bits mean "since the kernel's last poll": what was seen longer ago is
-remembered by who looks again and again (``heat.causes``), not here.
+Debian's kernel has neither mailbox nor file; there our own module asks (deploy/kernel). The file of
+the vendor's kernel comes last: its sticky bits mean "since the kernel's last poll". What was seen
+longer ago is remembered by who looks again and again (``heat.causes``), not here.
 """
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -26,6 +28,8 @@ CAUSES: tuple[Cause, ...] = (
 """Bits 0 to 3 of the word are these, now; bits 16 to 19 the same, since boot."""
 _LIVE = 0xF
 _STICKY_SHIFT = 16
+_DRIVERS = "sys/bus/platform/drivers"
+Source = Literal["mailbox", "module", "sysfs"]
 
 
 class Throttle(Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Throttle(Struct, frozen=True, kw_only=True):
     now: Annotated[tuple[Cause, ...], Meta(description="Causes in force now.")]
     since_boot: Annotated[tuple[Cause, ...], Meta(description="Causes seen since boot.")]
     source: Annotated[
-        Literal["mailbox", "sysfs"],
+        Source,
         Meta(description="Where it was read; from sysfs, since_boot is what we saw ourselves."),
     ]
 
@@ -48,27 +52,42 @@ class ThrottleCollector:
     """
 
     def __init__(self, root: Path, mailbox: Firmware | None = None) -> None:
+        self._root = root
         self._mailbox = mailbox or Firmware(root)
-        firmware = root / "sys/bus/platform/drivers/raspberrypi-firmware"
-        self._file = next(iter(sorted(firmware.glob("*/get_throttled"))), None)
 
     def collect(self) -> Throttle | None:
-        """Return the flags; None on boards without this firmware or without permission."""
+        """Return the flags; None on boards without this firmware, or whose firmware has none.
+
+        Raises:
+            OSError: the firmware does not answer.
+            PermissionError: there is a mailbox, which may not be opened, and no file.
+        """
+        modules, vendors = self._file("rpi-readings"), self._file("raspberrypi-firmware")
         if self._mailbox.present:
             try:
                 return _throttle(self._mailbox.throttled_word(), "mailbox")
             except OSError:
-                if self._file is None:
+                if modules is None and vendors is None:
                     raise
-        if self._file is None:
-            if self._mailbox.denied:
-                raise PermissionError("/dev/vcio may not be opened: join group video")
-            return None
-        word = int(self._file.read_text().strip(), 16)
-        return _throttle(word | (word & _LIVE) << _STICKY_SHIFT, "sysfs")
+        if modules is not None:
+            try:
+                return _throttle(int(modules.read_text().strip(), 16), "module")
+            except OSError as error:  # this firmware knows no such question
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                return None
+        if vendors is not None:
+            word = int(vendors.read_text().strip(), 16)
+            return _throttle(word | (word & _LIVE) << _STICKY_SHIFT, "sysfs")
+        if self._mailbox.denied:
+            raise PermissionError("/dev/vcio may not be opened: join group video")
+        return None
+
+    def _file(self, driver: str) -> Path | None:
+        return next(iter(sorted((self._root / _DRIVERS / driver).glob("*/get_throttled"))), None)
 
 
-def _throttle(word: int, source: Literal["mailbox", "sysfs"]) -> Throttle:
+def _throttle(word: int, source: Source) -> Throttle:
     return Throttle(now=_causes(word), since_boot=_causes(word >> _STICKY_SHIFT), source=source)
 
 

@@ -1,34 +1,42 @@
 """Print the manifest that Raspberry Pi Imager opens: with it, user, Wi-Fi and name can be set.
 
-Usage: python deploy/image/manifest.py IMAGE PACKED_IMAGE [URL]
+Usage: python deploy/image/manifest.py IMAGE PACKED_IMAGE [--format FORMAT] [--any-pi] [--url URL]
 
 Without a URL the manifest names the file beside it, for flashing from this computer.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 DEVICES = ["pi4-64bit", "pi3-64bit"]
 """Imager's tags for the boards that Debian's kernel drives with a USB camera."""
+ANY_PI = ["pi5-64bit", *DEVICES]
+"""With Raspberry Pi's own kernel. Compute Modules share the tags of their boards, the Zero 2 W that of
+the Pi 3."""
 
 
-def manifest(image: Path, packed: Path, url: str) -> dict[str, Any]:
+def manifest(
+    image: Path, packed: Path, url: str, init_format: str, *, any_pi: bool
+) -> dict[str, Any]:
     """Return the manifest of one image.
 
     Args:
         image: as it lies on the card.
         packed: as it is downloaded.
         url: where from.
+        init_format: how Imager leaves user, Wi-Fi and name for the first start.
+        any_pi: it has the kernels and camera drivers of every Raspberry Pi.
     """
+    camera = "its own or a USB camera" if any_pi else "a USB camera"
     entry = {
         "name": "Camera detection appliance",
-        "description": "Real-time detections and heat over MQTT, from a USB camera",
+        "description": f"Real-time detections and heat over MQTT, from {camera}",
         "icon": "https://www.raspberrypi.com/app/uploads/2011/10/Raspi-PGB001.png",
         "url": url,
         "extract_size": image.stat().st_size,
@@ -36,9 +44,9 @@ def manifest(image: Path, packed: Path, url: str) -> dict[str, Any]:
         "image_download_size": packed.stat().st_size,
         "image_download_sha256": digest(packed),
         "release_date": released(image),
-        "init_format": "cloudinit",
+        "init_format": init_format,
         "architecture": "armv8",
-        "devices": DEVICES,
+        "devices": ANY_PI if any_pi else DEVICES,
         "capabilities": [],
     }
     return {"os_list": [entry]}
@@ -57,9 +65,16 @@ def released(path: Path) -> str:
 
 def main() -> None:
     """Print it."""
-    image, packed = Path(sys.argv[1]), Path(sys.argv[2])
-    url = sys.argv[3] if len(sys.argv) > 3 else packed.resolve().as_uri()
-    print(json.dumps(manifest(image, packed, url), indent=2))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=Path)
+    parser.add_argument("packed", type=Path)
+    parser.add_argument("--format", default="cloudinit")
+    parser.add_argument("--any-pi", action="store_true")
+    parser.add_argument("--url", default="")
+    given = parser.parse_args()
+    url = given.url or given.packed.resolve().as_uri()
+    entry = manifest(given.image, given.packed, url, given.format, any_pi=given.any_pi)
+    print(json.dumps(entry, indent=2))
 
 
 if __name__ == "__main__":

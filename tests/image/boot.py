@@ -4,8 +4,8 @@ Usage: python -m tests.image.boot FOLDER [virt|raspi3b|read-only ...]
 
 FOLDER is what deploy/image/build.sh filled. Kernel and initrd are handed over by QEMU, so the
 firmware's boot files are looked at, not run. Everything else is the image's own. The kernel's
-test camera (vivid) stands for a USB camera. read-only is virt, with an overlay in memory over a
-read-only root.
+test camera (vivid) stands for a USB camera. read-only is virt with an overlay in memory over a
+read-only root, from the first start on. On raspi3b a module of the test's answers for the firmware.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ import re
 import ssl
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.image.machine import Board, Card, missing
+from tests.prometheus import Prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CAMERA = "modules_load=vivid vivid.n_devs=1 vivid.node_types=0x1"
 SLOW = {"virt": 1.0, "raspi3b": 3.0}
@@ -31,7 +36,33 @@ START_SECONDS = 600
 LEAN_WORKERS = 2
 OWNERS = 'device = "porch"\n[[camera]]\nname = "door"\nsource = "v4l2"\n'
 PROBE = (Path(__file__).parent / "probe.sh").read_text()
+OVERLAY = "overlayroot=tmpfs:recurse=0"
+PANEL = 'max by (cause) (appliance_throttle_active{cause="soft_temperature_limit"})'
+"""Of the dashboard's panel."""
+FIRMWARE_CAUSES = ["soft_temperature_limit"]
+FIRMWARE_UNIT = """\
+[Unit]
+Before=appliance.service
+[Service]
+Type=oneshot
+ExecStart=/usr/sbin/insmod /opt/fake_firmware.ko throttled=0
+[Install]
+WantedBy=multi-user.target
+"""
+THROTTLE_UNIT = """\
+[Unit]
+After=mosquitto.service
+[Service]
+ExecStart=/bin/sh -c 'mosquitto_sub -C 1 -t appliance/throttle && \\
+    echo 0xd0008 >/sys/module/fake_firmware/parameters/throttled'
+Restart=on-failure
+[Install]
+WantedBy=multi-user.target
+"""
 READ_ONLY_PROBE = """\
+failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | xargs)
+[ -z "$failed" ] || echo "probe: FAULT failed: $failed"
+touch /etc/probe && echo "probe: /etc is written in memory" || echo "probe: FAULT /etc: read-only"
 echo "probe: root is $(findmnt -no FSTYPE /), below it $(findmnt -no OPTIONS /media/root-ro)"
 before=$(awk '{print $7}' /sys/block/vda/stat)
 sleep 30
@@ -108,12 +139,13 @@ def step(board: Board, text: str) -> None:
     print(f"== {board.kind} {board.seconds:5.0f} s  {text}", flush=True)
 
 
-def first_start(kind: str, built: Path, card: Card) -> tuple[str, str]:
+def first_start(kind: str, built: Path, card: Card, more: str = "") -> tuple[str, str]:
     """Flash, power on, read the account off the screen, subscribe, power off."""
     slow = SLOW[kind]
     if kind == "raspi3b":
         add_unit(card, "off", OFF_UNIT)
-    board = Board(kind, built, card, CAMERA)
+        add_firmware(built, card)
+    board = Board(kind, built, card, f"{CAMERA} {more}")
     found = board.wait(
         lambda: re.search(r"account +viewer, password (\S+)", board.console()),
         START_SECONDS * slow,
@@ -132,13 +164,16 @@ def first_start(kind: str, built: Path, card: Card) -> tuple[str, str]:
     health = json.loads(owner.last("/health"))
     step(board, f"health: {health['state']}, memory {health['memory']['resident_bytes'] >> 20} MiB")
     info = json.loads(owner.last("/info"))
+    with scraped(board) as prometheus:
+        board.wait(lambda: prometheus.query("up") == [1.0], 60 * slow, "a scrape")
+        step(board, "a real Prometheus scrapes it with the lines on the console")
+        if kind == "raspi3b":
+            throttled(board, owner, prometheus, found_account(board, "homeassistant"), ca)
     if kind == "raspi3b":
         assert info["workers"] == LEAN_WORKERS, info
         step(board, f"{info['board']}: the lean profile, {info['workers']} workers")
     if kind == "raspi3b":
-        words = re.search(r"account +homeassistant, password (\S+)", board.console())
-        assert words
-        other = Owner(board.port, "homeassistant", words[1], ca)
+        other = Owner(board.port, "homeassistant", found_account(board, "homeassistant"), ca)
         board.wait(lambda: other.last("/status"), 60 * slow, "the other account")
         other.say("appliance/off")
         board.wait_off(120 * slow)
@@ -177,21 +212,73 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
 
 
 def read_only_start(kind: str, built: Path, card: Card, password: str, ca: str) -> None:
-    """The owner wants nothing written: an overlay in memory over a read-only root."""
+    """The plug was pulled after the first start: name and accounts are those of that start."""
     card.put("appliance.toml", OWNERS)
     card.put_root("/opt/probe.sh", READ_ONLY_PROBE)
     add_unit(card, "probe", PROBE_UNIT)
-    board = Board(kind, built, card, f"{CAMERA} overlayroot=tmpfs:recurse=0")
+    board = Board(kind, built, card, f"{CAMERA} {OVERLAY}")
     owner = Owner(board.port, "viewer", password, ca)
     board.wait(lambda: owner.last("/porch/door/detections"), 300, "detections, read-only")
     board.wait(lambda: "probe: end" in board.console(), 300, "the probe's end")
     lines = re.findall(r"^probe: (.*)$", board.console(), re.MULTILINE)
     print("\n".join(f"   {line.rstrip()}" for line in lines))
+    faults = [line for line in lines if line.startswith("FAULT")]
+    if faults:
+        board.fail("; ".join(faults))
     owner.close()
     board.power_button(120)
     if not any(line.startswith("root is overlay") for line in lines):
         sys.exit("FAILED: the root file system is no overlay")
     step(board, "it runs read-only, with an overlay in memory")
+
+
+def found_account(board: Board, name: str) -> str:
+    """Return the password of an account, as the console shows it."""
+    found = re.search(rf"account +{name}, password (\S+)", board.console())
+    assert found, name
+    return found[1]
+
+
+@contextmanager
+def scraped(board: Board) -> Iterator[Prometheus]:
+    """Run a Prometheus with the lines that the console shows; only where it is, is another word."""
+    found = re.search(r"^  - job_name: .*?\]\}\]", board.console(), re.MULTILINE | re.DOTALL)
+    if not found:
+        board.fail("no lines for prometheus.yml on the console")
+        raise AssertionError
+    job = re.sub(r'targets: \["[^"]*"', f'targets: ["127.0.0.1:{board.metrics_port}"', found[0])
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "appliance-ca.crt").write_text(board.card.get("appliance-ca.crt"))
+        with Prometheus(Path(folder), job.replace("\r", "") + "\n", seconds=10) as prometheus:
+            yield prometheus
+
+
+def throttled(board: Board, owner: Owner, prometheus: Prometheus, password: str, ca: str) -> None:
+    """The firmware begins to throttle: MQTT says so, and the panel's query has it."""
+    slow = SLOW[board.kind]
+
+    def flags() -> dict[str, Any]:
+        return json.loads(owner.last("/health") or "{}").get("throttle") or {}
+
+    board.wait(lambda: flags().get("source") == "module", 60 * slow, "flags from our module")
+    assert flags()["now"] == [], flags()
+    other = Owner(board.port, "homeassistant", password, ca)
+    board.wait(lambda: other.last("/status"), 60 * slow, "the other account")
+    other.say("appliance/throttle")
+    other.close()
+    board.wait(lambda: flags().get("now") == FIRMWARE_CAUSES, 120 * slow, "flags in health")
+    board.wait(
+        lambda: "throttling_began" in owner.last("/alerts"), 60 * slow, "an alert: throttling began"
+    )
+    board.wait(lambda: prometheus.query(PANEL) == [1.0], 60 * slow, "the panel's query")
+    step(board, f"our module reads the firmware's flags: {flags()}; MQTT and Prometheus have them")
+
+
+def add_firmware(built: Path, card: Card) -> None:
+    """QEMU's firmware knows no throttle flags: a module of the test's answers in its place."""
+    card.put_root("/opt/fake_firmware.ko", (built / "fake_firmware.ko").read_bytes())
+    add_unit(card, "firmware", FIRMWARE_UNIT)
+    add_unit(card, "throttle", THROTTLE_UNIT)
 
 
 def add_unit(card: Card, name: str, text: str) -> None:
@@ -224,7 +311,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             card = Card(built / "appliance.img", Path(folder, "card.img"))
             firmware_files(card)
-            password, ca = first_start(kind, built, card)
+            more = OVERLAY if name == "read-only" else ""
+            password, ca = first_start(kind, built, card, more)
             if name == "virt":
                 second_start(kind, built, card, password, ca)
             if name == "read-only":

@@ -64,10 +64,10 @@ class Card:
         )  # fmt: skip
         return len(done.stdout)
 
-    def put_root(self, name: str, content: str, mode: str = "0100644") -> None:
+    def put_root(self, name: str, content: str | bytes, mode: str = "0100644") -> None:
         """Write a file to the root partition, without mounting it."""
         source = self.path.with_name("put")
-        source.write_text(content)
+        source.write_bytes(content.encode() if isinstance(content, str) else content)
         commands = (
             f"cd {Path(name).parent}\nwrite {source} {Path(name).name}\nsif {name} mode {mode}\n"
         )
@@ -105,8 +105,8 @@ class Board:
     """
 
     def __init__(self, kind: str, built: Path, card: Card, more: str = "") -> None:
-        self.kind, self._work = kind, card.path.parent
-        self.port = free_port()
+        self.kind, self.card, self._work = kind, card, card.path.parent
+        self.port, self.metrics_port = free_port(), free_port()
         self.began = time.monotonic()
         self._serial = self._work / "serial.log"
         self._serial.unlink(missing_ok=True)
@@ -116,6 +116,10 @@ class Board:
         words += ["console=ttyAMA0,115200", *more.split()]
         if kind == "raspi3b":  # QEMU's watchdog resets the moment it is started
             words += ["systemd.watchdog_sec=0"]
+        forwarded = ",".join(
+            f"hostfwd=tcp:127.0.0.1:{here}-:{there}"
+            for here, there in ((self.port, 8883), (self.metrics_port, 9750))
+        )
         drive = "if=sd" if kind == "raspi3b" else "if=none,id=card"
         self._process = subprocess.Popen(
             [
@@ -124,7 +128,7 @@ class Board:
                 "-kernel", str(built / "vmlinuz"), "-initrd", str(built / "initrd.img"),
                 *(("-dtb", str(built / "bcm2837-rpi-3-b.dtb")) if kind == "raspi3b" else ()),
                 "-drive", f"file={card.path},format=raw,{drive}",
-                "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:8883",
+                "-netdev", f"user,id=net,{forwarded}",
                 "-serial", f"file:{self._serial}", "-qmp", f"unix:{qmp},server=on,wait=off",
                 "-append", " ".join(words),
             ],

@@ -11,6 +11,8 @@ base=$(sh deploy/image/base.sh --cached "$cache")
 sh "$here/tools.sh"
 rm -rf dist/arm64 dist/image
 "$PYTHON" scripts/build_deb.py --arch arm64 --out dist/arm64
-sh deploy/image/build.sh dist/arm64/*.deb dist/image "$cache"
-PYTHONPATH=$top "$PYTHON" -m tests.image.parity dist/arm64/*.deb "$base"
+"$PYTHON" scripts/build_card_deb.py --out dist/arm64
+sh deploy/image/build.sh dist/arm64 dist/image "$cache"
+CACHE=$cache sh deploy/kernel/build.sh "$(basename "$(tar -tf "$base" | grep -m1 'lib/modules/[^/]*/$')")" dist/image tests/image/fake_firmware.c
+PYTHONPATH=$top "$PYTHON" -m tests.image.parity dist/arm64/appliance_*.deb "$base"
 PYTHONPATH=$top "$PYTHON" -m tests.image.boot dist/image virt raspi3b
