@@ -141,7 +141,7 @@ boot-kit: $(VENV)/dev.stamp
 
 # Emulated boards that start from both images and from a card with the kit; the plug pulled, too.
 image-test: $(VENV)/dev.stamp
-	PYTHON=$(BIN)/python sh tests/image/run.sh --build-base
+	PYTHON=$(BIN)/python sh tests/image/run.sh --all
 
 # The plug pulled at random moments of the first starts: make card-cuts ROUNDS=10
 card-cuts: $(VENV)/dev.stamp

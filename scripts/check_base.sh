@@ -38,7 +38,7 @@ need "64-bit programs" "$(root_architecture)" '^arm64$'
 need "release" "$(root_release)" '^(trixie|bookworm)$'
 words=$(boot_file cmdline.txt)
 need "cmdline.txt names the root partition" "$words" '(^| )root=PARTUUID=[0-9a-f]{8}-02( |$)'
-need "the root is mounted for writing" "$(printf ' %s ' "$words" | grep -c ' ro ')" '^0$'
+need "the root is mounted for writing" "$(printf ' %s ' "$words" | grep -q ' ro ' && echo no || echo yes)" '^yes$'
 need "fstab mounts the boot partition" "$(root_file /etc/fstab | grep /boot/firmware)" '[[:space:]]/boot/firmware[[:space:]]+vfat'
 need "the firmware's configuration" "$(boot_file config.txt | tr -d '\r' | grep arm_64bit)" '^arm_64bit=1'
 need "systemd" "$(there root_has /usr/lib/systemd/systemd)" .

@@ -71,12 +71,25 @@ def test_scripts_parse(script: Path) -> None:
     subprocess.run([shell, "-n", script], check=True)
 
 
-def test_the_manifest_is_one_that_imager_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "init_format", "devices"),
+    [
+        ([], "cloudinit", {"pi4-64bit", "pi3-64bit"}),
+        (
+            ["--format", "cloudinit-rpi", "--any-pi"],
+            "cloudinit-rpi",
+            {"pi5-64bit", "pi4-64bit", "pi3-64bit"},
+        ),
+    ],
+)
+def test_the_manifest_is_one_that_imager_takes(
+    tmp_path: Path, words: list[str], init_format: str, devices: set[str]
+) -> None:
     image, packed = tmp_path / "appliance.img", tmp_path / "appliance.img.zst"
     image.write_bytes(b"image" * 1000)
     packed.write_bytes(b"packed")
     done = subprocess.run(
-        [sys.executable, IMAGE / "manifest.py", image, packed],
+        [sys.executable, IMAGE / "manifest.py", image, packed, *words],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     manifest = json.loads(done.stdout)
@@ -85,7 +98,8 @@ def test_the_manifest_is_one_that_imager_takes(tmp_path: Path) -> None:
     assert entry["extract_sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
     assert entry["extract_size"] == 5000 and entry["image_download_size"] == 6
     # Without it Imager offers no user, Wi-Fi or name.
-    assert entry["init_format"] == "cloudinit"
+    assert entry["init_format"] == init_format
+    assert set(entry["devices"]) == devices
 
 
 def load(path: Path) -> Any:
@@ -98,13 +112,13 @@ def test_what_cloud_init_reads_is_yaml_of_the_right_shape() -> None:
     assert load(IMAGE / "boot/network-config")["network"]["version"] == 2
     assert "instance-id" in load(IMAGE / "boot/meta-data")
     config = load(IMAGE / "overlay/etc/cloud/cloud.cfg.d/90-appliance.cfg")
-    assert config["users"] == [] and "growpart" in config["cloud_init_modules"]
+    assert config["users"] == [] and "set_hostname" in config["cloud_init_modules"]
 
 
 def test_partitions_are_called_the_same_everywhere() -> None:
     signature = re.search(r"0x([0-9a-f]{8})", (IMAGE / "genimage.cfg").read_text())
     assert signature
-    for name in ("overlay/etc/fstab", "overlay/etc/default/raspi-firmware", "build.sh"):
+    for name in ("overlay/etc/fstab", "overlay/etc/default/raspi-firmware", "debian.sh"):
         found = set(re.findall(r"PARTUUID=([0-9a-f]{8})-0", (IMAGE / name).read_text()))
         assert found == {signature[1]}, name
 

@@ -17,8 +17,8 @@ from typing import Any
 DEVICES = ["pi4-64bit", "pi3-64bit"]
 """Imager's tags for the boards that Debian's kernel drives with a USB camera."""
 ANY_PI = ["pi5-64bit", *DEVICES]
-"""With Raspberry Pi's own kernel. Compute Modules share the tags of their boards, the Zero 2 W that of
-the Pi 3."""
+"""With Raspberry Pi's own kernel. Compute Modules share the tags of their boards, the Zero 2 W has
+that of the Pi 3."""
 
 
 def manifest(

@@ -22,9 +22,8 @@ def main() -> None:
 
 def paragraph(path: Path) -> str:
     """Return what apt has to know of a package."""
-    done = subprocess.run(
-        ["dpkg-deb", "-f", str(path)], capture_output=True, text=True, check=True
-    )
+    words = ["dpkg-deb", "-f", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     told = f"Filename: ./{path.name}\nSize: {path.stat().st_size}\nSHA256: {digest}\n"

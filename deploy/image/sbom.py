@@ -57,9 +57,8 @@ def python(files: str) -> Iterator[dict[str, str]]:
 
 def main() -> None:
     """Print it."""
-    listed = subprocess.run(
-        ["dpkg-deb", "-c", sys.argv[2]], capture_output=True, text=True, check=True
-    )
+    words = ["dpkg-deb", "-c", sys.argv[2]]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603
     print(json.dumps(bill(Path(sys.argv[1]).read_text(), listed.stdout), indent=1))
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 CARD_BYTES = 4 << 30
 """A power of two, as QEMU's SD card wants; larger than the image, so that it grows."""
-BOOT_PARTITION = "4M"
-ROOT_OFFSET = (4 + 256) << 20
+_TABLE, _ENTRY_BYTES, _SECTOR_BYTES = 446, 16, 512
+"""Of a partition table of type dos: where it begins, and the size of an entry."""
 KINDS = {
     "virt": (
         *("-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1536"),
@@ -46,10 +47,21 @@ class Card:
         subprocess.run(["cp", "--sparse=always", str(image), str(path)], check=True)
         with path.open("r+b") as file:
             file.truncate(CARD_BYTES)
+            head = file.read(_SECTOR_BYTES)
+        starts = [
+            struct.unpack_from("<I", head, _TABLE + number * _ENTRY_BYTES + 8)[0] * _SECTOR_BYTES
+            for number in range(2)
+        ]
+        self._boot, self._root = starts
 
     def put(self, name: str, content: str) -> None:
         """Write a file to the boot partition."""
         self._mtools("mcopy", "-o", "-", f"::/{name}", text=content)
+
+    def put_folder(self, folder: Path) -> None:
+        """Copy all that a folder holds onto the boot partition, as its owner would."""
+        for path in sorted(folder.iterdir()):
+            self._mtools("mcopy", "-o", "-s", str(path), "::/")
 
     def get(self, name: str) -> str:
         """Return a file of the boot partition; empty where it is not there."""
@@ -59,7 +71,7 @@ class Card:
     def size(self, name: str) -> int:
         """Return the size in bytes of a file of the boot partition; 0 where it is not there."""
         done = subprocess.run(
-            ["mcopy", "-n", "-i", f"{self.path}@@{BOOT_PARTITION}", f"::/{name}", "-"],
+            ["mcopy", "-n", "-i", f"{self.path}@@{self._boot}", f"::/{name}", "-"],
             capture_output=True, check=False,
         )  # fmt: skip
         return len(done.stdout)
@@ -73,12 +85,16 @@ class Card:
         )
         self._debugfs(commands)
 
+    def remove_root(self, name: str) -> None:
+        """Remove a file of the root partition."""
+        self._debugfs(f"rm {name}\n")
+
     def link_root(self, name: str, target: str) -> None:
         """Make a symbolic link in the root partition."""
         self._debugfs(f"symlink {name} {target}\n")
 
     def _debugfs(self, commands: str) -> None:
-        where = f"{self.path}?offset={ROOT_OFFSET}"
+        where = f"{self.path}?offset={self._root}"
         subprocess.run(
             ["/sbin/debugfs", "-w", "-f", "-", where],
             input=commands, text=True, check=True, capture_output=True,
@@ -89,7 +105,7 @@ class Card:
     ) -> subprocess.CompletedProcess[str]:
         name, *rest = words
         return subprocess.run(
-            [name, "-i", f"{self.path}@@{BOOT_PARTITION}", *rest],
+            [name, "-i", f"{self.path}@@{self._boot}", *rest],
             input=text, capture_output=True, text=True, check=check,
         )  # fmt: skip
 

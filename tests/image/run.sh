@@ -1,18 +1,51 @@
 #!/bin/sh
-# The image, built and started in an emulated board: in CI, where its base system is cached already.
+# The images and the boot kit, built and started on emulated boards.
 #
-# Usage: PYTHON=.venv/bin/python tests/image/run.sh [CACHE_FOLDER]
+# Usage: PYTHON=.venv/bin/python tests/image/run.sh [--all | --cuts N]
+#
+# Without a word: what CI runs, where the base system is cached already. --all makes it and starts every
+# board. --cuts N pulls the plug N times in the first start of each way to Raspberry Pi OS.
 set -eu
 here=$(dirname "$(realpath "$0")")
 top=$(realpath "$here/../..")
-cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/appliance-image}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/appliance-image
 cd "$top"
-base=$(sh deploy/image/base.sh --cached "$cache")
+export PYTHONPATH="$top"
+what=${1:-short}
+cuts=${2:-2}
+if [ "$what" = short ]; then base=$(sh deploy/image/base.sh --cached "$cache"); else base=$(sh deploy/image/base.sh "$cache"); fi
 sh "$here/tools.sh"
-rm -rf dist/arm64 dist/image
+kernel=$(basename "$(tar -tf "$base" | grep -m1 'lib/modules/[^/]*/$')")
+
+rm -rf dist/arm64 dist/image dist/raspios dist/standin dist/boot-kit
 "$PYTHON" scripts/build_deb.py --arch arm64 --out dist/arm64
 "$PYTHON" scripts/build_card_deb.py --out dist/arm64
-sh deploy/image/build.sh dist/arm64 dist/image "$cache"
-CACHE=$cache sh deploy/kernel/build.sh "$(basename "$(tar -tf "$base" | grep -m1 'lib/modules/[^/]*/$')")" dist/image tests/image/fake_firmware.c
-PYTHONPATH=$top "$PYTHON" -m tests.image.parity dist/arm64/appliance_*.deb "$base"
-PYTHONPATH=$top "$PYTHON" -m tests.image.boot dist/image virt raspi3b
+
+if [ "$what" != --cuts ]; then
+    sh deploy/image/debian.sh dist/arm64 dist/image "$cache"
+    CACHE=$cache sh deploy/kernel/build.sh "$kernel" dist/image "$here/fake_firmware.c"
+    "$PYTHON" -m tests.image.parity dist/arm64/appliance_*.deb "$base"
+    if [ "$what" = --all ]; then boards="virt raspi3b read-only"; else boards=virt; fi
+    # shellcheck disable=SC2086 # a list
+    "$PYTHON" -m tests.image.boot dist/image $boards
+fi
+
+# Raspberry Pi OS, as far as a stand-in goes.
+sh "$here/standin/make.sh" dist/standin "$cache"
+"$PYTHON" deploy/image/packages.py dist/standin/packages # the archive that the kit's board asks
+sh scripts/check_base.sh dist/standin/base.img
+PACKAGES=dist/standin/packages ACCELERATORS=coral,hailo,imx500 \
+    sh deploy/image/raspios.sh dist/standin/base.img dist/arm64 dist/raspios
+cp -R deploy/boot-kit dist/boot-kit
+cp dist/arm64/*.deb dist/boot-kit/appliance-kit/
+echo "coral, imx500" >dist/boot-kit/appliance-kit/accelerators.txt
+case $what in
+--cuts)
+    "$PYTHON" -m tests.image.raspios image dist/standin --cuts "$cuts"
+    "$PYTHON" -m tests.image.raspios kit dist/standin --cuts "$cuts"
+    ;;
+*)
+    "$PYTHON" -m tests.image.raspios image dist/standin --cuts 1
+    "$PYTHON" -m tests.image.raspios kit dist/standin --cuts 1
+    ;;
+esac

@@ -54,7 +54,7 @@ run() {
             exit 1
         fi
         more=
-        for one in $(tr ',\r\n' '   ' <"$kit/accelerators.txt" 2>/dev/null); do
+        for one in $(cat "$kit/accelerators.txt" 2>/dev/null | tr ',\r\n' '   '); do
             case $one in
             coral) more="$more libedgetpu1-std" ;;
             hailo) more="$more hailo-all" ;;
