@@ -17,6 +17,8 @@ from appliance.vision.postprocess import (
     Quantisation,
     decode_postprocessed,
     decode_raw_ssd,
+    likely,
+    strongest,
     suppress,
     true_places,
 )
@@ -233,6 +235,45 @@ def test_of_more_than_a_thousand_candidates_the_best_are_kept(turn: int) -> None
 @pytest.mark.parametrize(("n", "seen"), [(998, 2), (999, 2), (1000, 1), (1001, 1)])
 def test_a_thousand_candidates_are_looked_at(n: int, seen: int) -> None:
     assert len(heap(n, 1).decode(0.5)) == seen
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_candidates_of_other_heads_too_the_best_are_kept(turn: int) -> None:
+    """As above, of boxes that are decoded already."""
+    n = 1100
+    left = np.arange(n, dtype=np.float32) / n
+    boxes = np.stack([left, np.zeros(n), left + 0.5 / n, np.ones(n)], axis=1).astype(np.float32)
+    scores = np.linspace(0.2, 0.9, n, dtype=np.float32)[::turn]
+    found = strongest(boxes, scores, np.full(n, 3), iou_threshold=0.6, label_offset=1)
+    best = np.argsort(-scores)[:100]
+    assert found.scores.tolist() == scores[best].tolist()
+    assert found.boxes.tolist() == boxes[best].tolist()
+    assert found.label_ids.dtype == np.int32
+    assert set(found.label_ids.tolist()) == {4}
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_a_score_at_the_threshold_is_likely_and_one_below_is_not(activated: bool) -> None:
+    at, below = (0.5, 0.25) if activated else (0.0, -0.25)  # the sigmoid of 0 is a half
+    stored = np.asarray([[below, at], [below, below]], np.float32)
+    places, scores = likely(stored, PLAIN, 0.5, activated=activated)
+    assert (places.tolist(), scores.tolist()) == ([1], [0.5])
+
+
+def test_probabilities_are_not_taken_for_what_is_before_their_sigmoid() -> None:
+    anchors = np.asarray([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], np.float32)
+    probabilities = np.asarray([[0.1, 0.75], [0.6, 0.25]], np.float32)
+    found = decode_raw_ssd(
+        np.zeros((2, 4), np.float32),
+        probabilities,
+        anchors,
+        encoding_quantisation=PLAIN,
+        logit_quantisation=PLAIN,
+        scales=SCALES,
+        score_threshold=0.5,
+        activated=True,
+    )
+    assert (found.scores.tolist(), found.label_ids.tolist()) == ([0.75], [1])
 
 
 def test_label_ids_follow_the_columns_or_a_list() -> None:

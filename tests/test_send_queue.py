@@ -72,6 +72,11 @@ def test_states_go_before_events_and_events_before_frames(send_queue: SendQueue)
     assert texts(drain(send_queue)) == ["s1", "s2", "e1", "e2", "f1", "f2"]
 
 
+def test_states_and_frames_that_wait_are_counted_together(send_queue: SendQueue) -> None:
+    fill(send_queue, state("info", "s1"), frame("f1"), frame("f2"), event("e1"))
+    assert send_queue.waiting() == 3
+
+
 def test_letters_say_what_was_handed_in(send_queue: SendQueue) -> None:
     written: list[int] = []
     note = written.append

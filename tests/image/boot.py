@@ -2,7 +2,7 @@
 
 Usage: python -m tests.image.boot FOLDER [virt|raspi3b|read-only ...]
 
-FOLDER is what deploy/image/build.sh filled. Kernel and initrd are handed over by QEMU, so the
+FOLDER is what deploy/image/debian.sh filled. Kernel and initrd are handed over by QEMU, so the
 firmware's boot files are looked at, not run. Everything else is the image's own. The kernel's
 test camera (vivid) stands for a USB camera. read-only is virt with an overlay in memory over a
 read-only root, from the first start on. On raspi3b a module of the test's answers for the firmware.

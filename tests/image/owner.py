@@ -28,7 +28,9 @@ class Owner:
         self._client.tls_set_context(context)
         self._client.on_message = self._keep
         self._client.on_connect = lambda client, *_: client.subscribe("appliance/#")
-        self._client.connect_async("127.0.0.1", port)
+        self._client.reconnect_delay_set(1, 5)
+        # A board that is starting takes the connection and answers nothing.
+        self._client.connect_async("127.0.0.1", port, keepalive=20)
         self._client.loop_start()
 
     def _keep(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
