@@ -80,10 +80,19 @@ def watch(name: str, cameras: tuple[str, ...], minutes: float, faults: list[str]
                 states[health["state"]] = states.get(health["state"], 0) + 1
                 if health["state"] == "degraded":
                     faults.append(f"{name} after {elapsed(one):.0f} s: {health['reasons']}")
+            if one.process.poll() is not None:
+                faults.append(f"{name} after {elapsed(one):.0f} s: ended, {one.process.returncode}")
+                break
             if one.last.get("alerts") is not alert:
                 alert = one.last["alerts"]
                 faults.append(f"{name} after {elapsed(one):.0f} s: alert {what(alert)}")
-        results = sum(of_camera["frames"]["processed"] for of_camera in of_cameras(one))
+        told = {
+            of_camera["camera"]: of_camera["frames"]["processed"] for of_camera in of_cameras(one)
+        }
+        results = sum(told.values())
+        idle = [camera for camera, count in told.items() if not count]
+        if not states or not results or idle:
+            faults.append(f"{name}: nothing was looked at: states {states}, no results of {idle}")
     print(f"{name}: {minutes:g} minutes, states {states}, results of all cameras {results}")
 
 

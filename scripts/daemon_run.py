@@ -93,7 +93,8 @@ def daemon(*settings: str, state: Path | None = None) -> Iterator[Watched]:
             "sinks.prometheus.port=0",
             *settings,
         ]
-        words.append(f"device=measured-{os.getpid()}")  # beside a service that runs here
+        # Beside a service that runs here, and beside others of this kind: a device has one lock.
+        words.append(f"device=measured-{os.getpid()}-{broker.port}")
         command = [sys.executable, "-m", "appliance", "run"]
         kept = state or Path(folder)
         watched.began = time.monotonic()
