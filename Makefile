@@ -147,11 +147,12 @@ image-test: $(VENV)/dev.stamp
 card-cuts: $(VENV)/dev.stamp
 	PYTHON=$(BIN)/python sh tests/image/run.sh --cuts $(ROUNDS)
 
-# What Debian's checker says of the package, besides what is overridden with a reason.
+# What Debian's checker says of both packages, besides what is overridden with a reason.
 lintian: $(VENV)/dev.stamp
 	rm -rf dist/e2e
 	$(BIN)/python scripts/build_deb.py --out dist/e2e
-	sh scripts/lintian.sh dist/e2e/*.deb
+	$(BIN)/python scripts/build_card_deb.py --out dist/card
+	sh scripts/lintian.sh dist/e2e/*.deb dist/card/*.deb
 
 clean:
 	rm -rf $(VENV) $(MUTATION) mutants .venv-models .side .vendors build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

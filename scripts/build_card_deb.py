@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from build_deb import ROOT, commit_time, packed, put, version
+from build_deb import ROOT, changelog, commit_time, packed, put, version
 
 CARD, KERNEL = ROOT / "deploy/card", ROOT / "deploy/kernel"
 FILES = {
@@ -24,6 +24,7 @@ FILES = {
     "journald.conf": "usr/lib/systemd/journald.conf.d/50-appliance-card.conf",
     "remount-fs.conf": "usr/lib/systemd/system/systemd-remount-fs.service.d/appliance.conf",
     "copyright": "usr/share/doc/appliance-card/copyright",
+    "lintian-overrides": "usr/share/lintian/overrides/appliance-card",
 }
 SOURCES = ("rpi_readings.c", "Makefile", "dkms.conf")
 
@@ -41,7 +42,7 @@ def main() -> None:
             put(tree / place, (CARD / source).read_bytes())
         for name in SOURCES:
             put(tree / "usr/src/rpi-readings-1.0" / name, (KERNEL / name).read_bytes())
-        changes = f"appliance-card ({version()}) stable; urgency=medium\n\n  * See appliance.\n"
+        changes = changelog("appliance-card", version(), "stable")
         put(tree / "usr/share/doc/appliance-card/changelog.gz", packed(changes.encode()))
         control = tree / "DEBIAN"
         put(control / "control", describe().encode())

@@ -82,11 +82,7 @@ def stage(tree: Path, arch: str, release: str, full_version: str) -> None:
         put(tree / target, (DEBIAN / source).read_bytes())
     (tree / "etc/appliance/conf.d").mkdir(parents=True)
     put(tree / "usr/share/man/man1/appliance.1.gz", packed((DEBIAN / "appliance.1").read_bytes()))
-    changes = (
-        f"appliance ({full_version}) {release}; urgency=medium\n\n"
-        "  * What changed is in CHANGELOG.md of the source.\n\n"
-        f" -- The appliance's authors <appliance@example.org>  {formatdate(int(commit_time()))}\n"
-    )
+    changes = changelog("appliance", full_version, release)
     put(tree / "usr/share/doc/appliance/changelog.gz", packed(changes.encode()))
     for unit in sorted((ROOT / "deploy/update").glob("appliance-update*")):
         put(tree / "usr/lib/systemd/system" / unit.name, unit.read_bytes())
@@ -194,6 +190,15 @@ def describe(tree: Path, arch: str, release: str, full_version: str) -> str:
         " Captures frames, runs SSD MobileNet on what accelerates it best, measures its\n"
         " speed end to end, watches temperature and throttling, and publishes\n"
         " detections, metrics and health over MQTT.\n"
+    )
+
+
+def changelog(package: str, full_version: str, release: str) -> str:
+    """Return the entry of Debian's changelog."""
+    return (
+        f"{package} ({full_version}) {release}; urgency=medium\n\n"
+        "  * What changed is in CHANGELOG.md of the source.\n\n"
+        f" -- The appliance's authors <appliance@example.org>  {formatdate(int(commit_time()))}\n"
     )
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What Debian's checker says of the package, besides what is overridden with a reason.
 #
-# Usage: scripts/lintian.sh PACKAGE.deb
+# Usage: scripts/lintian.sh PACKAGE.deb...
 set -eu
 if ! command -v lintian >/dev/null; then
     [ "$(id -u)" = 0 ] && apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends lintian >/dev/null || {
@@ -9,4 +9,4 @@ if ! command -v lintian >/dev/null; then
         exit 75
     }
 fi
-lintian --allow-root --fail-on error,warning "$1"
+lintian --allow-root --fail-on error,warning "$@"

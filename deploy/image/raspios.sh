@@ -117,6 +117,9 @@ else
     mv "$root/etc/resolv.conf" "$work/resolv.conf" 2>/dev/null || true
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 fi
+# Raspberry Pi OS packs the drivers of the board it runs on; here that would be none.
+whole=$root/etc/initramfs-tools/conf.d/appliance-image
+[ ! -d "${whole%/*}" ] || echo MODULES=most >"$whole"
 in_base() { chroot "$root" "$@" >>"$work/log" 2>&1; }
 in_base apt-get "$@" -q update || fail 69 "the package sources cannot be read:
 $(tail -5 "$work/log")"
@@ -136,7 +139,12 @@ chroot "$root" dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\n' >"$w
 rm -rf "$root/usr/sbin/policy-rc.d" "$root/etc/apt/sources.list.d/appliance-image.list" \
     "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
     "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dkms/mok.* "$root"/var/log/apt/* "$root"/var/log/*.log
-if [ -e "$work/resolv.conf" ] || [ -L "$work/resolv.conf" ]; then mv "$work/resolv.conf" "$root/etc/resolv.conf"; fi
+if [ -e "$work/resolv.conf" ] || [ -L "$work/resolv.conf" ]; then
+    mv "$work/resolv.conf" "$root/etc/resolv.conf"
+elif [ -z "${PACKAGES:-}" ]; then
+    rm "$root/etc/resolv.conf" # this machine's
+fi
+rm -f "$whole"
 cp "$root/etc/appliance/appliance.toml" "$work/boot/appliance-example.toml"
 cp "$here/boot/README.txt" "$work/boot/appliance-readme.txt"
 if [ -d "$root/etc/cloud/cloud.cfg.d" ]; then format=cloudinit-rpi; else format=systemd; fi

@@ -32,6 +32,11 @@ START_SECONDS = 600
 """Three times what a start takes here: an emulated board may hang and restart itself once."""
 LEAN_WORKERS = 2
 OWNERS = 'device = "porch"\n[[camera]]\nname = "door"\nsource = "v4l2"\n'
+IMAGERS_USER_DATA = """\
+#cloud-config
+runcmd:
+  - [sh, -c, "echo now >>/var/lib/imager-was-here"]
+"""
 PROBE = (Path(__file__).parent / "probe.sh").read_text()
 OVERLAY = "overlayroot=tmpfs:recurse=0"
 PANEL = 'max by (cause) (appliance_throttle_active{cause="soft_temperature_limit"})'
@@ -78,7 +83,7 @@ WantedBy=multi-user.target
 """QEMU's Pi has no power button: its owner's word over MQTT stands for it."""
 PROBE_UNIT = """\
 [Unit]
-After=multi-user.target
+After=multi-user.target cloud-final.service
 ConditionPathExists=!/opt/crashed
 [Service]
 Type=idle
@@ -145,6 +150,7 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
     """The owner configures it on the card; a probe inside looks at what cannot be seen outside."""
     assert password in card.get("appliance-access.txt")
     card.put("appliance.toml", OWNERS)
+    card.put("user-data", IMAGERS_USER_DATA)
     card.put_root("/opt/probe.sh", PROBE + CRASH)
     add_unit(card, "probe", PROBE_UNIT)
     board = Board(kind, built, card, CAMERA)
@@ -161,6 +167,8 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
     owner.messages.clear()
     board.wait(lambda: owner.last("/porch/door/detections"), START_SECONDS, "detections again")
     step(board, "the service manager crashed, the board restarted itself, detections are back")
+    began = re.findall(r"Startup finished in .*", board.console())
+    print("\n".join(f"   {line.strip()}" for line in began))
     owner.close()
     board.power_button(120)
     assert not card.get("appliance-access.txt"), "the passwords are still on the boot partition"

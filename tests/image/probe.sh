@@ -32,6 +32,14 @@ done
 say "root: $(df -h --output=size,used / | tail -1 | xargs), $(findmnt -no OPTIONS /)"
 [ "$(df --output=size / | tail -1)" -gt 3000000 ] || fault "the root file system has not grown"
 findmnt -no OPTIONS /boot/firmware | grep -q '^ro' && say "boot partition is read-only" || fault "boot partition is writable"
+# What was put on the boot partition after the first start, for cloud-init: done, and not again.
+i=0
+while [ ! -e /etc/cloud/cloud-init.disabled ] && [ $i -lt 120 ]; do
+    sleep 1
+    i=$((i + 1))
+done
+[ "$(wc -l </var/lib/imager-was-here)" = 1 ] && say "cloud-init did what it was asked" || fault "cloud-init did not run once"
+[ -e /etc/cloud/cloud-init.disabled ] && say "cloud-init is off the path again" || fault "cloud-init runs at the next start, too"
 say "watchdog: $(systemctl show -P RuntimeWatchdogUSec)"
 say "host name: $(hostname), $(systemctl is-active avahi-daemon mosquitto appliance | xargs)"
 [ -z "$(systemctl --failed --no-legend --plain | cut -d' ' -f1)" ] || fault "failed: $(systemctl --failed --no-legend --plain | xargs)"

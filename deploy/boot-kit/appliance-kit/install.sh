@@ -45,7 +45,7 @@ run() {
     kit=/boot/firmware/appliance-kit
     export DEBIAN_FRONTEND=noninteractive
     echo "appliance: finishing what was interrupted, if anything"
-    dpkg --configure -a --force-confold
+    dpkg --force-confold --configure -a
     if ! installed; then
         . /usr/lib/os-release
         set -- "$kit"/appliance_*~"${VERSION_CODENAME:-none}"_arm64.deb
