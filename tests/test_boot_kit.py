@@ -1,7 +1,7 @@
 """The boot kit's scripts, in a mount namespace where the system's folders are the test's own.
 
-That they install is shown on an emulated board (tests/image/raspios.py); here is what seldom happens
-to one: cards without cloud-init, no network, no package for the release.
+That they install is shown on an emulated board (tests/image/raspios.py); here is what seldom is
+so: cards without cloud-init, no network, no package for the release.
 """
 
 from __future__ import annotations
