@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 NOBODY = 65534
 STRANGER = 54321
 AS_USER = (
-    "import os, sys; from appliance.cli import main; import appliance.cli.run\n"
+    # All that it needs is imported first: a Python below /root is not for others to read.
+    "import locale, os, sys; from appliance.cli import main; import appliance.cli.run\n"
     "user = int(sys.argv[1]); os.setgroups([]); os.setgid(user); os.setuid(user)\n"
     "sys.exit(main(sys.argv[2:]))"
 )
