@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         )
     below = OVERLAID if here and OVERLAID.is_mount() else None
     layout = CardPaths(options.root, options.boot, not here or options.boot.is_mount(), below)
-    with writable(layout.boot), writable(below) if below else nullcontext():
+    with writable(layout.boot), opened(below) if below else nullcontext():
         report = prepare(layout) if here else prepare(layout, rename=lambda _name: None)
     if options.json:
         print_json({"told": report.told, "failed": report.failed})
@@ -57,8 +57,7 @@ def run(options: argparse.Namespace) -> int:
 def writable(folder: Path) -> Iterator[None]:
     """Make the file system mounted there writable for a while, if it is read-only.
 
-    A FAT file system that is written when the power fails may be damaged; a root below an overlay
-    is read-only on purpose.
+    A FAT file system that is written when the power fails may be damaged.
     """
     closed = folder.is_mount() and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     if closed:
@@ -68,6 +67,19 @@ def writable(folder: Path) -> Iterator[None]:
     finally:
         if closed:
             _remount(folder, "ro")
+
+
+@contextmanager
+def opened(below: Path) -> Iterator[None]:
+    """Make the root below an overlay writable for a while, and read-only then, whatever it was.
+
+    With "rw" on the kernel's command line overlayroot leaves it writable.
+    """
+    _remount(below, "rw")
+    try:
+        yield
+    finally:
+        _remount(below, "ro")
 
 
 def _remount(folder: Path, mode: str) -> None:

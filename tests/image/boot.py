@@ -65,6 +65,7 @@ READ_ONLY_PROBE = """\
 failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | xargs)
 [ -z "$failed" ] || echo "probe: FAULT failed: $failed"
 touch /etc/probe && echo "probe: /etc is written in memory" || echo "probe: FAULT /etc: read-only"
+findmnt -no OPTIONS /media/root-ro | grep -q '^ro' || echo "probe: FAULT below it is writable"
 echo "probe: root is $(findmnt -no FSTYPE /), below it $(findmnt -no OPTIONS /media/root-ro)"
 before=$(awk '{print $7}' /sys/block/vda/stat)
 sleep 30
