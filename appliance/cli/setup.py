@@ -71,20 +71,23 @@ def writable(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(below: Path) -> Iterator[None]:
-    """Make the root below an overlay writable for a while, and read-only then, whatever it was.
+    """Make the root below an overlay writable for a while, and closed to writers then.
 
-    With "rw" on the kernel's command line overlayroot leaves it writable.
+    The overlay holds files that were replaced meanwhile, so the file system itself may have to stay
+    as it is until the next start; its mount is read-only all the same.
     """
     _remount(below, "rw")
     try:
         yield
     finally:
-        _remount(below, "ro")
+        if not _remount(below, "ro"):
+            _remount(below, "bind,ro")
 
 
-def _remount(folder: Path, mode: str) -> None:
-    subprocess.run(  # noqa: S603 - fixed words
+def _remount(folder: Path, mode: str) -> bool:
+    done = subprocess.run(  # noqa: S603 - fixed words
         ["mount", "-o", f"remount,{mode}", str(folder)],  # noqa: S607 - the system's own
         check=False,
         timeout=60,
     )
+    return done.returncode == 0

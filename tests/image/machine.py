@@ -95,6 +95,8 @@ class Card:
 
     def _debugfs(self, commands: str) -> None:
         where = f"{self.path}?offset={self._root}"
+        # What waits in the journal comes first, or it would undo what is written here.
+        subprocess.run(["/sbin/e2fsck", "-p", where], check=False, capture_output=True)
         subprocess.run(
             ["/sbin/debugfs", "-w", "-f", "-", where],
             input=commands, text=True, check=True, capture_output=True,
