@@ -62,6 +62,7 @@ Restart=on-failure
 WantedBy=multi-user.target
 """
 READ_ONLY_PROBE = """\
+echo # the console may stand behind a prompt
 failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | xargs)
 [ -z "$failed" ] || echo "probe: FAULT failed: $failed"
 touch /etc/probe && echo "probe: /etc is written in memory" || echo "probe: FAULT /etc: read-only"
