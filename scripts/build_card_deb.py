@@ -10,12 +10,10 @@ The same file for every architecture and release. Needs dpkg-deb.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 
-from build_deb import ROOT, changelog, commit_time, packed, put, version
+from build_deb import ROOT, changelog, pack, packed, put, version
 
 CARD, KERNEL = ROOT / "deploy/card", ROOT / "deploy/kernel"
 FILES = {
@@ -49,12 +47,7 @@ def main() -> None:
         put(control / "conffiles", f"/{FILES['mosquitto.service']}\n".encode())
         for script in ("postinst", "prerm"):
             put(control / script, (CARD / script).read_bytes(), mode=0o755)
-        subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(target)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "SOURCE_DATE_EPOCH": commit_time()},
-        )
+        pack(tree, target)
     print(target)
 
 

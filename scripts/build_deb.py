@@ -51,13 +51,18 @@ def main() -> None:
         stage(tree, options.arch, options.release, full)
         name = f"appliance_{full}_{options.arch}.deb"
         target = options.out / name
-        subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(target)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "SOURCE_DATE_EPOCH": commit_time()},
-        )
+        pack(tree, target)
     print(target)
+
+
+def pack(tree: Path, target: Path) -> None:
+    """Make a package of what was laid out."""
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(target)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "SOURCE_DATE_EPOCH": commit_time()},
+    )
 
 
 def stage(tree: Path, arch: str, release: str, full_version: str) -> None:

@@ -14,7 +14,7 @@ from appliance.cli.demo import ViewOutlet, demo_settings
 from appliance.cli.demo_broker import start_broker
 from appliance.cli.view import ApplianceView
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.selection.environment import Environment
 

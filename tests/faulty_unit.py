@@ -18,7 +18,7 @@ from appliance.config.settings import (
     TelemetrySettings,
 )
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.errors import ApplianceError
 from tests.fakes.unsound_cpu import PATHS

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from appliance.clock import ManualClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings, MqttSettings
+from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import Sinks
-from appliance.daemon.supervisor import Requests, Supervisor
+from appliance.daemon.supervisor import Supervisor
 from appliance.daemon.systemd import ServiceManager
 from appliance.daemon.wiring import wire
 from tests.fakes.scripted_cpu import PATHS, ScriptedCpu

@@ -17,7 +17,7 @@ from appliance.accelerators import Machine, Registry
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings, MqttSettings, TelemetrySettings
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.extensions import kinds
 from tests.helpers import ROOT, environment, wait_for

@@ -6,6 +6,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from appliance.card import CardPaths, prepare
@@ -61,10 +62,7 @@ def test_a_real_prometheus_scrapes_with_the_lines_that_were_printed(
     job, times = re.subn(r'targets: \[".*?:9750"\]', f'targets: ["127.0.0.1:{port}"]', found[0])
     assert times == 1
     (tmp_path / "appliance-ca.crt").write_bytes((card.boot / "appliance-ca.crt").read_bytes())
-    options = served(card)
-    outlet = PrometheusOutlet(
-        Options(**{**{f: getattr(options, f) for f in options.__struct_fields__}, "port": port})
-    )
+    outlet = PrometheusOutlet(msgspec.structs.replace(served(card), port=port))
     outlet.open()
     try:
         with Prometheus(tmp_path, job) as prometheus:

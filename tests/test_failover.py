@@ -20,7 +20,7 @@ from appliance.config.settings import (
 )
 from appliance.daemon.engine import make_engine
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.errors import AcceleratorUnavailableError, ApplianceError, DetectorError
 from appliance.pipeline.pace import Pace

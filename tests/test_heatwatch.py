@@ -26,7 +26,7 @@ from appliance.config.settings import (
 )
 from appliance.daemon.heatwatch import HeatWatch
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.heat.contention import CONTENDED_SHARE, Contention
 from appliance.pipeline.pace import Pace

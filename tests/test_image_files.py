@@ -102,6 +102,33 @@ def test_the_manifest_is_one_that_imager_takes(
     assert set(entry["devices"]) == devices
 
 
+def test_the_bill_of_materials_has_debians_and_pythons_packages(tmp_path: Path) -> None:
+    installed, tree = tmp_path / "installed", tmp_path / "tree"
+    installed.write_text("zlib1g\t1:1.3+b1\tarm64\nadduser\t3.152\tall\n")
+    told = tree / "opt/appliance/site-packages/paho_mqtt-2.1.0.dist-info/METADATA"
+    told.parent.mkdir(parents=True)
+    told.touch()
+    (tree / "DEBIAN").mkdir()
+    control = (
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n"
+    )
+    (tree / "DEBIAN/control").write_text(control)
+    subprocess.run(
+        ["dpkg-deb", "--build", tree, tmp_path / "x.deb"], check=True, capture_output=True
+    )
+    done = subprocess.run(
+        [sys.executable, IMAGE / "sbom.py", installed, tmp_path / "x.deb"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    bill = json.loads(done.stdout)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    assert [one["purl"] for one in bill["components"]] == [
+        "pkg:deb/debian/adduser@3.152?arch=all",
+        "pkg:deb/debian/zlib1g@1:1.3%2Bb1?arch=arm64",
+        "pkg:pypi/paho-mqtt@2.1.0",
+    ]
+
+
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 

@@ -21,7 +21,7 @@ from appliance.config.settings import (
     MqttSettings,
 )
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.pipeline.statistics import Window
 from appliance.values import Frame, PixelFormat, Pixels

@@ -26,8 +26,8 @@ from appliance.config.settings import (
     TelemetrySettings,
 )
 from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import make_sinks
-from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.reports.messages import HealthMessage
 from appliance.sinks.journal import MESSAGE_IDS, JournalOutlet

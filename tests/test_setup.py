@@ -24,7 +24,7 @@ from appliance.cli import main
 from appliance.config import CameraSettings, Settings, load
 from appliance.config.settings import AcceleratorSettings, MqttSettings
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from tests.helpers import environment, free_port, wait_for
 from tests.memory import MemoryOutlet
@@ -320,13 +320,22 @@ def test_little_memory_takes_the_lean_profile(card: CardPaths) -> None:
     assert load(card.configuration).mqtt.outbox_messages == 1000
 
 
+def test_metrics_that_cannot_be_offered_cost_the_broker_nothing(card: CardPaths) -> None:
+    (card.fragments / metrics.FRAGMENT).mkdir()
+    report = boot(card)
+    assert [one.split(":")[1] for one in report.failed] == [" metrics"]
+    assert (card.runtime / "broker").exists()
+    assert passwords(report)
+    assert "prometheus" not in report.access  # nothing is told that is not so
+
+
 def test_a_step_that_fails_does_not_keep_the_others(card: CardPaths) -> None:
     card.broker.parent.mkdir(parents=True)
     card.broker.write_text("a file where a folder should be")
     (card.boot / "appliance.toml").write_text("[metrics]\nwindow_seconds = 5\n")
     report = boot(card)
     assert load(card.configuration).metrics.window_seconds == 5
-    assert len(report.failed) == 1 and "broker" in report.failed[0]
+    assert len(report.failed) == 1 and "certificate authority" in report.failed[0]
     assert report.failed[0] in (card.runtime / "notices").read_text()
 
 

@@ -11,7 +11,7 @@ import pytest
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import MetricsSettings, ModelSettings, MqttSettings
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.sources.pictures import timecode
 from tests.helpers import Subscriber, environment, wait_for

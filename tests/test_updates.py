@@ -25,7 +25,7 @@ from appliance.config.settings import (
     UpdateSettings,
 )
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.update.commands import obey
 from appliance.update.state import PROGRESS, REQUEST, STATE, UpdateState, read_pairs, read_state

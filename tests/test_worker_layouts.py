@@ -17,7 +17,7 @@ from appliance.clock import SystemClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import AcceleratorSettings, MetricsSettings, MqttSettings
 from appliance.daemon.lifecycle import Daemon
-from appliance.daemon.supervisor import Requests
+from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.errors import DetectorError
 from appliance.selection import LayoutStore, Prover, WorkerLayout

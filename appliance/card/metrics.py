@@ -7,11 +7,11 @@ off.
 from __future__ import annotations
 
 import secrets
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.card.certificates import make_certificate
+from appliance.config.loopback import is_loopback
 from appliance.files import write_whole
 
 if TYPE_CHECKING:
@@ -65,8 +65,4 @@ def reached_at(settings: Settings) -> int:
     """Return the port at which others reach the metrics; 0 where nobody does."""
     told = settings.sinks.get("prometheus", {})
     port, address = told.get("port", 0), str(told.get("address", "127.0.0.1"))
-    try:
-        alone = ip_address(address).is_loopback
-    except ValueError:
-        alone = address == "localhost"
-    return 0 if alone or not isinstance(port, int) else port
+    return 0 if is_loopback(address) or not isinstance(port, int) else port

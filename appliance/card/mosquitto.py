@@ -33,7 +33,7 @@ def new_accounts(layout: CardPaths, *, anew: bool) -> dict[str, str]:
     """
     if (layout.broker / "passwords").exists() and not anew:
         return {}
-    return {name: readable_secret() for name in ACCOUNTS}
+    return {name: _password() for name in ACCOUNTS}
 
 
 def keep_accounts(layout: CardPaths, accounts: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ def configuration(folder: Path) -> str:
     )
 
 
-def readable_secret() -> str:
+def _password() -> str:
     """Return four groups of four characters: 79 bits, and readable aloud."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
     return "-".join(groups)

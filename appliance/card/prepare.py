@@ -13,6 +13,7 @@ from appliance.board.identity import device_name
 from appliance.card import access, fragment, kept, metrics, mosquitto, reset
 from appliance.card.certificates import make_authority, make_certificate
 from appliance.config import Settings, load
+from appliance.config.loopback import is_loopback
 from appliance.errors import ApplianceError
 from appliance.files import write_whole
 
@@ -29,7 +30,9 @@ _FROM_BOOT = b"# from the boot partition\n"
 _HOSTNAME = re.compile(
     r"^hostname:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]{0,62})[\"']?\s*$", re.MULTILINE
 )
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_AUTHORITY = "certificate authority"
+_CERTIFIED = frozenset({"metrics", "access", "broker"})
+"""Steps that are nothing without it."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,10 @@ def prepare(layout: CardPaths, *, rename: Callable[[str], None] = socket.sethost
         "lean profile": lambda: fragment.lean(layout),
         "configuration": lambda: fragment.take(layout),
         "SSH key": lambda: _ssh(layout),
-        "broker and metrics": lambda: _served(layout, report),
+        _AUTHORITY: lambda: _authority(layout),
+        "metrics": lambda: _metrics(layout),
+        "access": lambda: _access(layout, report),
+        "broker": lambda: _broker(layout),
         "read-only card": lambda: kept.keep(layout),
     }
     if not layout.boot_is_there:
@@ -74,6 +80,8 @@ def prepare(layout: CardPaths, *, rename: Callable[[str], None] = socket.sethost
         for name in ("factory reset", "configuration", "SSH key"):
             del steps[name]
     for name, step in steps.items():
+        if name in _CERTIFIED and any(_AUTHORITY in told for told in report.failed):
+            continue  # told once is enough
         try:
             report.told += step()
         except Exception as error:  # noqa: BLE001 - whatever it is, the other steps are needed
@@ -136,21 +144,23 @@ def _settings(layout: CardPaths) -> Settings:
 
 
 def _has_broker(settings: Settings) -> bool:
-    return settings.mqtt.enabled and settings.mqtt.host in LOCAL
+    return settings.mqtt.enabled and is_loopback(settings.mqtt.host)
 
 
-def _served(layout: CardPaths, report: Report) -> Iterator[str]:
-    """Make what the network reaches: ``/metrics``, the broker, and the secrets for both."""
-    name = hostname(layout)
-    make_authority(layout, name)
-    metrics.serve(layout, name)
-    yield from _access(layout, report, name)
-    yield from _broker(layout, name)
+def _authority(layout: CardPaths) -> Iterator[str]:
+    make_authority(layout, hostname(layout))
+    yield from ()
 
 
-def _access(layout: CardPaths, report: Report, name: str) -> Iterator[str]:
+def _metrics(layout: CardPaths) -> Iterator[str]:
+    """Offer ``/metrics`` to the network."""
+    metrics.serve(layout, hostname(layout))
+    yield from ()
+
+
+def _access(layout: CardPaths, report: Report) -> Iterator[str]:
     """Make passwords and token, once, and tell them; later, take what was told off the card."""
-    settings = _settings(layout)
+    settings, name = _settings(layout), hostname(layout)
     anew = reset.asked(layout, reset.PASSWORDS)
     accounts = mosquitto.new_accounts(layout, anew=anew) if _has_broker(settings) else {}
     port = metrics.reached_at(settings)
@@ -175,7 +185,7 @@ def _access(layout: CardPaths, report: Report, name: str) -> Iterator[str]:
     reset.done(layout, reset.PASSWORDS)
 
 
-def _broker(layout: CardPaths, name: str) -> Iterator[str]:
+def _broker(layout: CardPaths) -> Iterator[str]:
     """Make the built-in broker, unless the configuration names another."""
     wanted = layout.runtime / "broker"
     settings = _settings(layout)
@@ -183,7 +193,7 @@ def _broker(layout: CardPaths, name: str) -> Iterator[str]:
         wanted.unlink(missing_ok=True)
         yield f"the built-in broker stays off: the configuration names {settings.mqtt.host}"
         return
-    make_certificate(layout, name, layout.broker / "server", "mosquitto")
+    make_certificate(layout, hostname(layout), layout.broker / "server", "mosquitto")
     wants = settings.homeassistant.prefix
     write_whole(
         layout.broker / "acl",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config.settings import AcceleratorSettings
-    from appliance.daemon.supervisor import Requests
+    from appliance.daemon.requests import Requests
     from appliance.selection.worker_layout import Wanted
 
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.toml")

@@ -15,8 +15,8 @@ from appliance.cli.view import ApplianceView
 from appliance.config import CameraSettings, Settings
 from appliance.config.settings import MetricsSettings, MqttSettings, TelemetrySettings
 from appliance.daemon.lifecycle import Daemon
+from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import device_of
-from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.selection.environment import Environment
 

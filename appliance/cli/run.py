@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.lock import DeviceLock
+from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import device_of
-from appliance.daemon.supervisor import Requests
 from appliance.daemon.systemd import ServiceManager
 from appliance.selection.environment import Environment
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from appliance.daemon.calibration import SETTLE_SECONDS, Calibration
 from appliance.daemon.sinks import Sinks, device_of, make_sinks
-from appliance.daemon.supervisor import Requests, Supervisor, teller
+from appliance.daemon.supervisor import Supervisor, teller
 from appliance.daemon.tuning import keep_quiet
 from appliance.daemon.wiring import check_settings, wire
 from appliance.errors import ApplianceError, StalledError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
     from appliance.daemon.lock import DeviceLock
+    from appliance.daemon.requests import Requests
     from appliance.daemon.supervisor import Ending
     from appliance.daemon.systemd import ServiceManager
     from appliance.daemon.unit import Unit

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.clock import Clock
+    from appliance.daemon.requests import Requests
     from appliance.daemon.systemd import ServiceManager
     from appliance.daemon.unit import Unit
     from appliance.reports.messages import HealthMessage, MetricsMessage
@@ -42,37 +41,6 @@ _HANG_SECONDS = 1.5
 not everybody has a service manager that would end it."""
 _HEAT_NS = 10 * NS_PER_SECOND
 """A small board heats up within a minute, so the governor looks at least this often."""
-
-
-@dataclass(slots=True)
-class Requests:
-    """What signals and threads ask of the supervisor."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    reload: threading.Event = field(default_factory=threading.Event)
-    rewire: threading.Event = field(default_factory=threading.Event)
-    info: threading.Event = field(default_factory=threading.Event)
-    wake: threading.Event = field(default_factory=threading.Event)
-
-    def ask_stop(self) -> None:
-        """End soon."""
-        self.stop.set()
-        self.wake.set()
-
-    def ask_rewire(self) -> None:
-        """Choose the accelerator again, with the same configuration."""
-        self.rewire.set()
-        self.wake.set()
-
-    def ask_info(self) -> None:
-        """Say again who the unit is."""
-        self.info.set()
-        self.wake.set()
-
-    def ask_reload(self) -> None:
-        """Read the configuration again."""
-        self.reload.set()
-        self.wake.set()
 
 
 def teller(reporter: Reporter) -> Callable[[Change], None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 import stat
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from appliance.config.loopback import is_loopback
 from appliance.errors import UnavailableError
 from appliance.sinks.exposition.metrics import Metrics
 from appliance.sinks.exposition.server import MetricsServer
@@ -61,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if bool(self.tls_certificate_file) != bool(self.tls_key_file):
             raise ValueError("tls_certificate_file and tls_key_file belong together")
         secured = self.tls_certificate_file and self.token_file
-        if self.port and not (secured or self.insecure or _is_loopback(self.address)):
+        if self.port and not (secured or self.insecure or is_loopback(self.address)):
             raise ValueError(
                 f"address {self.address!r} is reached by others: expected with it "
                 "tls_certificate_file, tls_key_file and token_file, or insecure = true"
@@ -153,10 +153,3 @@ def create(request: SinkRequest) -> PrometheusOutlet | None:
     """Return the outlet, where a port is wanted."""
     options: Options = request.options
     return PrometheusOutlet(options) if options.port else None
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

@@ -62,25 +62,30 @@ class ThrottleCollector:
             OSError: the firmware does not answer.
             PermissionError: there is a mailbox, which may not be opened, and no file.
         """
-        modules, vendors = self._file("rpi-readings"), self._file("raspberrypi-firmware")
         if self._mailbox.present:
             try:
                 return _throttle(self._mailbox.throttled_word(), "mailbox")
             except OSError:
-                if modules is None and vendors is None:
+                told = self._of_kernel()
+                if told is None:
                     raise
-        if modules is not None:
+                return told
+        told = self._of_kernel()
+        if told is None and self._mailbox.denied:
+            raise PermissionError("/dev/vcio may not be opened: join group video")
+        return told
+
+    def _of_kernel(self) -> Throttle | None:
+        if modules := self._file("rpi-readings"):
             try:
                 return _throttle(int(modules.read_text().strip(), 16), "module")
             except OSError as error:  # this firmware knows no such question
                 if error.errno != errno.EOPNOTSUPP:
                     raise
                 return None
-        if vendors is not None:
+        if vendors := self._file("raspberrypi-firmware"):
             word = int(vendors.read_text().strip(), 16)
             return _throttle(word | (word & _LIVE) << _STICKY_SHIFT, "sysfs")
-        if self._mailbox.denied:
-            raise PermissionError("/dev/vcio may not be opened: join group video")
         return None
 
     def _file(self, driver: str) -> Path | None:

@@ -1,5 +1,5 @@
 # Read by the scripts here: what an image is made of, without mounting anything. Needs sfdisk,
-# mtools, debugfs. Call open_layout IMAGE first; it sets boot_start, root_start, root_number (bytes).
+# mtools, debugfs. Call open_layout IMAGE first; it sets boot_start and root_start (bytes).
 
 PATH="$PATH:/usr/sbin:/sbin"
 

@@ -15,6 +15,7 @@
 set -eu
 here=$(dirname "$(realpath "$0")")
 . "$here/layout.sh"
+. "$here/../boot-kit/appliance-kit/software.sh"
 fail() { # exit code, words
     code=$1
     shift
@@ -27,15 +28,10 @@ folder=$(realpath "$2")
 name=appliance-raspios
 chosen=
 for one in $(echo "${ACCELERATORS:-}" | tr , ' '); do
-    case $one in
-    coral) chosen="$chosen libedgetpu1-std" ;;
-    hailo) chosen="$chosen hailo-all" ;;
-    imx500) chosen="$chosen imx500-all" ;;
-    *) fail 78 "ACCELERATORS: $one is none of coral, hailo, imx500 (what needs no package is always found)" ;;
-    esac
+    chosen="$chosen $(software_of "$one")" ||
+        fail 78 "ACCELERATORS: $one is none of coral, hailo, imx500 (what needs no package is always found)"
 done
 [ -z "${PACKAGES:-}" ] || ls "$PACKAGES"/*.deb >/dev/null 2>&1 || fail 78 "PACKAGES: $PACKAGES has no .deb files"
-sh "$here/tools.sh"
 if [ -f "$base.sha256" ]; then
     given=$(grep -oE '^[0-9a-fA-F]{64}' "$base.sha256" | head -1)
     [ "$(sha256sum "$base" | cut -c1-64)" = "$given" ] ||
@@ -85,6 +81,8 @@ release=$(root_release)
 package=$(ls "$folder"/appliance_*~"$release"_arm64.deb 2>/dev/null) ||
     fail 2 "$folder: no appliance_*~${release}_arm64.deb: python scripts/build_deb.py --arch arm64 --release $release --out $folder"
 
+sh "$here/tools.sh"
+
 step "grow its root by 2 GB"
 truncate -s +2G "$image"
 echo ", +" | sfdisk --quiet --no-reread -N 2 "$image" >/dev/null
@@ -105,7 +103,7 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 mkdir -p "$root/mnt/packages" "$work/packages"
 cp "$package" "$folder"/appliance-card_*_all.deb "$work/packages/"
 if [ -n "${PACKAGES:-}" ]; then cp "$PACKAGES"/*.deb "$work/packages/"; fi
-"${PYTHON:-python3}" "$here/packages.py" "$work/packages"
+(cd "$work/packages" && apt-ftparchive packages . >Packages)
 mount --bind "$work/packages" "$root/mnt/packages"
 echo "deb [trusted=yes] file:/mnt/packages ./" >"$work/packages.list"
 cp "$work/packages.list" "$root/mnt/packages/packages.list"
@@ -125,7 +123,7 @@ in_base apt-get "$@" -q update || fail 69 "the package sources cannot be read:
 $(tail -5 "$work/log")"
 # shellcheck disable=SC2086 # a list
 in_base apt-get "$@" -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install \
-    appliance appliance-card mosquitto mosquitto-clients python3-picamera2 avahi-daemon $chosen ||
+    appliance appliance-card $needed $chosen ||
     fail 69 "the packages cannot be installed:
 $(grep -E '^(E:|dpkg: error|.*(Unable|unmet|Depends:))' "$work/log" | tail -8)"
 
@@ -158,7 +156,7 @@ done
 step "shrink"
 umount "$root"
 e2fsck -fp "$disk" >/dev/null || [ $? -le 2 ]
-resize2fs -M "$disk" >/dev/null 2>&1
+for _ in 1 2; do resize2fs -M "$disk" >/dev/null 2>&1; done # the first round seldom finds the least
 blocks=$(dumpe2fs -h "$disk" 2>/dev/null | sed -n 's/^Block count: *//p')
 size=$(dumpe2fs -h "$disk" 2>/dev/null | sed -n 's/^Block size: *//p')
 root_bytes=$((blocks * size + (200 << 20))) # what the first start writes before the card has grown

@@ -8,9 +8,9 @@ missing() {
 [ "$(id -u)" = 0 ] || missing "not root"
 needed() { for tool in "$@"; do command -v "$tool" >/dev/null || return 0; done; return 1; }
 PATH="$PATH:/usr/sbin:/sbin"
-if needed mmdebstrap arch-test genimage mcopy mkfs.vfat mke2fs qemu-aarch64-static zstd xz sfdisk; then
+if needed mmdebstrap arch-test genimage mcopy mkfs.vfat mke2fs qemu-aarch64-static zstd xz sfdisk apt-ftparchive; then
     apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends mmdebstrap arch-test genimage mtools \
-        dosfstools e2fsprogs qemu-user-static zstd xz-utils fdisk >/dev/null || missing "its tools cannot be installed"
+        dosfstools e2fsprogs qemu-user-static zstd xz-utils fdisk apt-utils >/dev/null || missing "its tools cannot be installed"
 fi
 # The kernel calls the emulator for arm64 programs, also inside a root of theirs.
 if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] && [ "$(uname -m)" != aarch64 ]; then

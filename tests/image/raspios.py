@@ -43,11 +43,12 @@ runcmd:
 """
 """What Raspberry Pi Imager 2.0.9 writes for a name, and a command of its own (of it, the shape)."""
 PROBE = """\
+echo # the console may stand behind a prompt
 echo "probe: $(hostname)"
 test -e /var/lib/imager-was-here || echo "probe: FAULT what Imager asked for was not done"
 test -z "$(dpkg --audit)" || echo "probe: FAULT dpkg: $(dpkg --audit | head -3)"
 test ! -e /etc/systemd/system/appliance-install.service || echo "probe: FAULT still installing"
-for one in appliance appliance-card python3-picamera2 mosquitto; do
+for one in appliance appliance-card python3-picamera2 mosquitto libedgetpu1-std imx500-all; do
     dpkg-query -W -f '${Status}' "$one" | grep -q 'ok installed' || echo "probe: FAULT no $one"
 done
 echo "probe: end"
@@ -162,6 +163,7 @@ def main() -> None:
         )
         if given.way == "kit":
             card.put_folder(Path("dist/boot-kit"))
+            card.put("appliance-kit/accelerators.txt", "coral, imx500\r\n")
             source = f"deb [trusted=yes] http://10.0.2.2:{port}/ ./\n"
             card.put_root("/etc/apt/sources.list.d/archive.list", source)
             card.remove_root("/etc/apt/sources.list.d/raspi.sources")

@@ -16,7 +16,7 @@ script=/usr/local/lib/appliance-install.sh
 installed() { [ "$(dpkg-query -W -f '${Status}' appliance-card 2>/dev/null)" = "install ok installed" ]; }
 
 enable() {
-    # A copy, so that a card without this folder still ends what it began.
+    # A copy: the unit must not depend on when the boot partition is mounted.
     mkdir -p "${script%/*}" "$units/multi-user.target.wants"
     cp "$kit/install.sh" "$script.new"
     mv "$script.new" "$script"
@@ -53,14 +53,11 @@ run() {
             echo "appliance: there is no package for ${PRETTY_NAME:-this system} in appliance-kit; nothing is installed"
             exit 1
         fi
+        . "$kit/software.sh"
         more=
         for one in $(cat "$kit/accelerators.txt" 2>/dev/null | tr ',\r\n' '   '); do
-            case $one in
-            coral) more="$more libedgetpu1-std" ;;
-            hailo) more="$more hailo-all" ;;
-            imx500) more="$more imx500-all" ;;
-            *) echo "appliance: accelerators.txt: $one is none of coral, hailo, imx500; it is left out" ;;
-            esac
+            more="$more $(software_of "$one")" ||
+                echo "appliance: accelerators.txt: $one is none of coral, hailo, imx500; it is left out"
         done
         # Imager's wishes may be installing something, too.
         lock="-o DPkg::Lock::Timeout=600"
@@ -73,7 +70,7 @@ run() {
         echo "appliance: installing; this takes some minutes"
         # shellcheck disable=SC2086
         apt-get $lock -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold install \
-            "$1" "$kit"/appliance-card_*_all.deb mosquitto mosquitto-clients python3-picamera2 avahi-daemon $more
+            "$1" "$kit"/appliance-card_*_all.deb $needed $more
     fi
     [ "$(cat /etc/hostname)" != raspberrypi ] || echo appliance >/etc/hostname # it will name itself
     rm -f "$units/multi-user.target.wants/$unit" "$units/$unit" "$script"
