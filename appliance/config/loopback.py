@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine's programs reach it; of names, ``localhost`` alone is sure."""
+    """Return whether only this machine reaches it; of names, ``localhost`` alone is sure."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
