@@ -5,7 +5,7 @@ VENV := .venv
 MUTATION := .venv-mutation
 BIN := $(VENV)/bin
 
-.PHONY: test-slow test-data mutants mutation growth soak e2e image boot-kit image-test card-cuts power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
+.PHONY: test-slow test-data mutants mutation growth soak e2e image base-named boot-kit image-test card-cuts power-cuts lintian deb models side demo test check lint docs bench lock clean mosquitto
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/appliance demo $(ARGS)
@@ -119,17 +119,18 @@ power-cuts: $(VENV)/dev.stamp
 BASE ?=
 RELEASES := trixie bookworm
 export ACCELERATORS PACKAGES
-image: $(VENV)/dev.stamp
-	@[ -n "$(BASE)" ] || { echo "make image BASE=FILE: get Raspberry Pi OS Lite (64-bit) from https://www.raspberrypi.com/software/operating-systems/; BASE=debian makes one of Debian's packages instead (Pi 3 and 4, USB camera)" >&2; exit 2; }
+image: base-named $(VENV)/dev.stamp
 	rm -rf dist/arm64
-	$(BIN)/python scripts/build_card_deb.py --out dist/arm64
 ifeq ($(BASE),debian)
 	$(BIN)/python scripts/build_deb.py --arch arm64 --out dist/arm64
+	$(BIN)/python scripts/build_card_deb.py --out dist/arm64
 	PYTHON=$(BIN)/python sh deploy/image/debian.sh dist/arm64 dist/image
 else
-	for one in $(RELEASES); do $(BIN)/python scripts/build_deb.py --arch arm64 --release $$one --out dist/arm64 || exit; done
 	PYTHON=$(BIN)/python sh deploy/image/raspios.sh "$(BASE)" dist/arm64 dist/raspios
 endif
+
+base-named:
+	@[ -n "$(BASE)" ] || { echo "make image BASE=FILE: get Raspberry Pi OS Lite (64-bit) from https://www.raspberrypi.com/software/operating-systems/; BASE=debian makes one of Debian's packages instead (Pi 3 and 4, USB camera)" >&2; exit 2; }
 
 # What to copy onto a card that Imager wrote with stock Raspberry Pi OS.
 boot-kit: $(VENV)/dev.stamp

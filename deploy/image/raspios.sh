@@ -3,8 +3,8 @@
 #
 # Usage: deploy/image/raspios.sh BASE.img[.xz] APPLIANCE_FOLDER OUT_FOLDER
 #
-# APPLIANCE_FOLDER has appliance_*_arm64.deb for the base's release, and appliance-card_*_all.deb. In
-# the environment:
+# APPLIANCE_FOLDER has appliance_*_arm64.deb for the base's release, and appliance-card_*_all.deb; where
+# they are missing they are built into it. In the environment:
 #   PACKAGES=DIR       everything else comes from this folder of .deb files, nothing from the network;
 #                      else from the base's own package sources
 #   ACCELERATORS=LIST  of coral, hailo, imx500: their software, from the same place
@@ -24,6 +24,7 @@ fail() { # exit code, words
 }
 [ -f "${1:-}" ] || fail 2 "${1:-no BASE}: no such file; get Raspberry Pi OS Lite (64-bit) from https://www.raspberrypi.com/software/operating-systems/"
 base=$(realpath "$1")
+mkdir -p "$2"
 folder=$(realpath "$2")
 name=appliance-raspios
 chosen=
@@ -78,9 +79,17 @@ sh "$here/../../scripts/check_base.sh" "$image" >"$work/checked" 2>&1 ||
     fail 65 "$base: cannot be built on:
 $(grep MISSING "$work/checked")"
 release=$(root_release)
-package=$(ls "$folder"/appliance_*~"$release"_arm64.deb 2>/dev/null) ||
-    fail 2 "$folder: no appliance_*~${release}_arm64.deb: python scripts/build_deb.py --arch arm64 --release $release --out $folder"
-
+build() { # script, its words
+    script=$here/../../scripts/$1
+    shift
+    "${PYTHON:-python3}" "$script" "$@" --out "$folder" >&2
+}
+if ! ls "$folder"/appliance_*~"$release"_arm64.deb >/dev/null 2>&1; then
+    step "build the appliance's package for $release"
+    build build_deb.py --arch arm64 --release "$release" && build build_card_deb.py ||
+        fail 69 "$folder: no appliance_*~${release}_arm64.deb, and it cannot be built here"
+fi
+package=$(ls "$folder"/appliance_*~"$release"_arm64.deb)
 sh "$here/tools.sh"
 
 step "grow its root by 2 GB"
