@@ -165,7 +165,7 @@ done
 step "shrink"
 umount "$root"
 e2fsck -fp "$disk" >/dev/null || [ $? -le 2 ]
-for _ in 1 2; do resize2fs -M "$disk" >/dev/null 2>&1; done # the first round seldom finds the least
+resize2fs -M "$disk" >/dev/null 2>&1
 blocks=$(dumpe2fs -h "$disk" 2>/dev/null | sed -n 's/^Block count: *//p')
 size=$(dumpe2fs -h "$disk" 2>/dev/null | sed -n 's/^Block size: *//p')
 root_bytes=$((blocks * size + (200 << 20))) # what the first start writes before the card has grown
