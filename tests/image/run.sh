@@ -15,6 +15,7 @@ what=${1:-short}
 cuts=${2:-2}
 if [ "$what" = short ]; then base=$(sh deploy/image/base.sh --cached "$cache"); else base=$(sh deploy/image/base.sh "$cache"); fi
 sh "$here/tools.sh"
+sh scripts/install_prometheus.sh
 kernel=$(basename "$(tar -tf "$base" | grep -m1 'lib/modules/[^/]*/$')")
 
 rm -rf dist/arm64 dist/image dist/raspios dist/standin dist/boot-kit
