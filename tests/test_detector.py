@@ -15,7 +15,7 @@ from appliance.accelerators import Machine, Registry
 from appliance.accelerators.cpu import CpuAccelerator
 from appliance.errors import ModelError
 from appliance.models import Catalogue, find_models_folder
-from appliance.reports.reporter import to_box
+from appliance.reports.encode import rounded_box
 from appliance.selection.choose import load_model
 from appliance.sources.pictures import jpeg
 from appliance.values import Frame, PixelFormat
@@ -161,7 +161,7 @@ def test_decoding_a_camera_s_jpegs_no_larger_than_needed_costs_no_accuracy(
             "width": size[0] / ENLARGED,
             "height": size[1] / ENLARGED,
             "detections": [
-                {"label_id": label, "score": score, "box": msgspec.to_builtins(to_box(box))}
+                {"label_id": label, "score": score, "box": msgspec.to_builtins(rounded_box(box))}
                 for label, score, box in zip(
                     seen.label_ids.tolist(), seen.scores.tolist(), found, strict=True
                 )

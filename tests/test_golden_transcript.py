@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from appliance.cli.demo_broker import DemoBroker
     from tests.scripted import Stage
 
+_ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
 GOLDEN = Path(__file__).parent / "golden" / "transcript.jsonl"
 
 
@@ -54,8 +56,12 @@ def transcript(broker: DemoBroker) -> list[str]:
     subscriber.close()
     boot_id = scene.reporter.boot_id
     lines = []
+    ids: dict[str, str] = {}
     for message in subscriber.messages:
         payload = message.payload.decode().replace(boot_id, "boot00000000")
+        for found in _ID.findall(payload):
+            ids.setdefault(found, f"object {len(ids)}")
+            payload = payload.replace(found, ids[found])
         content: Any = json.loads(payload) if payload[0] == "{" else payload
         if "python" in content:
             assert content["python"] == platform.python_version()

@@ -129,7 +129,7 @@ def test_the_numbers_are_those_of_mqtt(tmp_path: Path) -> None:
         assert values['appliance_collector_success{collector="thermal"}'] == 1.0
         last = [one.message for one in tuple(memory.messages) if one.kind == "health"][-1]
         assert isinstance(last, HealthMessage)
-        assert set(last.sinks) == {"memory", "prometheus"}
+        assert set(last.sinks) == {"memory", "objects", "prometheus"}
         assert 0 < values['appliance_sink_messages_total{sink="memory"}'] <= memory.count
         assert values['appliance_sink_waiting{sink="memory"}'] >= 0
         for reason in ("dropped", "failed"):
@@ -145,7 +145,10 @@ def test_what_is_not_there_has_no_sample(tmp_path: Path) -> None:
         text = fetch(f"http://127.0.0.1:{port}/metrics")
     finally:
         sinks.close()
-    assert not [line for line in text.splitlines() if line.startswith("appliance_")]
+    there = {line for line in text.splitlines() if line.startswith("appliance_")}
+    born = {line for line in there if line.startswith("appliance_alerts_total")}
+    assert there == born | {line for line in there if line.startswith("appliance_alerts_created")}
+    assert all(line.endswith(" 0.0") for line in born)
     with pytest.raises(OSError, match="refused"):
         fetch(f"http://127.0.0.1:{port}/metrics")
 

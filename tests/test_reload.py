@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from appliance.config import CameraSettings
+from appliance.objects.admission import LOW_SHARE
 from tests.faulty_unit import FPS, FaultyUnit, mishap
 from tests.helpers import Subscriber, wait_for
 from tests.memory import MemoryOutlet
@@ -138,7 +139,8 @@ def test_filters_and_the_threshold_are_changed_while_all_goes_on(running: TwoCam
     assert (running.unit.lanes, running.unit.engine) == (before.lanes, before.engine)
     assert running.said("detections", "cam1")[-1].detections == ()
     assert running.said("detections", "cam0")[-1].detections != ()
-    assert {worker.score_threshold for worker in running.unit.engine.workers} == {0.01}
+    thresholds = {worker.score_threshold for worker in running.unit.engine.workers}
+    assert thresholds == {0.01 * LOW_SHARE}
     assert (running.lost("cam0"), running.lost("cam1")) == (0, 0)
 
 

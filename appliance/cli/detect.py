@@ -11,7 +11,7 @@ from appliance.clock import NS_PER_MS, SystemClock
 from appliance.config import Settings
 from appliance.config.settings import ModelSettings
 from appliance.errors import BadInputError, FrameError, MediaError, UsageError
-from appliance.reports.reporter import to_box
+from appliance.reports.encode import rounded_box
 from appliance.selection.choose import select
 from appliance.selection.environment import Environment
 from appliance.sources.images import list_images, read_image
@@ -104,7 +104,7 @@ def _detect(
                 "label": model.labels.name(label_id),
                 "label_id": label_id,
                 "score": round(score, 4),
-                "box": to_box(box),
+                "box": rounded_box(box),
             }
             for box, score, label_id in rows
         ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.lock import DeviceLock
+from appliance.daemon.objectbook import ObjectBook
 from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import device_of
 from appliance.daemon.systemd import ServiceManager
@@ -30,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
     requests = Requests()
     handle_signals(requests)
     environment = Environment()
-    lock = DeviceLock(device_of(load_settings(options), environment))
+    device = device_of(load_settings(options), environment)
+    lock = DeviceLock(device)
     try:
         Daemon(
             lambda: load_settings(options),
@@ -39,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
             ServiceManager(os.environ),
             max_frames=options.frames,
             lock=lock,
+            book=ObjectBook(environment.state_folder() / f"objects-{device}.json"),
         ).run()
     finally:
         lock.release()

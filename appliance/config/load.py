@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.config.faults import find_faults
+from appliance.config.scene import scene_faults
 from appliance.config.settings import CameraSettings, Settings
 from appliance.errors import ConfigError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENT_PREFIX = "APPLIANCE_"
-RESERVED_TOPIC_NAMES = frozenset({"cmd", "status", "info", "health", "alerts", "update"})
+RESERVED_TOPIC_NAMES = frozenset({"cmd", "status", "state", "info", "health", "alerts", "update"})
 """Topics of the device itself: no camera may have such a name."""
 _DEFAULT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(CameraSettings()))
 
@@ -135,6 +136,7 @@ def _cross_faults(settings: Settings) -> list[str]:
                 f"camera[{camera.name}].crop: got {list(camera.crop)}, expected x, y, width, "
                 "height inside 0..1 with some area"
             )
+        faults += scene_faults(camera)
     kinds = {camera.source.partition(":")[0] for camera in settings.camera}
     picamera2 = sorted(kinds & {"picamera2", "imx500"})
     if picamera2 and "libcamera" in kinds:

@@ -10,8 +10,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from appliance.config.scene import (
+    IgnoreSettings,
+    LineSettings,
+    ObjectSettings,
+    Share,
+    ZoneSettings,
+)
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +247,47 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dict[str, Any],
         Meta(description="Options of this kind of source; see docs/configuration.md."),
     ] = field(default_factory=dict)
+    labels: Annotated[
+        tuple[str, ...],
+        Meta(description="Only these labels of this camera; empty for those of [model]."),
+    ] = ()
+    threshold: Annotated[
+        Share | None,
+        Meta(description="Lowest score that counts here; unset for [model] score_threshold."),
+    ] = None
+    thresholds: Annotated[
+        dict[str, Share],
+        Meta(description="The same for single labels, e.g. {dog = 0.7}."),
+    ] = field(default_factory=dict)
+    min_area: Annotated[
+        Share, Meta(description="Objects that take less of the picture are left out.")
+    ] = 0.0
+    max_area: Annotated[
+        Share, Meta(description="Objects that take more of the picture are left out.")
+    ] = 1.0
+    detections: Annotated[
+        Literal["every", "changed", "off"] | Annotated[float, Meta(gt=0, le=1000)],
+        Meta(
+            description="Which frames' detections are published: every; changed (only where the "
+            "objects, their labels, zones or stillness are other than before); so many a second; "
+            "off."
+        ),
+    ] = "every"
+    objects: Annotated[
+        ObjectSettings, Meta(description="The same object over time: events and counts.")
+    ] = field(default_factory=ObjectSettings)
+    zone: Annotated[
+        tuple[ZoneSettings, ...],
+        Meta(description="Parts of the picture to tell apart: [[camera.zone]] tables."),
+    ] = ()
+    line: Annotated[
+        tuple[LineSettings, ...],
+        Meta(description="Lines whose crossings are counted: [[camera.line]] tables."),
+    ] = ()
+    ignore: Annotated[
+        tuple[IgnoreSettings, ...],
+        Meta(description="Parts whose objects are left out: [[camera.ignore]] tables."),
+    ] = ()
     filter: Annotated[
         tuple[dict[str, Any], ...],
         Meta(

@@ -8,26 +8,48 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from appliance.config import CameraSettings
 from appliance.filters import create_filters
 from appliance.filters.labels import LabelFilter
+from appliance.objects.admission import Admission
+from appliance.objects.watch import ObjectWatch
 from appliance.pipeline import Lane
 from appliance.pipeline.lane import FROZEN_SECONDS
+from appliance.reports.policy import Policy
 from appliance.sources import RepeatsPictures, create_source, view_of
+from appliance.values.happened import NOTHING
 from appliance.vision.motion import MotionGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.clock import Clock
-    from appliance.config import CameraSettings, Settings
+    from appliance.config import Settings
     from appliance.daemon.engine import Engine
     from appliance.daemon.unit import Unit
     from appliance.filters import Filter
     from appliance.models import Labels
+    from appliance.objects.tally import Tally
     from appliance.pipeline.pace import Pace
     from appliance.reports.reporter import Reporter
     from appliance.sources import Source
     from appliance.values import Observation
+    from appliance.values.happened import Happened
+
+
+_OF_FILTERS = (
+    "filter",
+    "labels",
+    "threshold",
+    "thresholds",
+    "min_area",
+    "max_area",
+    "objects",
+    "zone",
+    "line",
+    "ignore",
+)
+"""Settings that only what is done with results depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,7 @@ def plan_cameras(
     extra_filters: Callable[[str], tuple[Filter, ...]],
     make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None,
     previous: Unit | None,
+    tally: Callable[[str], Tally],
 ) -> Plan:
     """Return what becomes of the cameras; touches none of them.
 
@@ -66,13 +89,18 @@ def plan_cameras(
         extra_filters: makes those of a camera that come after the configured ones.
         make_source: instead of the registry.
         previous: what runs.
+        tally: returns a camera's.
 
     Raises:
         ApplianceError: a source, filter or label cannot be used.
     """
     labels, input_size = engine.selection.model.labels, engine.input_size
     filters = {
-        camera.name: (*_filters(settings, camera, labels), *extra_filters(camera.name))
+        camera.name: (
+            *_filters(settings, camera, labels),
+            _object_watch(settings, camera, engine, clock, tally),
+            *extra_filters(camera.name),
+        )
         for camera in settings.camera
     }
     kept: dict[str, Lane] = {}
@@ -125,7 +153,9 @@ def make_lanes(
         if camera.name in plan.kept:
             lane = plan.kept[camera.name]
             if camera.name in plan.filters:
+                lane.end("stopped")
                 lane.use_filters(plan.filters[camera.name])
+            lane.emit = _emitter(reporter, camera)
         else:
             source = plan.sources[camera.name]
             lane = Lane(
@@ -133,7 +163,8 @@ def make_lanes(
                 source=source,
                 view=view_of(camera),
                 filters=plan.filters[camera.name],
-                emit=_emitter(reporter),
+                emit=_emitter(reporter, camera),
+                tell=_teller(reporter),
                 on_event=reporter.camera_event,
                 clock=clock,
                 pace=pace.lane(),
@@ -148,15 +179,17 @@ def make_lanes(
 
 
 def _bare(camera: CameraSettings) -> CameraSettings:
-    """Return what a lane is made from; its filters can be changed while it runs."""
-    return msgspec.structs.replace(camera, filter=())
+    """Return what a lane is made from; what is done with its results can change while it runs."""
+    default = CameraSettings()
+    kept = {name: getattr(default, name) for name in (*_OF_FILTERS, "detections")}
+    return msgspec.structs.replace(camera, **kept)
 
 
 def _same_filters(name: str, old: Settings, new: Settings) -> bool:
-    tables = [
-        next(one.filter for one in settings.camera if one.name == name) for settings in (old, new)
-    ]
-    return old.model.labels == new.model.labels and tables[0] == tables[1]
+    cameras = [next(one for one in settings.camera if one.name == name) for settings in (old, new)]
+    return old.model == new.model and all(
+        getattr(cameras[0], key) == getattr(cameras[1], key) for key in _OF_FILTERS
+    )
 
 
 def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
@@ -164,6 +197,24 @@ def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tupl
     wanted = settings.model.labels
     common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
     return (*common, *create_filters(camera, labels))
+
+
+def _object_watch(
+    settings: Settings,
+    camera: CameraSettings,
+    engine: Engine,
+    clock: Clock,
+    tally: Callable[[str], Tally],
+) -> ObjectWatch:
+    common = settings.model.score_threshold
+    admission = Admission(camera, engine.selection.model.labels, common)
+    if not camera.objects.enabled:
+        return ObjectWatch(admission, None)
+    from appliance.objects.scene import Scene  # noqa: PLC0415 - off, it costs nothing
+
+    labels = camera.labels or settings.model.labels
+    name = engine.vocabulary.name
+    return ObjectWatch(admission, Scene(camera, labels, name, tally(camera.name), clock.utc))
 
 
 def _gate(camera: CameraSettings) -> MotionGate | None:
@@ -179,8 +230,23 @@ def _frozen_seconds(camera: CameraSettings, source: Source) -> float:
     return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
 
 
-def _emitter(reporter: Reporter) -> Callable[[Observation, Lane], int]:
-    def emit(observation: Observation, lane: Lane) -> int:
+def _emitter(
+    reporter: Reporter, camera: CameraSettings
+) -> Callable[[Observation, Lane], int | None]:
+    policy = Policy(camera.detections, follows=camera.objects.enabled)
+
+    def emit(observation: Observation, lane: Lane) -> int | None:
+        if observation.happened is not NOTHING:
+            reporter.happened(observation.camera, observation.happened)
+        if not policy.wants(observation):
+            return None
         return reporter.detections(observation, lane.statistics.published)
 
     return emit
+
+
+def _teller(reporter: Reporter) -> Callable[[Happened, Lane], None]:
+    def tell(happened: Happened, lane: Lane) -> None:
+        reporter.happened(lane.name, happened)
+
+    return tell

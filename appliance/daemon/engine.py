@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.models import Vocabulary
+from appliance.objects.admission import lowest_of
 from appliance.pipeline.worker import Worker
 from appliance.selection.choose import (
     AUTO,
@@ -156,7 +157,7 @@ def make_engine(
             name=f"worker {number}",
             detector=detector,
             vocabulary=vocabulary,
-            score_threshold=settings.model.score_threshold,
+            score_threshold=lowest_of(settings),
             clock=clock,
             may_work=_may_work(pace, number, clock),
         )

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from appliance.daemon.calibration import SETTLE_SECONDS, Calibration
+from appliance.daemon.objectbook import ObjectBook
 from appliance.daemon.sinks import Sinks, device_of, make_sinks
 from appliance.daemon.supervisor import Supervisor, teller
 from appliance.daemon.tuning import keep_quiet
@@ -45,6 +46,7 @@ class Daemon:
         max_frames: end after so many results; 0 for never.
         settle_seconds: until layouts are measured.
         lock: of the device; None beside another daemon, which must not be the same unit.
+        book: what cameras counted before; None to begin at 0 and keep nothing.
     """
 
     def __init__(
@@ -59,13 +61,15 @@ class Daemon:
         max_frames: int = 0,
         settle_seconds: float = SETTLE_SECONDS,
         lock: DeviceLock | None = None,
+        book: ObjectBook | None = None,
     ) -> None:
         self._lock = lock
         self._load_settings = load_settings
         self._environment = environment
         self._requests = requests
         self._service = service
-        self._extra_outlets = extra_outlets
+        self._object_book = book or ObjectBook()
+        self._extra_outlets = (*extra_outlets, self._object_book)
         self._extra_filters = extra_filters
         self._max_frames = max_frames
         self._settle_seconds = settle_seconds
@@ -89,6 +93,8 @@ class Daemon:
         self.sinks = self._make_sinks(settings)
         try:
             self.unit = self._wire(settings)
+            for left in self._object_book.left:
+                self.unit.reporter.ended(left)
             before: Unit | None = None
             while True:
                 unit = self.unit
@@ -154,6 +160,7 @@ class Daemon:
             on_change=self._requests.wake.set,
             previous=self.unit,
             choose_again=choose_again,
+            book=self._object_book,
         )
 
     def _layout_known(self, better: bool) -> None:  # noqa: FBT001 - a callback

@@ -141,6 +141,8 @@ class Supervisor:
                     return outcome
                 now_ns = self._clock.monotonic_ns()
                 self._look(now_ns)
+                for lane in unit.pipeline.lanes:
+                    lane.tick()
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
                     next_metrics_ns += window_ns

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.daemon.engine import Engine
     from appliance.daemon.heatwatch import HeatWatch
+    from appliance.daemon.objectbook import ObjectBook
     from appliance.daemon.sinks import Sinks
     from appliance.pipeline import Lane, Pipeline
     from appliance.pipeline.pace import Pace
@@ -31,6 +32,7 @@ class Unit:
     Attributes:
         lanes: of its cameras, also when the pipeline has retired them.
         known: the last lane of every camera that there was; one that comes back counts on from it.
+        book: what every camera counted, for ever.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Unit:
     reporter: Reporter
     telemetry: Telemetry
     sinks: Sinks
+    book: ObjectBook
 
     def start(self) -> None:
         """Start what does not run yet, and the search for an accelerator that is away."""
@@ -61,6 +64,8 @@ class Unit:
             self.pipeline.stop()
         finally:
             self.engine.close()
+            for lane in self.lanes:
+                lane.end("stopped")
 
     def _layout_reason(self) -> str:
         """Return why there are so many workers and threads; asked anew, for it is measured late."""
@@ -99,6 +104,8 @@ class Unit:
                     width=camera.width,
                     height=camera.height,
                     fps=camera.fps,
+                    detections=camera.detections,
+                    objects=camera.objects.enabled,
                 )
                 for camera in self.settings.camera
             ),

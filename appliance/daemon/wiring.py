@@ -8,11 +8,13 @@ from appliance.accelerators import Registry
 from appliance.daemon.cameras import make_lanes, plan_cameras
 from appliance.daemon.engine import Engine, make_engine, origin_of
 from appliance.daemon.heatwatch import HeatWatch
+from appliance.daemon.objectbook import ObjectBook
 from appliance.daemon.sinks import check_sinks, device_of
 from appliance.daemon.unit import Unit
 from appliance.errors import ApplianceError
 from appliance.filters import check_filters, create_filters
 from appliance.models import Labels, Vocabulary
+from appliance.objects.admission import Admission, lowest_of
 from appliance.pipeline import Pipeline
 from appliance.pipeline.pace import Pace
 from appliance.reports.reporter import Identity, Reporter, new_boot_id
@@ -40,6 +42,7 @@ def wire(
     make_source: Callable[[CameraSettings, tuple[int, int]], Source] | None = None,
     previous: Unit | None = None,
     choose_again: bool = False,
+    book: ObjectBook | None = None,
 ) -> Unit:
     """Return the appliance of ``settings``: model loaded, detectors open, nothing new started.
 
@@ -53,12 +56,14 @@ def wire(
         previous: what runs. What the settings leave as it is goes on; the rest is stopped here.
             Numbers, books and what is known of heat go on in any case.
         choose_again: choose the accelerator anew, though its settings are the same.
+        book: what was counted so far; None to begin at 0.
 
     Raises:
         ApplianceError: model, labels, accelerator or a camera's options cannot be used; or what
             has to go hangs.
     """
     clock = environment.clock
+    book = previous.book if previous else book or ObjectBook()
     pace = previous.pace if previous else Pace()
     pipeline = previous.pipeline if previous else Pipeline(on_change=on_change)
     device = device_of(settings, environment)
@@ -83,15 +88,19 @@ def wire(
             extra_filters=extra_filters,
             make_source=make_source,
             previous=previous,
+            tally=book.tally,
         )
     except ApplianceError:
         if is_new:
             engine.discard()
         raise
     for worker in engine.workers:
-        worker.score_threshold = settings.model.score_threshold
+        worker.score_threshold = lowest_of(settings)
     before = previous.known if previous else {}
-    pipeline.retire(lane for lane in pipeline.lanes if lane not in plan.kept.values())
+    going = [lane for lane in pipeline.lanes if lane not in plan.kept.values()]
+    pipeline.retire(going)
+    for lane in going:
+        lane.end("stopped")
     pace.keep(lane.pace for lane in pipeline.lanes)
     lanes = make_lanes(plan, reporter, pace, clock, on_change=on_change, before=before)
     pipeline.use(lanes, engine.workers)
@@ -111,6 +120,7 @@ def wire(
         reporter=reporter,
         telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
         sinks=sinks,
+        book=book,
     )
 
 
@@ -138,6 +148,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         model.labels.ids(settings.model.labels)
         for camera in settings.camera:
             create_filters(camera, model.labels)
+            Admission(camera, model.labels, settings.model.score_threshold)
 
 
 def _check_files(camera: CameraSettings, running: Unit) -> None:

@@ -8,7 +8,7 @@ and ``create(request)``, called once for each camera that wants the kind.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from appliance.config.options import convert, module_of
 from appliance.errors import ConfigError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appliance.config import CameraSettings
     from appliance.models import Labels
     from appliance.values import Observation
+    from appliance.values.happened import Ending, Happened
 
 ROOM = "appliance.filters"
 
@@ -35,6 +36,17 @@ class Filter(Protocol):
 
     def apply(self, observation: Observation) -> Observation:
         """Return the observation, changed or not; must not block."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A filter that remembers: time alone changes what it has to tell."""
+
+    def tick(self, now_ns: int) -> Happened | None:
+        """Return what happened by ``now_ns`` (CLOCK_MONOTONIC), without a frame."""
+
+    def end(self, ending: Ending, now_ns: int) -> Happened | None:
+        """Return what ends: no frame comes any more."""
 
 
 @dataclass(frozen=True, slots=True)

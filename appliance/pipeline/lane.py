@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from appliance.backoff import Backoff
 from appliance.clock import NS_PER_SECOND
 from appliance.errors import ApplianceError, FrameError, NotInferredError
+from appliance.filters import Timed
 from appliance.pipeline.exchange import Exchange, Pending
 from appliance.pipeline.heartbeat import Heartbeat
 from appliance.pipeline.ledger import DropReason, FrameLedger
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.filters import Filter
     from appliance.sources import Source
     from appliance.values import Frame, Observation
+    from appliance.values.happened import Ending, Happened
     from appliance.vision.motion import MotionGate
     from appliance.vision.preprocess import View
 
@@ -78,7 +80,9 @@ class Lane:
         source: its source, unopened.
         view: how it looks at the world.
         filters: applied in this order.
-        emit: takes each finished observation, returns the number of its message.
+        emit: takes each finished observation, returns the number of its message; None where none
+            was wanted.
+        tell: takes what happened between two results.
         on_event: told when the camera is lost and when it is back.
         pace: this camera's share of what the governor allows.
         gate: leaves out frames in which nothing moved; None to look at all.
@@ -88,6 +92,9 @@ class Lane:
         before: this camera's lane before a reload, stopped: its books, window, numbers and the
             loss of its camera go on.
         clock: the appliance's clock.
+
+    Attributes:
+        emit: as above; may be changed while it runs.
     """
 
     def __init__(
@@ -97,7 +104,8 @@ class Lane:
         source: Source,
         view: View,
         filters: tuple[Filter, ...],
-        emit: Callable[[Observation, Lane], int],
+        emit: Callable[[Observation, Lane], int | None],
+        tell: Callable[[Happened, Lane], None] = lambda _happened, _lane: None,
         on_event: Callable[[CameraEvent], None],
         clock: Clock,
         pace: LanePace | None = None,
@@ -126,7 +134,8 @@ class Lane:
         self.lost_ns: int | None = before.lost_ns if before else None
         self._inherited = self.lost_ns is not None
         self.use_filters(filters)
-        self._emit = emit
+        self.emit = emit
+        self._tell = tell
         self._on_event = on_event
         self._on_change = on_change
         self._clock = clock
@@ -142,6 +151,22 @@ class Lane:
         """Apply these from the next result on."""
         self.wants_picture = any(one.wants_picture for one in filters)
         self._filters = filters
+
+    def tick(self) -> None:
+        """Let filters that remember know that time passes."""
+        now_ns = self._clock.monotonic_ns()
+        self._sequencer.between(lambda: self._ask(lambda one: one.tick(now_ns)))
+
+    def end(self, ending: Ending) -> None:
+        """Say what ends with it: no result comes any more."""
+        now_ns = self._clock.monotonic_ns()
+        self._sequencer.between(lambda: self._ask(lambda one: one.end(ending, now_ns)))
+
+    def _ask(self, question: Callable[[Timed], Happened | None]) -> None:
+        for one in self._filters:
+            happened = question(one) if isinstance(one, Timed) else None
+            if happened:
+                self._tell(happened, self)
 
     def run(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
         """Capture until the source ends or ``stop`` is set; reopen it when it is lost.
@@ -255,7 +280,7 @@ class Lane:
         for one in self._filters:
             observation = one.apply(observation)
         observation = observation.finished(self._clock.monotonic_ns())
-        message_seq = self._emit(observation, self)
+        message_seq = self.emit(observation, self)
         self.progress.result(observation.times.done_ns)
         self.statistics.processed(observation, message_seq)
         self.ledger.process(result.number)

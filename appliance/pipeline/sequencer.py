@@ -34,3 +34,11 @@ class Sequencer(Generic[Item]):
                 self._next += 1
                 if ready is not None:
                     self._deliver(ready)
+
+    def between(self, work: Callable[[], None]) -> None:
+        """Do something while no result is delivered; not at all while one is."""
+        if self._lock.acquire(blocking=False):
+            try:
+                work()
+            finally:
+                self._lock.release()

@@ -123,8 +123,8 @@ class WindowStatistics:
         with self._lock:
             self._gated += 1
 
-    def processed(self, observation: Observation, message_seq: int) -> None:
-        """Count a result that was handed to the sinks as message ``message_seq``."""
+    def processed(self, observation: Observation, message_seq: int | None) -> None:
+        """Count a result, and the number of its message; None where none was wanted."""
         with self._lock:
             row = self._frames % CAPACITY
             self._times[row] = observation.times.durations_ns
@@ -133,7 +133,8 @@ class WindowStatistics:
             self._frames += 1
             if self._first_seq is None:
                 self._first_seq = message_seq
-            self._last_seq = message_seq
+            if message_seq is not None:
+                self._last_seq = message_seq
 
     def published(self, duration_ns: int) -> None:
         """Count a message that was written ``duration_ns`` after its hand-off."""

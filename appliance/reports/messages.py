@@ -11,36 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from appliance.reports.common import Box, Message, Moment
+from appliance.reports.objects import EventMessage, ObjectsMessage
 from appliance.telemetry import Cause, CollectorStatus, reading_structs
-
-Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
-ClockState = Annotated[
-    Literal["synced", "unsynced"], Meta(description="Whether the wall time can be trusted.")
-]
-Seq = Annotated[
-    int, Meta(ge=0, description="Number of this message on its topic since boot_id began; no gaps.")
-]
-BootId = Annotated[str, Meta(description="Changes when the daemon starts; seq begins anew.")]
-
-
-class Message(Struct, frozen=True, kw_only=True):
-    """What every message carries."""
-
-    schema: str
-    device: Annotated[str, Meta(description="Name of the unit.")]
-    boot_id: BootId
-    seq: Seq
-    at: Annotated[str, Meta(description="When it was made, RFC 3339, UTC.")]
-    clock: ClockState
-
-
-class Box(Struct, frozen=True, kw_only=True):
-    """A box in 0..1 of the upright source frame, origin top left."""
-
-    x: float
-    y: float
-    w: float
-    h: float
 
 
 class Detection(Struct, frozen=True, kw_only=True):
@@ -261,6 +234,11 @@ class CameraInfo(Struct, frozen=True, kw_only=True):
     width: int
     height: int
     fps: float
+    detections: Annotated[
+        Literal["every", "changed", "off"] | float,
+        Meta(description="Which frames' detections are published; a number: so many a second."),
+    ] = "every"
+    objects: Annotated[bool, Meta(description="Whether objects are followed.")] = True
 
 
 class InfoMessage(Message, frozen=True, kw_only=True):
@@ -279,22 +257,25 @@ class InfoMessage(Message, frozen=True, kw_only=True):
     cameras: tuple[CameraInfo, ...]
 
 
+AlertKind = Literal[
+    "camera_lost",
+    "camera_back",
+    "failover",
+    "failback",
+    "throttling_began",
+    "throttling_ended",
+    "governor",
+    "problem_began",
+    "problem_ended",
+]
+
+
 class AlertMessage(Message, frozen=True, kw_only=True):
     """A transition that somebody should know of."""
 
     schema: Literal["appliance.alert/1"] = "appliance.alert/1"
     id: Annotated[str, Meta(description="Unique; the same when delivered twice.")]
-    kind: Literal[
-        "camera_lost",
-        "camera_back",
-        "failover",
-        "failback",
-        "throttling_began",
-        "throttling_ended",
-        "governor",
-        "problem_began",
-        "problem_ended",
-    ]
+    kind: AlertKind
     camera: Annotated[str, Meta(description="Empty where no camera is concerned.")]
     accelerator: Annotated[
         str, Meta(description="For failover and failback: the one lost, or back.")
@@ -349,6 +330,8 @@ class ResultMessage(Message, frozen=True, kw_only=True):
 
 MESSAGES: dict[str, type[Message]] = {
     "detections": DetectionsMessage,
+    "event": EventMessage,
+    "objects": ObjectsMessage,
     "metrics": MetricsMessage,
     "health": HealthMessage,
     "info": InfoMessage,

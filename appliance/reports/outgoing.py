@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.reports.messages import Message
+    from appliance.reports.common import Message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +23,8 @@ class Outgoing:
         qos: 0 or 1.
         retain: the broker keeps it as the topic's state.
         durable: must arrive: waits in the outbox for the broker.
+        fold: while it waits, a later message with the same word replaces it, and it goes before
+            others where there is no room; empty for what nothing replaces.
         expiry_seconds: the broker forgets it after this (MQTT 5), None for never.
         written: called with the nanoseconds from hand-off to written (QoS 0) or acknowledged.
         handed_ns: CLOCK_MONOTONIC of the hand-off.
@@ -38,6 +40,7 @@ class Outgoing:
     expiry_seconds: int | None
     handed_ns: int
     written: Callable[[int], None] | None = None
+    fold: str = ""
 
 
 class Sink(Protocol):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.clock import NS_PER_MS, rfc3339, wall_of
+from appliance.reports.encode import event_fields, rounded_box, state_fields
 from appliance.reports.messages import (
     AcceleratorFinding,
     AlertMessage,
-    Box,
     CameraInfo,
     Detection,
     DetectionsMessage,
@@ -23,7 +23,6 @@ from appliance.reports.messages import (
     GovernorInfo,
     HealthMessage,
     InfoMessage,
-    Message,
     MetricsMessage,
     ModelInfo,
     OutboxInfo,
@@ -35,6 +34,7 @@ from appliance.reports.messages import (
     UpdateMessage,
     WindowInfo,
 )
+from appliance.reports.objects import EventMessage, ObjectsMessage
 from appliance.reports.outgoing import Outgoing
 from appliance.reports.problems import OF_CAMERAS
 from appliance.telemetry.thermal import Thermal
@@ -47,17 +47,18 @@ if TYPE_CHECKING:
     from appliance.clock import Clock
     from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
+    from appliance.reports.common import Message
     from appliance.reports.outgoing import Sink
     from appliance.reports.problems import Change
     from appliance.selection.failover import AcceleratorEvent
     from appliance.telemetry import Snapshot
     from appliance.update.state import UpdateState
     from appliance.values import Observation
+    from appliance.values.happened import Happened
 
 DETECTIONS_EXPIRY_SECONDS = 60
 VALID_INTERVALS = 3
 """A retained metrics or health message counts as stale after so many missed intervals."""
-_BOX_DIGITS = 4
 _SCORE_DIGITS = 4
 _FPS_DIGITS = 3
 
@@ -148,6 +149,30 @@ class Reporter:
             handed_ns=seen.times.done_ns,
         )
         return message.seq
+
+    def happened(self, camera: str, happened: Happened) -> None:
+        """Publish what became of objects, and how many are where."""
+        topic = f"{camera}/events"
+        for event in happened.events:
+            told = EventMessage(
+                **self._head(topic), camera=camera, **event_fields(event, self._clock)
+            )
+            fold = event.id if event.change == "update" else ""
+            self._send("event", topic, told, qos=1, durable=True, fold=fold)
+        if happened.state is not None:
+            topic = f"{camera}/objects"
+            state = ObjectsMessage(
+                **self._head(topic), camera=camera, **state_fields(happened.state)
+            )
+            self._send("objects", topic, state, qos=1, retain=True)
+
+    def ended(self, event: EventMessage) -> None:
+        """Publish that an object of an earlier start is gone, as it was last told."""
+        topic = f"{event.camera}/events"
+        head = {"schema": event.schema, **self._head(topic)}
+        known = msgspec.structs.asdict(event) | head
+        known |= {"event": "end", "changes": (), "zones": (), "ended": "restarted"}
+        self._send("event", topic, EventMessage(**known), qos=1, durable=True)
 
     def metrics(
         self,
@@ -340,6 +365,7 @@ class Reporter:
         qos: int = 0,
         retain: bool = False,
         durable: bool = False,
+        fold: str = "",
         expiry: int | None = None,
         written: Callable[[int], None] | None = None,
         handed_ns: int | None = None,
@@ -352,6 +378,7 @@ class Reporter:
             qos=qos,
             retain=retain,
             durable=durable,
+            fold=fold,
             expiry_seconds=expiry,
             handed_ns=self._clock.monotonic_ns() if handed_ns is None else handed_ns,
             written=written,
@@ -367,18 +394,12 @@ class Reporter:
                 label=name(label_id),
                 label_id=label_id,
                 score=round(score, _SCORE_DIGITS),
-                box=to_box(box),
+                box=rounded_box(box),
             )
             for box, score, label_id in zip(
                 found.boxes.tolist(), found.scores.tolist(), found.label_ids.tolist(), strict=True
             )
         )
-
-
-def to_box(corners: list[float]) -> Box:
-    """Return xmin, ymin, xmax, ymax as x, y, w, h, four decimals."""
-    x0, y0, x1, y1 = (round(value, _BOX_DIGITS) for value in corners)
-    return Box(x=x0, y=y0, w=round(x1 - x0, _BOX_DIGITS), h=round(y1 - y0, _BOX_DIGITS))
 
 
 def _stages_ms(times: StageTimes) -> StageMs:

@@ -19,7 +19,19 @@ TOPICS: tuple[tuple[str, str, str, str], ...] = (
         "no",
     ),
     ("cmd/update/result", "`appliance.result/1`", "1", "no"),
-    ("{camera}/detections", "`appliance.detections/1`, one a processed frame", "0", "no, expires"),
+    (
+        "{camera}/detections",
+        "`appliance.detections/1`, one a processed frame, or as `detections` of the camera says",
+        "0",
+        "no, expires",
+    ),
+    (
+        "{camera}/events",
+        "`appliance.event/1`: an object is there, changed, is gone; kept in the outbox",
+        "1",
+        "no",
+    ),
+    ("{camera}/objects", "`appliance.objects/1`: counts, occupancy, totals; on change", "1", "yes"),
     ("{camera}/metrics", "`appliance.metrics/1`, one a window", "0", "yes, expires"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import shutil
@@ -152,6 +153,7 @@ class Board:
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        atexit.register(self._process.kill)  # whatever ends us, it does not run on
         self._qmp = qmp
 
     @property

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from appliance.sinks.exposition.family import counter, gauge
+from appliance.sinks.exposition.objects import of_objects
 from appliance.telemetry import Cause, gauges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from prometheus_client import Metric
 
     from appliance.reports.messages import HealthMessage, InfoMessage, MetricsMessage, SinkInfo
+    from appliance.reports.objects import ObjectsMessage
 
 MODES = ("full", "eased", "minimum", "paused")
 STATES = ("starting", "ok", "degraded")
@@ -29,32 +31,35 @@ class Latest(Collector):
     metrics: dict[str, MetricsMessage] = field(default_factory=dict)
     health: HealthMessage | None = None
     info: InfoMessage | None = None
+    objects: dict[str, ObjectsMessage] = field(default_factory=dict)
 
     def forget_other_cameras(self) -> None:
         """Drop cameras that are not configured any more."""
         names = {one.name for one in self.info.cameras} if self.info else set()
         self.metrics = {name: one for name, one in self.metrics.items() if name in names}
+        self.objects = {name: one for name, one in self.objects.items() if name in names}
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything there is a value for."""
         if self.info is not None:
             yield from _of_info(self.info)
         yield from _of_cameras(dict(self.metrics))
+        yield from of_objects(dict(self.objects))
         if self.health is not None:
             yield from _of_health(self.health)
             yield from _of_throttling(self.health)
             for one in gauges(self.health.readings):
-                yield _gauge(one.name, one.text, one.values, one.labels)
+                yield gauge(one.name, one.text, one.values, one.labels)
 
 
 def _of_info(info: InfoMessage) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge(
         "build_info",
         "Software and board.",
         {(info.software, info.python, info.board): 1.0},
         ("version", "python", "board"),
     )
-    yield _gauge(
+    yield gauge(
         "accelerator_info",
         "What runs now.",
         {(info.accelerator, info.model.id, info.model.sha256): 1.0},
@@ -72,39 +77,39 @@ def _of_cameras(cameras: dict[str, MetricsMessage]) -> Iterator[Metric]:
     }
     for name, (text, attribute) in rates.items():
         values = {(camera,): getattr(one, attribute) for camera, one in cameras.items()}
-        yield _gauge(name, text, values, ("camera",))
+        yield gauge(name, text, values, ("camera",))
     counts = {
         "frames_captured": ("Frames captured.", "captured"),
         "frames_processed": ("Frames with a result.", "processed"),
     }
     for name, (text, attribute) in counts.items():
         totals = {(camera,): getattr(one.frames, attribute) for camera, one in cameras.items()}
-        yield _counter(name, text, totals, ("camera",))
+        yield counter(name, text, totals, ("camera",))
     dropped = {
         (camera, reason): count
         for camera, one in cameras.items()
         for reason, count in one.frames.dropped.items()
     }
-    yield _counter("frames_dropped", "Frames without a result.", dropped, ("camera", "reason"))
+    yield counter("frames_dropped", "Frames without a result.", dropped, ("camera", "reason"))
     waiting = {(camera,): one.frames.in_flight for camera, one in cameras.items()}
-    yield _gauge("frames_in_flight", "Frames on their way.", waiting, ("camera",))
+    yield gauge("frames_in_flight", "Frames on their way.", waiting, ("camera",))
 
 
 def _of_health(health: HealthMessage) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge(
         "health_state",
         "1 for the state the unit is in.",
         {(state,): float(state == health.state) for state in STATES},
         ("state",),
     )
     collectors = health.collectors.items()
-    yield _gauge(
+    yield gauge(
         "collector_success",
         "Whether a collector could read all it should.",
         {(name,): float(one.success) for name, one in collectors},
         ("collector",),
     )
-    yield _gauge(
+    yield gauge(
         "collector_duration_seconds",
         "Time a collector took.",
         {(name,): one.duration_ms * _MS for name, one in collectors},
@@ -112,28 +117,28 @@ def _of_health(health: HealthMessage) -> Iterator[Metric]:
     )
     if health.outbox is not None:
         box = health.outbox
-        yield _gauge("outbox_messages", "Messages that wait for the broker.", {(): box.messages})
-        yield _gauge("outbox_bytes", "Bytes that wait for the broker.", {(): box.bytes})
-        yield _counter("outbox_dropped", "Messages given up.", {(): box.dropped})
+        yield gauge("outbox_messages", "Messages that wait for the broker.", {(): box.messages})
+        yield gauge("outbox_bytes", "Bytes that wait for the broker.", {(): box.bytes})
+        yield counter("outbox_dropped", "Messages given up.", {(): box.dropped})
     yield from _of_sinks(health.sinks)
     if health.governor is not None:
         one = health.governor
         modes = {(mode,): float(mode == one.mode) for mode in MODES}
-        yield _gauge("governor_mode", "1 for the governor's mode.", modes, ("mode",))
-        yield _gauge(
+        yield gauge("governor_mode", "1 for the governor's mode.", modes, ("mode",))
+        yield gauge(
             "governor_target_fps", "What it allows; none for no limit.", {(): one.target_fps}
         )
-        yield _gauge("governor_min_fps", "The floor it holds.", {(): one.min_fps})
+        yield gauge("governor_min_fps", "The floor it holds.", {(): one.min_fps})
 
 
 def _of_sinks(sinks: dict[str, SinkInfo]) -> Iterator[Metric]:
     handled = {(name,): one.handled for name, one in sinks.items()}
-    yield _counter("sink_messages", "Messages that a sink took.", handled, ("sink",))
+    yield counter("sink_messages", "Messages that a sink took.", handled, ("sink",))
     waiting = {(name,): one.waiting for name, one in sinks.items()}
-    yield _gauge("sink_waiting", "Messages that wait for a sink.", waiting, ("sink",))
+    yield gauge("sink_waiting", "Messages that wait for a sink.", waiting, ("sink",))
     lost = {(name, "dropped"): one.dropped for name, one in sinks.items()}
     lost |= {(name, "failed"): one.failed for name, one in sinks.items()}
-    yield _counter("sink_lost", "Messages that a sink lost.", lost, ("sink", "reason"))
+    yield counter("sink_lost", "Messages that a sink lost.", lost, ("sink", "reason"))
 
 
 def _of_throttling(health: HealthMessage) -> Iterator[Metric]:
@@ -141,35 +146,10 @@ def _of_throttling(health: HealthMessage) -> Iterator[Metric]:
         return
     known = health.throttled is not None or health.throttling.active
     active = {(c,): float(c in health.throttling.active) for c in get_args(Cause)} if known else {}
-    yield _gauge("throttle_active", "Whether a cause slows the unit now.", active, ("cause",))
+    yield gauge("throttle_active", "Whether a cause slows the unit now.", active, ("cause",))
     # Counters begin at 0, or an increase from nothing would not count as one.
     told = health.throttling
     seconds = {(c,): told.seconds_total.get(c, 0.0) for c in get_args(Cause)}
-    yield _counter("throttle_seconds", "Seconds slowed, by cause.", seconds, ("cause",))
+    yield counter("throttle_seconds", "Seconds slowed, by cause.", seconds, ("cause",))
     episodes = {(c,): told.episodes_total.get(c, 0) for c in get_args(Cause)}
-    yield _counter("throttle_episodes", "Times slowed, by cause.", episodes, ("cause",))
-
-
-# Keys of ``values`` are tuples with one text for each label.
-
-
-def _gauge(
-    name: str,
-    text: str,
-    values: Mapping[Any, float | None],
-    labels: tuple[str, ...] = (),
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"appliance_{name}", text, labels=labels)
-    for key, value in values.items():
-        if value is not None:
-            family.add_metric(list(key), float(value))
-    return family
-
-
-def _counter(
-    name: str, text: str, values: Mapping[Any, float], labels: tuple[str, ...] = ()
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"appliance_{name}", text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(list(key), float(value))
-    return family
+    yield counter("throttle_episodes", "Times slowed, by cause.", episodes, ("cause",))

@@ -36,6 +36,7 @@ class Waiting:
     topic: str
     payload: bytes
     expiry_seconds: int | None
+    fold: str = ""
 
 
 class Outbox:
@@ -60,6 +61,7 @@ class Outbox:
         self._last = 0
         self._bytes = 0
         self._waiting: OrderedDict[int, Waiting] = OrderedDict()  # its first is found at once
+        self._folds: dict[str, int] = {}  # oldest first
         self._rows: dict[int, int] = {}
         self._unsaved: dict[int, None] = {}
         self.dropped = 0
@@ -73,10 +75,16 @@ class Outbox:
         cause = self._file.problem if self._file is not None else ""
         return f"{cause}: messages wait in memory only" if cause else ""
 
-    def add(self, topic: str, payload: bytes, expiry_seconds: int | None) -> None:
-        """Append a message; drop the oldest while the limits are exceeded."""
+    def add(self, topic: str, payload: bytes, expiry_seconds: int | None, fold: str = "") -> None:
+        """Append a message, instead of the one with the same ``fold`` that waits.
+
+        While the limits are exceeded one goes: the oldest that another could have replaced, or,
+        where there is none, the oldest.
+        """
         with self._lock:
-            self._append(Message(topic, payload, expiry_seconds), 0)
+            if fold in self._folds:
+                self._forget(self._folds[fold])
+            self._append(Message(topic, payload, expiry_seconds, fold), 0)
             self._catch_up()
 
     def after(self, number: int) -> Waiting | None:
@@ -115,8 +123,10 @@ class Outbox:
     def _append(self, message: Message, row: int) -> None:
         self._last += 1
         self._waiting[self._last] = Waiting(
-            self._last, message.topic, message.payload, message.expiry_seconds
+            self._last, message.topic, message.payload, message.expiry_seconds, message.fold
         )
+        if message.fold:
+            self._folds[message.fold] = self._last
         self._bytes += len(message.payload)
         if row:
             self._rows[self._last] = row
@@ -125,13 +135,15 @@ class Outbox:
         while len(self._waiting) > self._limit or (
             self._bytes > MAX_BYTES and len(self._waiting) > 1
         ):
-            self._forget(next(iter(self._waiting)))
+            self._forget(next(iter(self._folds.values() or self._waiting)))
             self.dropped += 1
 
     def _forget(self, number: int) -> None:
         waiting = self._waiting.pop(number, None)
         if waiting is None:
             return
+        if self._folds.get(waiting.fold) == number:
+            del self._folds[waiting.fold]
         self._bytes -= len(waiting.payload)
         self._unsaved.pop(number, None)
         row = self._rows.pop(number, 0)
@@ -151,7 +163,7 @@ class Outbox:
                 return
             for number in list(self._unsaved):
                 one = self._waiting[number]
-                row = file.save(Message(one.topic, one.payload, one.expiry_seconds))
+                row = file.save(Message(one.topic, one.payload, one.expiry_seconds, one.fold))
                 if not row:
                     break
                 self._rows[number] = row

@@ -74,9 +74,10 @@ class OutboxFile:
             message.topic,
             message.payload,
             message.expiry_seconds,
+            message.fold,
             message.checksum(row),
         )
-        if not self._ask("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?)", values):
+        if not self._ask("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?)", values):
             return 0
         self._next_row += 1
         self._rows[row] = None

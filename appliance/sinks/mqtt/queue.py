@@ -60,7 +60,7 @@ class SendQueue:
         absolute = outgoing.topic.startswith("/")
         topic = outgoing.topic[1:] if absolute else f"{self._base}/{outgoing.topic}"
         if outgoing.durable:
-            self._outbox.add(topic, outgoing.payload, outgoing.expiry_seconds)
+            self._outbox.add(topic, outgoing.payload, outgoing.expiry_seconds, outgoing.fold)
             return
         letter = Queued(
             topic,

@@ -28,28 +28,29 @@ _TRANSIENT = frozenset(
 """What says nothing of the file itself: it is left as it is, and tried again."""
 FAILURES = (sqlite3.Error, TypeError, ValueError, OverflowError)
 _MOST_PROBES = 10_000
-_COLUMNS = 6
+_COLUMNS = 7
 _NEWEST_FORMAT = b"\x02"
 _AROUND = 250
 """How far from the rows that can be read others may be."""
 _SCHEMA = (
     "CREATE TABLE waiting (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, "
-    "payload BLOB NOT NULL, expiry INTEGER, checksum INTEGER NOT NULL)"
+    "payload BLOB NOT NULL, expiry INTEGER, fold TEXT NOT NULL, checksum INTEGER NOT NULL)"
 )
 _SELECT = "SELECT rowid, * FROM waiting"  # a damaged schema may have lost the names
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is kept of a message."""
+    """What is kept of a message; ``fold`` as in ``Outgoing``."""
 
     topic: str
     payload: bytes
     expiry_seconds: int | None
+    fold: str = ""
 
     def checksum(self, row: int) -> int:
         """Return what a damaged row does not have."""
-        head = f"{row} {self.expiry_seconds} {len(self.topic)} {self.topic}"
+        head = f"{row} {self.expiry_seconds} {len(self.topic)} {self.topic} {self.fold}"
         return zlib.crc32(self.payload, zlib.crc32(head.encode()))
 
 
@@ -184,13 +185,13 @@ def _message(row: int, values: tuple[Any, ...]) -> Message | None:
     """Return the message of a row; None if it is not what was written."""
     if len(values) != _COLUMNS:
         return None
-    _, _, topic, payload, expiry, checksum = values
-    if not isinstance(topic, bytes) or not isinstance(payload, bytes):
+    _, _, topic, payload, expiry, fold, checksum = values
+    if not all(isinstance(one, bytes) for one in (topic, payload, fold)):
         return None
     if expiry is not None and not isinstance(expiry, int):
         return None
     try:
-        message = Message(topic.decode(), payload, expiry)
+        message = Message(topic.decode(), payload, expiry, fold.decode())
     except UnicodeDecodeError:
         return None
     return message if message.checksum(row) == checksum else None
