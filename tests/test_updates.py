@@ -27,7 +27,6 @@ from appliance.config.settings import (
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.requests import Requests
 from appliance.daemon.systemd import ServiceManager
-from appliance.update.commands import obey
 from appliance.update.state import PROGRESS, REQUEST, STATE, UpdateState, read_pairs, read_state
 from tests.helpers import Subscriber, environment, wait_for
 
@@ -120,7 +119,7 @@ def test_a_retained_command_is_not_obeyed(tmp_path: Path, broker: DemoBroker) ->
             assert not (tmp_path / REQUEST).exists()
 
 
-def test_without_an_origin_nothing_is_listened_to(tmp_path: Path, broker: DemoBroker) -> None:
+def test_without_an_origin_no_update_is_listened_to(tmp_path: Path, broker: DemoBroker) -> None:
     with closing(Subscriber(broker.port)) as subscriber, unit(tmp_path, broker, origin=""):
         wait_for(lambda: subscriber.of("info"))
         subscriber.publish("appliance/unit/cmd/update", "install")
@@ -147,20 +146,6 @@ def test_whatever_the_state_holds_it_is_read(
     (root / STATE).parent.mkdir(parents=True)
     (root / STATE).write_bytes(content)
     assert read_state(root).phase in {"idle", "staging", "installing", "proving", "going-back"}
-
-
-@given(name=st.text(max_size=20), payload=st.binary(max_size=50))
-def test_no_command_raises(
-    name: str, payload: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("run")
-    outcome = obey(name, payload, runtime_folder=folder)
-    assert outcome.ok == (name == "update" and payload.strip() == b"install")
-
-
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    outcome = obey("update", b"install", runtime_folder=tmp_path / "none")
-    assert not outcome.ok and "No such file" in outcome.detail
 
 
 def test_the_verb_prints_the_state(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +178,7 @@ def test_home_assistant_is_told_of_topics_that_exist(tmp_path: Path, broker: Dem
             for key, value in part.items()
             if key.endswith("_topic") and key != "command_topic"
         } | {one["topic"] for one in found["availability"]}
-        for topic in topics:
+        for topic in topics - {"appliance/unit/alerts"}:  # nothing happens here
             wait_for(partial(subscriber.raw, topic), 20, topic)
         ids = [part["unique_id"] for part in found["components"].values()]
         assert len(set(ids)) == len(ids)

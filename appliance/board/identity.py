@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import platform
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,15 +31,37 @@ def device_name(root: Path) -> str:
     return f"appliance-{digest[:8]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the unit runs on; empty where the machine does not say."""
+
+    model: str
+    manufacturer: str = ""
+    serial: str = ""
+
+
+def board_of(root: Path) -> Board:
+    """Return what a device tree or DMI says; a serial number only of boards that carry one."""
+    model = board_name(root)
+    vendor = _text(root / "sys/class/dmi/id/sys_vendor")
+    if not vendor and model.startswith("Raspberry Pi"):
+        vendor = "Raspberry Pi"
+    return Board(model, vendor, _text(root / "proc/device-tree/serial-number"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
 def board_name(root: Path) -> str:
     """Return the board's model from the device tree or DMI, else the architecture."""
     tree = root / "proc/device-tree/model"
     dmi = root / "sys/class/dmi/id/product_name"
     for path in (tree, dmi):
-        try:
-            name = path.read_text("utf-8", "replace").strip("\0 \n")
-        except OSError:
-            continue
+        name = _text(path)
         if name:
             return name
     return platform.machine()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.cli.common import add_config_arguments, handle_signals, load_settings
 from appliance.daemon.lifecycle import Daemon
 from appliance.daemon.lock import DeviceLock
-from appliance.daemon.objectbook import ObjectBook
+from appliance.daemon.memory import Memory
 from appliance.daemon.requests import Requests
 from appliance.daemon.sinks import device_of
 from appliance.daemon.systemd import ServiceManager
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             ServiceManager(os.environ),
             max_frames=options.frames,
             lock=lock,
-            book=ObjectBook(environment.state_folder() / f"objects-{device}.json"),
+            memory=Memory.kept_in(environment.state_folder(), device),
         ).run()
     finally:
         lock.release()

@@ -63,6 +63,13 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tls_insecure: Annotated[
         bool, Meta(description="Do not check the broker's name. For tests only.")
     ] = False
+    commands: Annotated[
+        bool,
+        Meta(
+            description="Listen to commands (pause, camera, threshold, labels, restart) on "
+            "{prefix}/{device}/cmd/...; updates are asked for there where [update] has an origin."
+        ),
+    ] = True
     outbox: Annotated[
         Literal["runtime", "memory", "disk"],
         Meta(
@@ -365,6 +372,10 @@ class HomeAssistantSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[str, Meta(pattern=r"^[^+#/\s]+(/[^+#/\s]+)*$")],
         Meta(description="Its discovery prefix."),
     ] = "homeassistant"
+    configuration_url: Annotated[
+        Annotated[str, Meta(pattern=r"^(https?://\S+)?$", examples=["http://unit.local/"])],
+        Meta(description="Where its device page leads for settings; empty for nowhere."),
+    ] = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

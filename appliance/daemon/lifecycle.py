@@ -6,8 +6,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from appliance.config.changes import overlay
 from appliance.daemon.calibration import SETTLE_SECONDS, Calibration
-from appliance.daemon.objectbook import ObjectBook
+from appliance.daemon.control import Control
+from appliance.daemon.memory import Memory
 from appliance.daemon.sinks import Sinks, device_of, make_sinks
 from appliance.daemon.supervisor import Supervisor, teller
 from appliance.daemon.tuning import keep_quiet
@@ -15,7 +17,6 @@ from appliance.daemon.wiring import check_settings, wire
 from appliance.errors import ApplianceError, StalledError
 from appliance.reports.problems import ProblemBook
 from appliance.selection.choose import prove_in_background
-from appliance.update.commands import obey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class Daemon:
         max_frames: end after so many results; 0 for never.
         settle_seconds: until layouts are measured.
         lock: of the device; None beside another daemon, which must not be the same unit.
-        book: what cameras counted before; None to begin at 0 and keep nothing.
+        memory: of earlier starts; None to have none, and leave none.
     """
 
     def __init__(
@@ -61,14 +62,19 @@ class Daemon:
         max_frames: int = 0,
         settle_seconds: float = SETTLE_SECONDS,
         lock: DeviceLock | None = None,
-        book: ObjectBook | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._lock = lock
         self._load_settings = load_settings
         self._environment = environment
         self._requests = requests
         self._service = service
-        self._object_book = book or ObjectBook()
+        restarts = requests.ask_stop if service.watches_over else None
+        memory = memory or Memory.of_this_process()
+        self._control = Control(memory.changes_file, environment.runtime_folder(), restarts)
+        self._ownership = memory.ownership
+        self._files: Settings | None = None
+        self._object_book = memory.book
         self._extra_outlets = (*extra_outlets, self._object_book)
         self._extra_filters = extra_filters
         self._max_frames = max_frames
@@ -88,11 +94,12 @@ class Daemon:
         Raises:
             ApplianceError: it could not start, or failed.
         """
-        settings = self._load_settings()
+        settings = self._load()
         self._environment.claim_runtime_folder()
         self.sinks = self._make_sinks(settings)
         try:
             self.unit = self._wire(settings)
+            self._control.apply(self.unit)
             for left in self._object_book.left:
                 self.unit.reporter.ended(left)
             before: Unit | None = None
@@ -135,10 +142,12 @@ class Daemon:
             max_frames=self._max_frames,
             began_ns=self._began_ns,
             on_reload=lambda: self._accept(unit),
+            on_command=lambda name, payload: self._obey(name, payload, unit),
             book=self._book,
             before=self._supervisor if goes_on else None,
         )
         self._supervisor = supervisor
+        unit.publish_state(settings, self._control.changes)
         if unit.engine.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again
             prove_in_background(settings, self._environment, self._requests.ask_rewire)
@@ -161,6 +170,7 @@ class Daemon:
             previous=self.unit,
             choose_again=choose_again,
             book=self._object_book,
+            ownership=self._ownership,
         )
 
     def _layout_known(self, better: bool) -> None:  # noqa: FBT001 - a callback
@@ -184,20 +194,36 @@ class Daemon:
         )
 
     def _command(self, name: str, payload: bytes) -> None:
-        """Do what somebody asks over MQTT, and say what became of it; on the sink's thread."""
-        outcome = obey(name, payload, runtime_folder=self._environment.runtime_folder())
-        log.info("command %s: %s", name, outcome.detail)
-        if self.unit is not None:
-            self.unit.reporter.result(name, ok=outcome.ok, detail=outcome.detail)
+        """Have a command obeyed; called on the sink's thread."""
+        if not self._requests.command(name, payload) and self.unit is not None:
+            detail = "too many commands wait; send it again later"
+            self.unit.reporter.result(name, ok=False, detail=detail)
+
+    def _obey(self, name: str, payload: bytes, running: Unit) -> bool:
+        """Obey a command; return whether the unit has to change."""
+        files = self._files or running.settings
+
+        def accept(new: Settings) -> None:
+            check_settings(new, self._environment, running)
+            self._next = new
+
+        return self._control.obey(name, payload, running, files, accept)
+
+    def _load(self) -> Settings:
+        """Read the files, and lay on top what commands changed."""
+        self._files = self._load_settings()
+        return overlay(self._files, self._control.changes)
 
     def _accept(self, running: Unit) -> bool:
         """Read the new configuration while the old one runs; say why if it cannot be used."""
         self._service.reloading(self._environment.clock.monotonic_ns())
+        before = self._files
         try:
-            new = self._load_settings()
+            new = self._load()
             check_settings(new, self._environment, running)
             self._move_lock(new)
         except ApplianceError as error:
+            self._files = before
             self._refuse(error)
             self._service.ready()
             return False
@@ -209,6 +235,7 @@ class Daemon:
         if ending == "reload":
             return self._reload(settings)
         self.unit = self._wire(settings, choose_again=True)
+        self._control.apply(self.unit)
         return settings
 
     def _reload(self, old: Settings) -> Settings:
@@ -220,6 +247,7 @@ class Daemon:
         try:
             self.sinks = self._make_sinks(new)
             self.unit = self._wire(new, choose_again=failed)
+            self._control.apply(self.unit)
             if self.unit.engine is not engine:
                 self._proving = False
         except StalledError:
@@ -229,6 +257,7 @@ class Daemon:
             self._move_lock(old)
             self.sinks = self._make_sinks(old)
             self.unit = self._wire(old)
+            self._control.apply(self.unit)
             return old
         self.refusal = ""
         log.info("configuration reloaded")

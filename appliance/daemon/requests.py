@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from dataclasses import dataclass, field
+
+MOST_COMMANDS = 32
+"""Commands that may wait; who sends more, faster than they are obeyed, is told so."""
 
 
 @dataclass(slots=True)
@@ -15,6 +19,18 @@ class Requests:
     rewire: threading.Event = field(default_factory=threading.Event)
     info: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
+    commands: queue.Queue[tuple[str, bytes]] = field(
+        default_factory=lambda: queue.Queue(MOST_COMMANDS)
+    )
+
+    def command(self, name: str, payload: bytes) -> bool:
+        """Have a command obeyed on the main thread; False where too many wait."""
+        try:
+            self.commands.put_nowait((name, payload))
+        except queue.Full:
+            return False
+        self.wake.set()
+        return True
 
     def ask_stop(self) -> None:
         """End soon."""

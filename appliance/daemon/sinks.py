@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from appliance.board.identity import device_name
+from appliance.daemon.commands import COMMANDS
 from appliance.sinks import Counting, create_outlet, sink_options
 from appliance.sinks.mqtt.address import broker_address
 from appliance.sinks.mqtt.commands import Commands
@@ -14,7 +15,6 @@ from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.sink import MqttSink
 from appliance.sinks.queue.backlog import Backlog
 from appliance.sinks.queue.queued_sink import QueuedSink
-from appliance.update.commands import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,7 +138,7 @@ def make_sinks(
     mqtt, device = settings.mqtt, device_of(settings, environment)
     address = broker_address(mqtt, device, environment.variables) if mqtt.enabled else None
     made_from: dict[str, object] = {**options, EXTRA: extra}
-    made_from["mqtt"] = (mqtt, device, bool(settings.update.origin))
+    made_from["mqtt"] = (mqtt, device, bool(settings.update.origin), settings.homeassistant)
     kept = _kept(before, made_from)
     outlets = {
         kind: extra if kind == EXTRA else _outlets(kind, options[kind], environment)
@@ -163,7 +163,9 @@ def make_sinks(
     if address is not None and "mqtt" not in kept:
         outbox = Outbox(_outbox_path(settings, environment, device), mqtt.outbox_messages)
         base = f"{mqtt.prefix}/{device}"
-        commands = Commands(base, NAMES, on_command) if settings.update.origin else None
+        wanted = settings.homeassistant
+        birth_topic = f"{wanted.prefix}/status" if wanted.discovery else ""
+        commands = Commands(base, _commands(settings), on_command, birth_topic=birth_topic)
         sink = MqttSink(
             address, base, outbox, on_change, commands=commands, clock=environment.clock
         )
@@ -189,6 +191,14 @@ def _close(sinks: tuple[Sink, ...]) -> None:
 def _outlets(kind: str, options: object, environment: Environment) -> tuple[Outlet, ...]:
     outlet = create_outlet(kind, options, environment.variables)
     return () if outlet is None else (outlet,)
+
+
+def _commands(settings: Settings) -> tuple[str, ...]:
+    """Return what is listened to."""
+    if settings.update.origin and not settings.mqtt.commands:
+        return ("update",)
+    names = tuple(COMMANDS) if settings.mqtt.commands else ()
+    return tuple(name for name in names if name != "update" or settings.update.origin)
 
 
 def _outbox_path(settings: Settings, environment: Environment, device: str) -> Path | None:

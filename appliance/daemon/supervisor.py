@@ -69,6 +69,7 @@ class Supervisor:
         book: what is known to be wrong, from before a reload; None where nothing can be.
         before: what ran it before a change that left detectors and a camera running; what that
             knew of the cameras is known on.
+        on_command: obeys one; True if the unit has to change.
         on_reload: reads the new configuration while the old one runs; False if it cannot be used.
 
     Attributes:
@@ -87,6 +88,7 @@ class Supervisor:
         began_ns: int | None = None,
         before: Supervisor | None = None,
         on_reload: Callable[[], bool] = lambda: True,
+        on_command: Callable[[str, bytes], bool] = lambda _name, _payload: False,
         book: ProblemBook | None = None,
     ) -> None:
         self._unit = unit
@@ -97,6 +99,7 @@ class Supervisor:
         now_ns = self._clock.monotonic_ns()
         self._began_ns = now_ns if began_ns is None else began_ns
         self._on_reload = on_reload
+        self._on_command = on_command
         self.awaits_results: bool = before.awaits_results if before else True
         self._processed_before = self._processed()
         self._sampler = Sampler(unit.telemetry.snapshot, self._clock)
@@ -170,15 +173,13 @@ class Supervisor:
         unit.pipeline.check()
         if unit.sinks.mqtt is not None and unit.sinks.mqtt.failure is not None:
             raise unit.sinks.mqtt.failure
-        if requests.stop.is_set():
-            return "stopped"
         for hang in self.vitals.fatal(_HANG_SECONDS):
             self._stalled = True
             raise StalledError(hang.text, hint="only a restart of the process ends that")
-        if requests.reload.is_set():
-            requests.reload.clear()
-            if self._on_reload():
-                return "reload"
+        if self._must_change():
+            return "reload"
+        if requests.stop.is_set():
+            return "stopped"
         done = self._processed()
         if unit.pipeline.finished() or (self._max_frames and done >= self._max_frames):
             return "finished"
@@ -186,6 +187,20 @@ class Supervisor:
             requests.rewire.clear()
             return "rewire"
         return None
+
+    def _must_change(self) -> bool:
+        """Say whether a new configuration, or a command, has to take effect."""
+        requests = self._requests
+        if requests.stop.is_set():
+            return False
+        if requests.reload.is_set():
+            requests.reload.clear()
+            if self._on_reload():
+                return True
+        while not requests.commands.empty():
+            if self._on_command(*requests.commands.get_nowait()):
+                return True
+        return False
 
     def _processed(self) -> int:
         """Return how many frames of all cameras had a result since the daemon began."""
@@ -278,6 +293,7 @@ class Supervisor:
             snapshot,
             reasons=self._reasons(),
             starting=starting,
+            paused=all(lane.rests for lane in self._unit.pipeline.lanes),
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
             sinks=self._unit.sinks.tallies(),

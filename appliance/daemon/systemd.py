@@ -26,6 +26,11 @@ class ServiceManager:
         ours = microseconds.isdigit() and watched_pid == str(os.getpid())
         self.watchdog_seconds = int(microseconds) / 1e6 if ours else None
 
+    @property
+    def watches_over(self) -> bool:
+        """Say whether somebody would start us again."""
+        return bool(self._address)
+
     def ready(self) -> None:
         """Say that start-up is over."""
         self._notify(f"READY=1\nMAINPID={os.getpid()}")

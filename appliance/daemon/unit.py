@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance import __version__
-from appliance.board.identity import board_name
+from appliance.board.identity import board_name, board_of
 from appliance.config.addresses import without_secrets
-from appliance.reports.homeassistant import discovery
-from appliance.reports.messages import AcceleratorFinding, CameraInfo, ModelInfo
+from appliance.config.changes import labels_in_force, threshold_in_force
+from appliance.daemon.ownership import topics_of
+from appliance.reports.homeassistant import discoveries
+from appliance.reports.messages import (
+    AcceleratorFinding,
+    CameraInfo,
+    CameraStateInfo,
+    ModelInfo,
+)
 
 if TYPE_CHECKING:
     from appliance.config import Settings
+    from appliance.config.changes import Changes
     from appliance.daemon.engine import Engine
     from appliance.daemon.heatwatch import HeatWatch
     from appliance.daemon.objectbook import ObjectBook
+    from appliance.daemon.ownership import Ownership
     from appliance.daemon.sinks import Sinks
     from appliance.pipeline import Lane, Pipeline
     from appliance.pipeline.pace import Pace
+    from appliance.reports.homeassistant import Discovery
     from appliance.reports.reporter import Reporter
     from appliance.selection.environment import Environment
     from appliance.telemetry import Telemetry
@@ -33,6 +43,7 @@ class Unit:
         lanes: of its cameras, also when the pipeline has retired them.
         known: the last lane of every camera that there was; one that comes back counts on from it.
         book: what every camera counted, for ever.
+        ownership: of retained topics.
     """
 
     settings: Settings
@@ -48,6 +59,7 @@ class Unit:
     telemetry: Telemetry
     sinks: Sinks
     book: ObjectBook
+    ownership: Ownership
 
     def start(self) -> None:
         """Start what does not run yet, and the search for an accelerator that is away."""
@@ -73,13 +85,37 @@ class Unit:
         known = self.engine.layouts.of(taken.finding, taken.accelerator, taken.model)
         return known.why if known == taken.layout else taken.layout.why
 
+    def publish_state(self, settings: Settings, changes: Changes) -> None:
+        """Publish what commands can change.
+
+        Args:
+            settings: in force from now on.
+            changes: what commands made other than the files say.
+        """
+        cameras = {
+            camera.name: CameraStateInfo(
+                enabled=changes.of(camera.name).enabled,
+                threshold=threshold_in_force(settings, camera),
+                labels=labels_in_force(settings, camera),
+            )
+            for camera in settings.camera
+        }
+        self.reporter.state(paused=changes.paused, cameras=cameras)
+
     def publish_info(self) -> None:
         """Publish who we are, and what Home Assistant needs to find us."""
-        wanted = self.settings.homeassistant
-        if wanted.discovery:
-            board = board_name(self.environment.root)
-            payload = discovery(self.settings, self.device, board=board, software=__version__)
-            self.reporter.discovery(wanted.prefix, payload)
+        settings = self.settings
+        devices: tuple[Discovery, ...] = ()
+        if settings.homeassistant.discovery:
+            devices = discoveries(
+                settings,
+                self.device,
+                board=board_of(self.environment.root),
+                software=__version__,
+                labels=self.engine.selection.model.labels.names,
+            )
+        topics = topics_of(settings, self.device, devices)
+        self.ownership.publish(self.reporter, topics, devices)
         model = self.engine.model
         self.reporter.info(
             software=__version__,

@@ -78,7 +78,7 @@ class Vitals:
     def _problems(self, now_ns: int) -> Iterator[Problem]:
         unit = self._unit
         for lane in unit.pipeline.lanes:
-            if lane.lost_reason:
+            if lane.lost_reason and not lane.rests:
                 yield Problem("camera", lane.name, f"camera {lane.name}: {lane.lost_reason}")
             yield from self.cameras[lane].look(self._state(lane, now_ns), now_ns)
         for hang in self._hangs:
@@ -97,7 +97,7 @@ class Vitals:
 
     def _state(self, lane: Lane, now_ns: int) -> CameraState:
         pace = self._unit.pace
-        idle = pace.paused or pace.resting(now_ns)
+        idle = pace.paused or pace.resting(now_ns) or lane.rests
         limit = lane.picture.limit_seconds
         return CameraState(
             expected=not (idle or lane.lost_reason or lane.ended.is_set()),

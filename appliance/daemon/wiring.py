@@ -9,6 +9,7 @@ from appliance.daemon.cameras import make_lanes, plan_cameras
 from appliance.daemon.engine import Engine, make_engine, origin_of
 from appliance.daemon.heatwatch import HeatWatch
 from appliance.daemon.objectbook import ObjectBook
+from appliance.daemon.ownership import Ownership
 from appliance.daemon.sinks import check_sinks, device_of
 from appliance.daemon.unit import Unit
 from appliance.errors import ApplianceError
@@ -43,6 +44,7 @@ def wire(
     previous: Unit | None = None,
     choose_again: bool = False,
     book: ObjectBook | None = None,
+    ownership: Ownership | None = None,
 ) -> Unit:
     """Return the appliance of ``settings``: model loaded, detectors open, nothing new started.
 
@@ -57,6 +59,7 @@ def wire(
             Numbers, books and what is known of heat go on in any case.
         choose_again: choose the accelerator anew, though its settings are the same.
         book: what was counted so far; None to begin at 0.
+        ownership: of retained topics, as earlier starts left it.
 
     Raises:
         ApplianceError: model, labels, accelerator or a camera's options cannot be used; or what
@@ -121,6 +124,7 @@ def wire(
         telemetry=previous.telemetry if previous else Telemetry.over(environment.root, clock),
         sinks=sinks,
         book=book,
+        ownership=previous.ownership if previous else ownership or Ownership(),
     )
 
 

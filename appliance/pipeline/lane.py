@@ -44,6 +44,7 @@ BACK_SECONDS = 1.0
 STEADY_SECONDS = 30.0
 """After so long the next loss is a new one; one that comes earlier is the same fault."""
 _OFFER_SECONDS = 0.5
+_REST_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Lane:
 
     Attributes:
         emit: as above; may be changed while it runs.
+        rests: nobody looks, as the owner asked.
     """
 
     def __init__(
@@ -146,11 +148,24 @@ class Lane:
         self._first_ns: int | None = None
         self._doubted = self._flaps = False
         self._started = False
+        self.rests = False
+        self._called = threading.Event()
 
     def use_filters(self, filters: tuple[Filter, ...]) -> None:
         """Apply these from the next result on."""
         self.wants_picture = any(one.wants_picture for one in filters)
         self._filters = filters
+
+    def rest(self, *, rests: bool) -> None:
+        """Close the camera and look no more, or look again; takes effect at the next frame."""
+        if rests == self.rests:
+            return
+        self.rests = rests
+        if rests:
+            self.end("unwatched")
+            self._called.clear()
+        else:
+            self._called.set()
 
     def tick(self) -> None:
         """Let filters that remember know that time passes."""
@@ -176,6 +191,9 @@ class Lane:
         """
         try:
             while not stop.is_set() and not self.ended.is_set():
+                if self.rests:
+                    self._rest(stop)
+                    continue
                 try:
                     self.heartbeat.wait("opening the camera", self._open_seconds)
                     self.source.open()
@@ -236,6 +254,8 @@ class Lane:
     def _refusal(self, frame: Frame) -> DropReason | None:
         """Return why the frame is not worked on; None if it is."""
         now_ns = self._clock.monotonic_ns()
+        if self.rests:
+            return "paused"
         if self.picture.look(frame, now_ns):
             self._on_change()
         gate = self.gate if frame.seen is None else None
@@ -276,6 +296,9 @@ class Lane:
         self._sequencer.submit(pending.ticket, None)
 
     def _deliver(self, result: Result) -> None:
+        if self.rests:
+            self.ledger.drop(result.number, "paused")
+            return
         observation = result.observation
         for one in self._filters:
             observation = one.apply(observation)
@@ -285,8 +308,23 @@ class Lane:
         self.statistics.processed(observation, message_seq)
         self.ledger.process(result.number)
 
+    def _rest(self, stop: threading.Event) -> None:
+        """Let the camera go until somebody wants to look again; a file is read on from there."""
+        if self.source.live:
+            self.progress.closed()
+            self.source.close()
+            self._first_ns = None
+        while self.rests and not stop.is_set():
+            self.heartbeat.wait("to be looked at again", _REST_SECONDS * 3)
+            self._clock.wait(self._called, _REST_SECONDS)
+
     def _capture_until_lost(self, exchange: Exchange[Lane], stop: threading.Event) -> None:
         while not stop.is_set():
+            if self.rests:
+                if self.source.live:
+                    return
+                self._rest(stop)
+                continue
             if not self.capture_one(exchange, stop):
                 return
 

@@ -12,6 +12,7 @@ DropReason = Literal[
     "not_inferred",
     "governed",
     "gated",
+    "paused",
     "unusable",
     "detector_error",
     "shutdown",
@@ -19,8 +20,8 @@ DropReason = Literal[
 DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
 """superseded: a newer frame came first. corrupt: the source could not decode it. not_inferred: a
 camera that detects by itself left it out. governed: the governor eased the work. gated: nothing
-moved in it. unusable: it could not be resized. detector_error: inference failed. shutdown: we
-stopped before its turn."""
+moved in it. paused: the owner asked that nobody looks. unusable: it could not be resized.
+detector_error: inference failed. shutdown: we stopped before its turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,10 +183,10 @@ class HealthMessage(Message, frozen=True, kw_only=True):
     schema: Literal["appliance.health/1"] = "appliance.health/1"
     valid_until: Moment
     state: Annotated[
-        Literal["starting", "ok", "degraded"],
+        Literal["starting", "ok", "degraded", "paused"],
         Meta(
             description="ok: results are coming. starting: none came yet, or workers rest while "
-            "layouts are measured. degraded: see reasons."
+            "layouts are measured. degraded: see reasons. paused: nobody looks, as was asked."
         ),
     ]
     reasons: Annotated[tuple[str, ...], Meta(description="Why it is not ok.")]
@@ -324,8 +324,25 @@ class ResultMessage(Message, frozen=True, kw_only=True):
 
     schema: Literal["appliance.result/1"] = "appliance.result/1"
     command: str
+    id: Annotated[str, Meta(description="As the command gave it.")] = ""
     ok: bool
     detail: str
+
+
+class CameraStateInfo(Struct, frozen=True, kw_only=True):
+    """What commands can change of a camera, as it is now."""
+
+    enabled: bool
+    threshold: float
+    labels: Annotated[tuple[str, ...], Meta(description="What is looked for; empty for all.")]
+
+
+class StateMessage(Message, frozen=True, kw_only=True):
+    """What commands can change, as it is now; the same after a restart."""
+
+    schema: Literal["appliance.state/1"] = "appliance.state/1"
+    paused: bool
+    cameras: dict[str, CameraStateInfo]
 
 
 MESSAGES: dict[str, type[Message]] = {
@@ -338,6 +355,7 @@ MESSAGES: dict[str, type[Message]] = {
     "alert": AlertMessage,
     "update": UpdateMessage,
     "result": ResultMessage,
+    "state": StateMessage,
 }
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

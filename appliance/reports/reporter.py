@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from appliance.reports.messages import (
     AcceleratorFinding,
     AlertMessage,
     CameraInfo,
+    CameraStateInfo,
     Detection,
     DetectionsMessage,
     FrameInfo,
@@ -30,6 +31,7 @@ from appliance.reports.messages import (
     SinkInfo,
     SpreadMs,
     StageMs,
+    StateMessage,
     ThrottlingInfo,
     UpdateMessage,
     WindowInfo,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
     from appliance.reports.common import Message
+    from appliance.reports.homeassistant import Discovery
     from appliance.reports.outgoing import Sink
     from appliance.reports.problems import Change
     from appliance.selection.failover import AcceleratorEvent
@@ -220,6 +223,7 @@ class Reporter:
         *,
         reasons: tuple[str, ...],
         starting: bool,
+        paused: bool,
         uptime_seconds: float,
         outbox: OutboxInfo | None,
         sinks: dict[str, SinkInfo],
@@ -233,7 +237,7 @@ class Reporter:
         message = HealthMessage(
             **self._head("health"),
             valid_until=rfc3339(self._clock.utc() + valid_for),
-            state="degraded" if reasons else "starting" if starting else "ok",
+            state=_state(reasons, starting=starting, paused=paused),
             reasons=reasons,
             uptime_seconds=round(uptime_seconds, 1),
             temperature_celsius=thermal.temperature_celsius if thermal else None,
@@ -294,16 +298,48 @@ class Reporter:
         )
         self._send("update", "update", message, qos=1, retain=True)
 
-    def result(self, command: str, *, ok: bool, detail: str) -> None:
+    def state(self, *, paused: bool, cameras: dict[str, CameraStateInfo]) -> None:
+        """Publish what commands can change."""
+        message = StateMessage(**self._head("state"), paused=paused, cameras=cameras)
+        self._send("state", "state", message, qos=1, retain=True)
+
+    def result(self, command: str, *, ok: bool, detail: str, request: str = "") -> None:
         """Publish what became of a command."""
         topic = f"cmd/{command}/result"
-        message = ResultMessage(**self._head(topic), command=command, ok=ok, detail=detail)
+        message = ResultMessage(
+            **self._head(topic), command=command, id=request, ok=ok, detail=detail
+        )
         self._send("result", topic, message, qos=1)
 
-    def discovery(self, prefix: str, payload: dict[str, Any]) -> None:
-        """Publish what Home Assistant needs to find the unit."""
-        topic = f"/{prefix}/device/{self._identity.device}/config"
-        self._send("discovery", topic, None, qos=1, retain=True, payload=payload)
+    def discovery(self, device: Discovery, *, gone: dict[str, str]) -> None:
+        """Publish what Home Assistant needs to find a device.
+
+        Args:
+            device: what there is.
+            gone: platforms of the entities that are no more; it wants to be told of each, once.
+        """
+        topic = f"/{device.topic}"
+        self._send("discovery", topic, None, qos=1, retain=True, payload=device.payload)
+        if gone:
+            told = device.without(gone).payload
+            self._send("discovery", topic, None, qos=1, durable=True, payload=told)
+
+    def clear(self, topic: str, done: Callable[[], None]) -> None:
+        """Empty a retained topic that is no longer ours; ``done`` once the broker has it."""
+        self._put(
+            Outgoing(
+                kind="clear",
+                topic=f"/{topic}",
+                payload=b"",
+                message=None,
+                qos=1,
+                retain=True,
+                durable=False,
+                expiry_seconds=None,
+                handed_ns=self._clock.monotonic_ns(),
+                written=lambda _duration_ns: done(),
+            )
+        )
 
     def camera_event(self, event: CameraEvent) -> None:
         """Publish that a camera was lost or came back."""
@@ -383,6 +419,9 @@ class Reporter:
             handed_ns=self._clock.monotonic_ns() if handed_ns is None else handed_ns,
             written=written,
         )
+        self._put(outgoing)
+
+    def _put(self, outgoing: Outgoing) -> None:
         for sink in self._sinks:
             sink.put(outgoing)
 
@@ -400,6 +439,16 @@ class Reporter:
                 found.boxes.tolist(), found.scores.tolist(), found.label_ids.tolist(), strict=True
             )
         )
+
+
+def _state(
+    reasons: tuple[str, ...], *, starting: bool, paused: bool
+) -> Literal["starting", "ok", "degraded", "paused"]:
+    if reasons:
+        return "degraded"
+    if paused:
+        return "paused"
+    return "starting" if starting else "ok"
 
 
 def _stages_ms(times: StageTimes) -> StageMs:

@@ -12,13 +12,9 @@ TOPICS: tuple[tuple[str, str, str, str], ...] = (
     ("health", "`appliance.health/1`, every 10 s and on change", "1", "yes, expires"),
     ("alerts", "`appliance.alert/1`, kept in the outbox while the broker is away", "1", "no"),
     ("update", "`appliance.update/1`: software installed and available", "1", "yes"),
-    (
-        "cmd/update",
-        "in: `install`, if `update.origin` is set; ignored if retained",
-        "1",
-        "no",
-    ),
-    ("cmd/update/result", "`appliance.result/1`", "1", "no"),
+    ("state", "`appliance.state/1`: what commands changed; the same after a restart", "1", "yes"),
+    ("cmd/{name}", "in: a command, see below; ignored if retained", "1", "no"),
+    ("cmd/{name}/result", "`appliance.result/1`", "1", "no"),
     (
         "{camera}/detections",
         "`appliance.detections/1`, one a processed frame, or as `detections` of the camera says",

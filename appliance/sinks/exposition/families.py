@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.reports.objects import ObjectsMessage
 
 MODES = ("full", "eased", "minimum", "paused")
-STATES = ("starting", "ok", "degraded")
+STATES = ("starting", "ok", "degraded", "paused")
 _MS = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""The one thing that comes in over MQTT: commands, handed on from the sink's thread."""
+"""What comes in over MQTT: commands, and Home Assistant's birth; on the sink's thread."""
 
 from __future__ import annotations
 
@@ -23,20 +23,37 @@ class Commands:
         base: ``{prefix}/{device}``.
         names: of the commands that there are.
         on_command: called with the command's name and payload; must not block.
+        birth_topic: where Home Assistant says ``online``; empty where nobody asks.
+        on_birth: called when it does.
     """
 
     def __init__(
-        self, base: str, names: tuple[str, ...], on_command: Callable[[str, bytes], None]
+        self,
+        base: str,
+        names: tuple[str, ...],
+        on_command: Callable[[str, bytes], None],
+        *,
+        birth_topic: str = "",
+        on_birth: Callable[[], None] = lambda: None,
     ) -> None:
+        self._birth_topic = birth_topic
         self._topics = [(f"{base}/cmd/{name}", 1) for name in names]
+        if birth_topic:
+            self._topics.append((birth_topic, 1))
         self._on_command = on_command
+        self.on_birth = on_birth
 
     def listen(self, client: Client) -> None:
         """Subscribe on a new connection."""
         client.on_message = self._arrived
-        client.subscribe(self._topics)
+        if self._topics:
+            client.subscribe(self._topics)
 
     def _arrived(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
+        if message.topic == self._birth_topic:
+            if message.payload == b"online" and not message.retain:
+                self.on_birth()
+            return
         name = message.topic.rpartition("/")[2]
         if message.retain:  # it would be obeyed again at every start
             log.warning("command %s: ignored, it is retained", name)

@@ -117,6 +117,15 @@ class SendQueue:
         """Forget a message that was delivered."""
         if letter.outbox_number is not None:
             self._outbox.remove(letter.outbox_number)
+        elif letter.retain and not letter.payload:
+            with self._lock:  # the topic is empty, and stays so without us
+                if self._states.get(letter.topic) is letter:
+                    del self._states[letter.topic]
+
+    def again(self) -> None:
+        """Send all states again: somebody who listens has forgotten them."""
+        with self._lock:
+            self._changed = dict.fromkeys(self._states)
 
     def disconnected(self) -> None:
         """Prepare for the next connection: all states and unacknowledged events go again."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ FLUSH_SECONDS = 0.7
 ONLINE = b"online"
 TAKEN_OVER_SECONDS = 300.0
 """Two units that share a client id would evict each other for ever; the older one stands back."""
+BIRTH_JITTER_MS = 5000
 OPEN_SECONDS = 60.0
 """Longest that opening a connection may take: a resolver asks three servers twice, 5 s each, before
 it says that a name is not known."""
@@ -79,6 +81,9 @@ class MqttSink:
         self.heartbeat = Heartbeat("mqtt", self._clock)
         self._address = address
         self._commands = commands
+        self._again_at: float | None = None
+        if commands is not None:
+            commands.on_birth = self._somebody_was_born
         self._status_topic = f"{base}/status"
         self._outbox = outbox
         self._on_change = on_change
@@ -276,7 +281,14 @@ class MqttSink:
     def _status(self, word: bytes) -> Queued:
         return Queued(self._status_topic, word, 1, True, None)  # noqa: FBT003
 
+    def _somebody_was_born(self) -> None:
+        """Send all states again, not at the moment when every unit does."""
+        self._again_at = time.monotonic() + secrets.randbelow(BIRTH_JITTER_MS) / 1000
+
     def _feed(self, connection: Connection) -> None:
+        if self._again_at is not None and time.monotonic() >= self._again_at:
+            self._again_at = None
+            self._send_queue.again()
         while not connection.full:
             letter = self._send_queue.take()
             if letter is None:

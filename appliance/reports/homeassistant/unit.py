@@ -1,41 +1,41 @@
-"""What Home Assistant needs to find the unit by itself: one message, retained.
-
-Keys and rules: the MQTT integration's device discovery (2024.11 and newer). Entities read the
-topics that exist anyway; nothing is published for Home Assistant alone.
-"""
+"""The unit as a device: heat, problems, software, pause, restart, alerts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from appliance.reports.messages import AlertKind
 
 if TYPE_CHECKING:
     from appliance.config import Settings
 
-_EXPIRES = 3
+Entities = dict[str, dict[str, Any]]
+EXPIRES = 3
 """Intervals without a message after which a value counts as unknown."""
 UPDATE_KEYS = ("installed_version", "latest_version", "title", "release_summary", "in_progress")
 """All that an update entity takes; others make Home Assistant refuse the whole message."""
 _UPDATE_TEMPLATE = (
     "{{ {" + ", ".join(f"'{key}': value_json.{key}" for key in UPDATE_KEYS) + "} | tojson }}"
 )
+_ALERT_TEMPLATE = (
+    "{{ {'event_type': value_json.kind, 'camera': value_json.camera, "
+    "'reason': value_json.reason} | tojson }}"
+)
 
 
-def discovery(settings: Settings, device: str, *, board: str, software: str) -> dict[str, Any]:
-    """Return the discovery payload of a unit.
+def unit_entities(settings: Settings, base: str) -> Entities:
+    """Return the entities of the unit itself.
 
     Args:
         settings: its configuration.
-        device: its name.
-        board: model of the board.
-        software: version.
+        base: what its topics begin with.
     """
-    base = f"{settings.mqtt.prefix}/{device}"
     health = {
         "state_topic": f"{base}/health",
-        "expire_after": round(settings.telemetry.interval_seconds * _EXPIRES),
+        "expire_after": round(settings.telemetry.interval_seconds * EXPIRES),
         "entity_category": "diagnostic",
     }
-    entities: dict[str, dict[str, Any]] = {
+    entities: Entities = {
         "temperature": {
             "platform": "sensor",
             "name": "Processor temperature",
@@ -62,6 +62,23 @@ def discovery(settings: Settings, device: str, *, board: str, software: str) -> 
             "json_attributes_template": "{{ {'reasons': value_json.reasons} | tojson }}",
             **health,
         },
+        "governor": {
+            "platform": "sensor",
+            "name": "Operating mode",
+            "device_class": "enum",
+            "options": ["full", "eased", "minimum", "paused"],
+            "value_template": "{{ value_json.governor.mode if value_json.governor else none }}",
+            "enabled_by_default": False,
+            **health,
+        },
+        "alert": {
+            "platform": "event",
+            "name": "Alert",
+            "event_types": list(get_args(AlertKind)),
+            "state_topic": f"{base}/alerts",
+            "value_template": _ALERT_TEMPLATE,
+            "entity_category": "diagnostic",
+        },
         "update": {
             "platform": "update",
             "name": "Software",
@@ -76,33 +93,27 @@ def discovery(settings: Settings, device: str, *, board: str, software: str) -> 
             ),
         },
     }
-    for camera in settings.camera:
-        for key, name, field in (
-            ("fps", "end-to-end rate", "end_to_end_fps"),
-            ("inference_fps", "inference-only rate", "inference_only_fps"),
-        ):
-            entities[f"{camera.name}_{key}"] = {
-                "platform": "sensor",
-                "name": f"{camera.name} {name}",
-                "device_class": "frequency",
-                "unit_of_measurement": "Hz",
-                "state_class": "measurement",
-                "suggested_display_precision": 1,
-                "state_topic": f"{base}/{camera.name}/metrics",
-                "expire_after": round(settings.metrics.window_seconds * _EXPIRES),
-                "value_template": f"{{{{ value_json.{field} }}}}",
-            }
-    for key, entity in entities.items():
-        entity["unique_id"] = f"{device}_{key}"
+    return entities | (_commands(base) if settings.mqtt.commands else {})
+
+
+def _commands(base: str) -> Entities:
     return {
-        "device": {
-            "identifiers": [device],
-            "name": device,
-            "model": board,
-            "sw_version": software,
+        "detection": {
+            "platform": "switch",
+            "name": "Detection",
+            "state_topic": f"{base}/state",
+            "value_template": "{{ 'OFF' if value_json.paused else 'ON' }}",
+            "state_on": "ON",
+            "state_off": "OFF",
+            "command_topic": f"{base}/cmd/pause",
+            "payload_on": '{"paused": false}',
+            "payload_off": '{"paused": true}',
         },
-        "origin": {"name": "appliance", "sw_version": software},
-        "availability": [{"topic": f"{base}/status"}],
-        "qos": 1,
-        "components": entities,
+        "restart": {
+            "platform": "button",
+            "name": "Restart",
+            "device_class": "restart",
+            "entity_category": "config",
+            "command_topic": f"{base}/cmd/restart",
+        },
     }

@@ -1,0 +1,111 @@
+"""The retained topics that are ours: what a configuration leaves behind is emptied.
+
+A broker keeps a retained message for ever, and Home Assistant an entity: a camera that was renamed
+would stay on both as a ghost. What we own is kept on disk until the broker has taken it back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from appliance.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.config import Settings
+    from appliance.reports.homeassistant import Discovery
+    from appliance.reports.reporter import Reporter
+
+log = logging.getLogger(__name__)
+
+_OF_UNIT = ("status", "info", "health", "update", "state")
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies on disk.
+
+    Attributes:
+        topics: retained, from the root.
+        entities: platforms by key, by the topic of their device.
+    """
+
+    topics: frozenset[str] = frozenset()
+    entities: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+
+
+class Ownership:
+    """Thread-safe: the broker's answers come on the sink's thread.
+
+    Args:
+        path: of the file; None to know of this process only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._owned = _read(path) if path is not None else Owned()
+
+    def publish(
+        self, reporter: Reporter, topics: frozenset[str], devices: tuple[Discovery, ...]
+    ) -> None:
+        """Publish the devices, and empty what is no longer ours.
+
+        Args:
+            reporter: sends.
+            topics: that are ours from now on.
+            devices: for Home Assistant; none where it is not wanted.
+        """
+        with self._lock:
+            before = self._owned
+            entities = {one.topic: one.platforms for one in devices}
+            self._owned = Owned(topics=before.topics | topics, entities=entities)
+            self._keep()
+        for topic in sorted(before.topics - topics):
+            reporter.clear(topic, partial(self._forget, topic))
+        for device in devices:
+            known = before.entities.get(device.topic, {})
+            gone = {key: one for key, one in known.items() if key not in device.platforms}
+            reporter.discovery(device, gone=gone)
+
+    def _forget(self, topic: str) -> None:
+        with self._lock:
+            topics = self._owned.topics - {topic}
+            self._owned = msgspec.structs.replace(self._owned, topics=topics)
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        try:
+            write_whole(self._path, msgspec.json.encode(self._owned), 0o600)
+        except OSError as error:
+            log.warning("%s: %s", self._path, error.strerror)
+
+
+def topics_of(settings: Settings, device: str, devices: tuple[Discovery, ...]) -> frozenset[str]:
+    """Return the retained topics of a unit, from the root."""
+    base = f"{settings.mqtt.prefix}/{device}"
+    cameras = [f"{base}/{camera.name}/metrics" for camera in settings.camera]
+    cameras += [
+        f"{base}/{camera.name}/objects" for camera in settings.camera if camera.objects.enabled
+    ]
+    return frozenset(
+        [*(f"{base}/{name}" for name in _OF_UNIT), *cameras, *(one.topic for one in devices)]
+    )
+
+
+def _read(path: Path) -> Owned:
+    """Return what was ours; nothing where that cannot be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Owned)
+    except FileNotFoundError:
+        return Owned()
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.warning("what older names left at the broker is not known: %s: %s", path, error)
+    return Owned()

@@ -1,0 +1,208 @@
+"""Commands over MQTT: a result for each, in force, kept, and never an exception."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import CameraSettings, Settings
+from appliance.config.changes import Changes, overlay
+from appliance.daemon.commands import COMMANDS, command_schema, decide
+from appliance.reports.messages import json_schema
+from tests.helpers import Subscriber, wait_for
+from tests.test_daemon import Systemd, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.cli.demo_broker import DemoBroker
+
+SETTINGS = Settings(camera=(CameraSettings(name="front"), CameraSettings(name="back")))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["camera", "enabled", "threshold", "labels", "id", "paused", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+PAYLOADS = st.binary(max_size=60) | JSON.map(lambda tree: json.dumps(tree).encode())
+
+
+@given(st.sampled_from([*COMMANDS, "reboot", ""]), PAYLOADS)
+def test_whatever_comes_is_answered(name: str, payload: bytes) -> None:
+    decision = decide(name, payload, Changes(), SETTINGS)
+    assert decision.detail
+    if decision.ok:
+        says_nothing = payload.strip() in {b"", b"PRESS", b"install"}
+        value = {} if says_nothing else json.loads(payload)
+        jsonschema.validate(value, command_schema(name))
+    else:
+        assert (decision.changes, decision.act) == (None, "")
+    if decision.changes is not None:
+        kept = msgspec.json.decode(msgspec.json.encode(decision.changes), type=Changes)
+        assert kept == decision.changes
+        overlay(SETTINGS, kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "words"),
+    [
+        ("threshold", b"0.5", "Expected `object`"),
+        ("threshold", b'{"threshold": 2}', "Expected `float` <= 1.0"),
+        ("threshold", b'{"treshold": 0.5}', "unknown field `treshold`"),
+        ("camera", b'{"camera": "door", "enabled": true}', "there are: front, back"),
+        ("camera", b'{"camera": "front"}', "missing required field `enabled`"),
+        ("labels", b"[" * 5000, '"labels": ...'),
+        ("update", b"rm -rf /", "malformed"),
+        ("reboot", b"", "there are: pause, resume"),
+    ],
+)
+def test_what_is_wrong_is_said(name: str, payload: bytes, words: str) -> None:
+    decision = decide(name, payload, Changes(), SETTINGS)
+    assert not decision.ok
+    assert words in decision.detail
+
+
+def test_a_command_for_no_camera_is_for_all_and_null_is_what_the_files_say() -> None:
+    both = decide("threshold", b'{"threshold": 0.7}', Changes(), SETTINGS).changes
+    assert both is not None
+    assert [one.threshold for one in overlay(SETTINGS, both).camera] == [0.7, 0.7]
+    one = decide("threshold", b'{"camera": "back", "threshold": null}', both, SETTINGS).changes
+    assert one is not None
+    assert [camera.threshold for camera in overlay(SETTINGS, one).camera] == [0.7, None]
+
+
+@pytest.fixture
+def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
+    yield one
+    one.close()
+
+
+class Owner:
+    """Sends commands and waits for their results."""
+
+    def __init__(self, unit: Unit, broker: DemoBroker) -> None:
+        self.subscriber = Subscriber(broker.port)
+        self._base = f"appliance/{unit.device}"
+
+    def say(self, command: str, **fields: Any) -> dict[str, Any]:
+        before = len(self.subscriber.of(f"cmd/{command}/result"))
+        payload = json.dumps({**fields, "id": f"n{before}"})
+        self.subscriber.publish(f"{self._base}/cmd/{command}", payload)
+        wait_for(lambda: len(self.subscriber.of(f"cmd/{command}/result")) > before)
+        result: dict[str, Any] = self.subscriber.of(f"cmd/{command}/result")[-1]
+        jsonschema.validate(result, json_schema("result"))
+        assert result["id"] == f"n{before}"
+        return result
+
+    def state(self) -> dict[str, Any]:
+        wait_for(lambda: self.subscriber.of("state"))
+        state: dict[str, Any] = self.subscriber.of("state")[-1]
+        jsonschema.validate(state, json_schema("state"))
+        return state
+
+    def count(self, suffix: str) -> int:
+        return len(self.subscriber.of(suffix))
+
+
+def test_paused_means_that_nobody_looks_until_somebody_says_so(
+    unit: Unit, broker: DemoBroker
+) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    unit.start()
+    wait_for(lambda: owner.count("front/detections") > 3)
+    assert owner.say("pause")["ok"]
+    wait_for(lambda: owner.subscriber.of("health")[-1]["state"] == "paused")
+    assert owner.state()["paused"]
+    wait_for(lambda: not owner.subscriber.of("front/objects")[-1]["watched"])
+    seen, healths = owner.count("front/detections"), owner.count("health")
+    wait_for(lambda: owner.count("health") > healths + 2)  # a second each
+    assert owner.count("front/detections") == seen
+    assert owner.subscriber.of("health")[-1]["reasons"] == []
+    unit.stop()
+    unit.start()
+    wait_for(lambda: owner.subscriber.of("status")[-1] == "online")
+    healths = owner.count("health")
+    wait_for(lambda: owner.count("health") > healths + 2)
+    assert owner.subscriber.of("health")[-1]["state"] == "paused"
+    assert owner.count("front/detections") == seen
+    assert owner.say("resume")["ok"]
+    wait_for(lambda: owner.count("front/detections") > seen + 3)
+    wait_for(lambda: owner.subscriber.of("health")[-1]["state"] == "ok")
+    frames = owner.subscriber.of("front/metrics")[-1]["frames"]
+    assert frames["captured"] == (
+        frames["processed"] + sum(frames["dropped"].values()) + frames["in_flight"]
+    )
+    unit.stop()
+    owner.subscriber.close()
+
+
+def test_threshold_and_labels_take_effect_and_stay(unit: Unit, broker: DemoBroker) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    process = unit.start()
+    wait_for(lambda: any(one["detections"] for one in owner.subscriber.of("front/detections")))
+    assert owner.say("labels", camera="front", labels=["zebra"])["ok"]
+    seen = owner.count("front/detections")
+    wait_for(lambda: owner.count("front/detections") > seen + 5)
+    assert owner.subscriber.of("front/detections")[-1]["detections"] == []
+    refused = owner.say("labels", camera="front", labels=["zebar"])
+    assert not refused["ok"]
+    assert "zebra" in refused["detail"]
+    assert owner.state()["cameras"]["front"]["labels"] == ["zebra"]
+    assert owner.say("threshold", threshold=0.9)["ok"]
+    process.send_signal(signal.SIGHUP)  # a reload of the files keeps what commands changed
+    state = owner.state()["cameras"]["front"]
+    assert (state["threshold"], state["labels"]) == (0.9, ["zebra"])
+    unit.stop()
+    seen = owner.count("state")
+    unit.start()
+    wait_for(lambda: owner.count("state") > seen)
+    assert owner.state()["cameras"]["front"] == state
+    assert owner.say("labels", labels=None)["ok"]
+    assert owner.state()["cameras"]["front"]["labels"] == []
+    unit.stop()
+    owner.subscriber.close()
+
+
+def test_restart_ends_the_process_where_somebody_starts_it_again(
+    unit: Unit, broker: DemoBroker
+) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    unit.start()
+    wait_for(lambda: owner.count("front/detections"))
+    assert owner.say("restart")["ok"]
+    code, _ = unit.ended()
+    assert code == 0
+    owner.subscriber.close()
+
+
+def test_who_does_not_want_commands_hears_none(unit: Unit, broker: DemoBroker) -> None:
+    owner = Owner(unit, broker)
+    path = unit.configure()
+    path.write_text(path.read_text().replace("[mqtt]", "[mqtt]\ncommands = false"))
+    unit.start()
+    wait_for(lambda: owner.count("front/detections"))
+    owner.subscriber.publish(f"appliance/{unit.device}/cmd/pause", "")
+    seen = owner.count("front/detections")
+    wait_for(lambda: owner.count("front/detections") > seen + 10)
+    assert not owner.count("cmd/pause/result")
+    unit.stop()
+    owner.subscriber.close()
