@@ -19,9 +19,9 @@ if ! python=$(find_python); then
     exit 75
 fi
 rm -rf .homeassistant
-"$python" -m venv .homeassistant
-# shellcheck disable=SC2086 # several words
-if ! .homeassistant/bin/python -m pip install --quiet --quiet --disable-pip-version-check $wanted; then
+pip=".homeassistant/bin/python -m pip --quiet --disable-pip-version-check"
+# shellcheck disable=SC2086 # several words each
+if ! { "$python" -m venv .homeassistant && $pip install $wanted; } >/dev/null 2>&1; then
     rm -rf .homeassistant
     echo "Home Assistant cannot be installed" >&2
     exit 75

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from appliance.board.identity import device_name
 from appliance.daemon.commands import COMMANDS
 from appliance.sinks import Counting, create_outlet, sink_options
-from appliance.sinks.mqtt.address import broker_address
+from appliance.sinks.mqtt.address import broker_address, secrets_of
 from appliance.sinks.mqtt.commands import Commands
 from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.sink import MqttSink
@@ -138,7 +138,9 @@ def make_sinks(
     mqtt, device = settings.mqtt, device_of(settings, environment)
     address = broker_address(mqtt, device, environment.variables) if mqtt.enabled else None
     made_from: dict[str, object] = {**options, EXTRA: extra}
-    made_from["mqtt"] = (mqtt, device, bool(settings.update.origin), settings.homeassistant)
+    origin = bool(settings.update.origin)
+    secrets = secrets_of(mqtt, environment.variables)
+    made_from["mqtt"] = (mqtt, device, origin, settings.homeassistant, secrets)
     kept = _kept(before, made_from)
     outlets = {
         kind: extra if kind == EXTRA else _outlets(kind, options[kind], environment)

@@ -300,6 +300,8 @@ class AlertMessage(Message, frozen=True, kw_only=True):
             "sink_failing",
             "sink_stalled",
             "outbox",
+            "refused",
+            "twin",
             "temperature",
         ],
         Meta(description="For problem_began and problem_ended: what was wrong."),

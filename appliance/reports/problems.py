@@ -27,6 +27,8 @@ ProblemKind = Literal[
     "governor",
     "temperature",
     "broker",
+    "refused",
+    "twin",
     "notice",
 ]
 TOLD_HERE: frozenset[ProblemKind] = frozenset(
@@ -38,6 +40,8 @@ TOLD_HERE: frozenset[ProblemKind] = frozenset(
         "sink_failing",
         "sink_stalled",
         "outbox",
+        "refused",
+        "twin",
         "temperature",
     }
 )

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from appliance.reports.outgoing import Outgoing
 
 
-SinkProblem = tuple[Literal["broker", "outbox", "sink_failing", "sink_stalled"], str, str]
+SinkProblem = tuple[
+    Literal["broker", "refused", "twin", "outbox", "sink_failing", "sink_stalled"], str, str
+]
 """Kind, subject and words of what is wrong with a sink; see ``reports.problems``."""
 
 

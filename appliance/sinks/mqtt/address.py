@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import stat
 from pathlib import Path
@@ -39,6 +40,26 @@ def broker_address(
         keepalive_seconds=settings.keepalive_seconds,
         tls=_tls(settings) if settings.tls else None,
     )
+
+
+def secrets_of(settings: MqttSettings, environment: Mapping[str, str]) -> str:
+    """Return what changes when a password or a certificate is replaced in its file."""
+    folder = environment.get("CREDENTIALS_DIRECTORY", "")
+    files = (
+        settings.password_file,
+        str(Path(folder, settings.password_credential)) if settings.password_credential else "",
+        settings.tls_ca_file,
+        settings.tls_certificate_file,
+        settings.tls_key_file,
+    )
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            content = Path(file).read_bytes() if file else b""
+        except OSError:
+            content = b"?"  # whoever opens it says why
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def _password(settings: MqttSettings, environment: Mapping[str, str]) -> str:

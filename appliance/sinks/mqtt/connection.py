@@ -13,8 +13,8 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -22,10 +22,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from appliance.errors import BrokerUnavailableError
+from appliance.sinks.mqtt.terms import SUSPECT_SECONDS, Terms
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from appliance.sinks.mqtt.commands import Commands
     from appliance.sinks.mqtt.queue import Queued
@@ -37,6 +37,8 @@ CONNECT_SECONDS = 5.0
 TCP_USER_TIMEOUT_MS = 30_000
 OFFLINE = b"offline"
 _SESSION_TAKEN_OVER = 0x8E
+_RETAIN_NOT_SUPPORTED = 0x9A
+_QOS_NOT_SUPPORTED = 0x9B
 _UNSUPPORTED_VERSION = 0x84
 
 ProtocolName = Literal["auto", "5", "3.1.1"]
@@ -65,6 +67,16 @@ class BrokerAddress:
     tls: ssl.SSLContext | None = None
 
 
+class Answers(Protocol):
+    """Is told what became of each message."""
+
+    def delivered(self, letter: Queued) -> None:
+        """The broker has it."""
+
+    def refused(self, letter: Queued, why: str) -> None:
+        """The broker does not take it, and never will."""
+
+
 class Connection:
     """Used by one thread.
 
@@ -73,10 +85,12 @@ class Connection:
         version: of MQTT.
         status_topic: where the broker says ``offline`` for us once we are gone.
         wake: an eventfd; ``turn`` returns when it is written to.
-        delivered: called with each message that the broker has.
+        answers: told what became of each message.
+        terms: what is known of the broker before it says so.
 
     Attributes:
         unanswered: CONNECT got no answer.
+        terms: what the broker takes.
     """
 
     def __init__(
@@ -84,18 +98,23 @@ class Connection:
         address: BrokerAddress,
         version: MQTTProtocolVersion,
         status_topic: str,
+        *,
         wake: int,
-        delivered: Callable[[Queued], None],
+        answers: Answers,
+        terms: Terms,
     ) -> None:
         self._address = address
         self._version = version
         self._status_topic = status_topic
         self._wake = wake
-        self._delivered = delivered
+        self._answers = answers
+        self.terms = terms
+        self._last: Queued | None = None
+        self._last_sent = 0.0
         self._in_flight: dict[int, Queued] = {}
         self._made_properties: dict[int | None, Properties] = {}
         self._connack: Any = None
-        self._disconnect_code = 0
+        self._disconnect_reason: Any = None
         self._client = self._make_client()
         self.unanswered = False
 
@@ -112,7 +131,22 @@ class Connection:
     @property
     def taken_over(self) -> bool:
         """Say whether another client with our id ended it."""
-        return self._disconnect_code == _SESSION_TAKEN_OVER
+        reason = self._disconnect_reason
+        return reason is not None and bool(reason.value == _SESSION_TAKEN_OVER)
+
+    @property
+    def ended_because(self) -> str:
+        """Return what the broker said when it ended the connection; empty if it said nothing."""
+        reason = self._disconnect_reason
+        return str(reason.getName()) if reason is not None and reason.is_failure else ""
+
+    @property
+    def suspects(self) -> tuple[Queued, ...]:
+        """Return the messages that may have been what ended the connection."""
+        if time.monotonic() - self._last_sent > SUSPECT_SECONDS:
+            return ()
+        waiting = tuple(self._in_flight.values())
+        return waiting or ((self._last,) if self._last is not None else ())
 
     @property
     def idle(self) -> bool:
@@ -122,7 +156,7 @@ class Connection:
     @property
     def full(self) -> bool:
         """Say whether as much is on its way as may be."""
-        return len(self._in_flight) >= IN_FLIGHT_LIMIT
+        return len(self._in_flight) >= min(IN_FLIGHT_LIMIT, self.terms.in_flight)
 
     def open(self, closing: threading.Event, answer_seconds: float = CONNECT_SECONDS) -> None:
         """Connect, and wait for the broker's answer.
@@ -147,7 +181,7 @@ class Connection:
         commands.listen(self._client)
 
     def publish(self, letter: Queued) -> None:
-        """Send a message.
+        """Send a message, unless the broker said that it does not take such.
 
         Raises:
             BrokerUnavailableError: the connection is gone.
@@ -155,13 +189,23 @@ class Connection:
         properties = None
         if self._version == MQTTv5 and letter.topic != self._status_topic:
             properties = self._properties(letter.expiry_seconds)
+        size = len(properties.pack()) if properties is not None else 1  # type: ignore[no-untyped-call]
+        refusal = self.terms.refusal(letter, size)
+        if refusal:
+            self._answers.refused(letter, refusal)
+            return
+        self._last, self._last_sent = letter, time.monotonic()
         info = self._client.publish(
-            letter.topic, letter.payload, letter.qos, letter.retain, properties=properties
+            letter.topic,
+            letter.payload,
+            min(letter.qos, self.terms.qos),
+            letter.retain and self.terms.retain,
+            properties=properties,
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerUnavailableError(f"the connection was lost while sending ({info.rc.name})")
         if info.is_published():  # QoS 0, written at once: on_publish has run already
-            self._delivered(letter)
+            self._answers.delivered(letter)
         else:
             self._in_flight[info.mid] = letter
 
@@ -209,7 +253,8 @@ class Connection:
             client.username_pw_set(address.username, address.password or None)
         if address.tls is not None:
             client.tls_set_context(address.tls)
-        client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
+        qos, retain = min(1, self.terms.qos), self.terms.retain
+        client.will_set(self._status_topic, OFFLINE, qos=qos, retain=retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -225,10 +270,22 @@ class Connection:
             if closing.is_set():
                 raise BrokerUnavailableError("closing")
             if not self.turn(min(left, 0.5)) and self._connack is None:
-                raise BrokerUnavailableError("closed by the broker without an answer")
+                raise BrokerUnavailableError(self._silence())
         self.unanswered = False
         if self.refused:
             raise BrokerUnavailableError(f"refused by the broker: {self._connack.getName()}")
+
+    def _silence(self) -> str:
+        """Say why a broker may close without an answer."""
+        if self._address.tls is None:
+            return (
+                "closed by the broker without an answer: does it want TLS (mqtt.tls = true), or "
+                "another version (mqtt.protocol)?"
+            )
+        return (
+            "closed by the broker without an answer: does it want a certificate of ours "
+            "(mqtt.tls_certificate_file)?"
+        )
 
     def _properties(self, expiry_seconds: int | None) -> Properties:
         """Return what says of a message that it is JSON and how long it counts; made once each."""
@@ -241,16 +298,29 @@ class Connection:
             self._made_properties[expiry_seconds] = made
         return self._made_properties[expiry_seconds]
 
-    def _on_connect(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+    def _on_connect(self, _c: Any, _u: Any, _f: Any, reason: Any, said: Any) -> None:
         self._connack = reason
+        if reason.value == _RETAIN_NOT_SUPPORTED:
+            self.terms = replace(self.terms, retain=False)
+        elif reason.value == _QOS_NOT_SUPPORTED:
+            self.terms = replace(self.terms, qos=0)
+        elif said is not None:
+            self.terms = Terms(
+                packet_bytes=getattr(said, "MaximumPacketSize", None),
+                in_flight=getattr(said, "ReceiveMaximum", 65_535),
+                retain=bool(getattr(said, "RetainAvailable", 1)) and self.terms.retain,
+                qos=min(getattr(said, "MaximumQoS", 2), self.terms.qos),
+            )
 
-    def _on_disconnect(self, _c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
-        self._disconnect_code = reason.value
+    def _on_disconnect(self, _c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+        if flags.is_disconnect_packet_from_server:  # else the reason is only paho's
+            self._disconnect_reason = reason
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
         letter = self._in_flight.pop(mid, None)
         if letter is None:
             return
         if reason.is_failure:
-            log.warning("MQTT: %s was refused: %s", letter.topic, reason.getName())
-        self._delivered(letter)
+            self._answers.refused(letter, reason.getName())
+        else:
+            self._answers.delivered(letter)

@@ -122,6 +122,12 @@ class SendQueue:
                 if self._states.get(letter.topic) is letter:
                     del self._states[letter.topic]
 
+    def state_of(self, topic: str) -> bytes:
+        """Return the last word on a topic below the unit's; empty where there was none."""
+        with self._lock:
+            letter = self._states.get(f"{self._base}/{topic}")
+        return letter.payload if letter is not None else b""
+
     def again(self) -> None:
         """Send all states again: somebody who listens has forgotten them."""
         with self._lock:

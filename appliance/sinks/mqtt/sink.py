@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from paho.mqtt.client import MQTTv5, MQTTv311
 
 from appliance.backoff import Backoff
@@ -21,6 +22,7 @@ from appliance.pipeline.heartbeat import BUSY_SECONDS, Heartbeat
 from appliance.reports.messages import SinkInfo
 from appliance.sinks.mqtt.connection import CONNECT_SECONDS, OFFLINE, Connection
 from appliance.sinks.mqtt.queue import Queued, SendQueue
+from appliance.sinks.mqtt.terms import Suspicion, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +86,9 @@ class MqttSink:
         self._again_at: float | None = None
         if commands is not None:
             commands.on_birth = self._somebody_was_born
+            commands.on_info = self._look_for_a_twin
         self._status_topic = f"{base}/status"
+        self._info_topic = f"{base}/info"
         self._outbox = outbox
         self._on_change = on_change
         self._send_queue = SendQueue(outbox, base)
@@ -99,7 +103,14 @@ class MqttSink:
         self.problem = "connecting"
         self.failure: ApplianceError | None = None
         self.connections = 0
-        self._handled = 0
+        self._handled = self._failed = 0
+        self._terms = self._terms_before = Terms()
+        self._suspicion = Suspicion()
+        self._refusals: dict[str, tuple[str, int]] = {}
+        self._told: set[str] = set()
+        self._twin = ""
+        self._five_worked = False
+        self._told_info = False
 
     def start(self) -> None:
         """Start connecting; does not wait for the broker."""
@@ -124,6 +135,11 @@ class MqttSink:
         found: list[SinkProblem] = []
         if self.problem and self.problem != "connecting":
             found.append(("broker", "", f"broker: {self.problem}"))
+        for topic, (why, count) in tuple(self._refusals.items()):
+            text = f"broker: {topic} is refused ({count} messages): {why}"
+            found.append(("refused", topic, text))
+        if self._twin:
+            found.append(("twin", "", f"broker: {self._twin}"))
         if self._outbox.problem:
             found.append(("outbox", "", f"outbox: {self._outbox.problem}"))
         return tuple(found)
@@ -139,7 +155,7 @@ class MqttSink:
             handled=self._handled,
             waiting=events + self._send_queue.waiting(),
             dropped=given_up + self.frames_dropped,
-            failed=0,
+            failed=self._failed,
         )
 
     def put(self, outgoing: Outgoing) -> None:
@@ -195,7 +211,12 @@ class MqttSink:
     def _connect_once(self) -> float:
         """Hold one connection until it ends; return how long to wait before the next."""
         connection = Connection(
-            self._address, self._version, self._status_topic, self._wake, self._delivered
+            self._address,
+            self._version,
+            self._status_topic,
+            wake=self._wake,
+            answers=self,
+            terms=self._terms,
         )
         probing = self._address.protocol == "auto" and self._version == MQTTv5
         self.heartbeat.wait("the broker's answer", OPEN_SECONDS)
@@ -204,8 +225,10 @@ class MqttSink:
             self._session(connection)
         except (OSError, ValueError, BrokerUnavailableError) as error:
             self._went_down(str(error))
+            self._suspicion.ended(connection.suspects)
         finally:
             connection.abandon()
+            self._terms = connection.terms
             was_connected = self._connected.is_set()
             self._connected.clear()
             self._send_queue.disconnected()
@@ -222,17 +245,21 @@ class MqttSink:
         return self._pause(connection, was_connected=was_connected)
 
     def _pause(self, ended: Connection, *, was_connected: bool) -> float:
-        if self._try_older_protocol(ended):
+        if self._try_older_protocol(ended) or ended.terms != self._terms_before:
+            self._terms_before = ended.terms
             return 0.1
         if was_connected and time.monotonic() - self._session_began > SETTLED_SECONDS:
             self._backoff.reset()
+            self._told.clear()
+        if self._five_worked and self._address.protocol == "auto":
+            self._version = MQTTv5
         if ended.refused:
             return max(self._backoff.next(), _REFUSED_RETRY_SECONDS)
         return self._backoff.next()
 
     def _try_older_protocol(self, ended: Connection) -> bool:
         """Alternate between MQTT 5 and 3.1.1 in ``auto`` while the broker accepts neither."""
-        if self._address.protocol != "auto" or self.connections:
+        if self._address.protocol != "auto":
             return False
         if not (ended.unanswered or ended.unsupported):
             return False
@@ -242,6 +269,7 @@ class MqttSink:
 
     def _session(self, connection: Connection) -> None:
         self.connections += 1
+        self._five_worked = self._five_worked or self._version == MQTTv5
         self._session_began = time.monotonic()
         connection.publish(self._status(ONLINE))
         if self._commands is not None:
@@ -261,7 +289,10 @@ class MqttSink:
             self._outbox.catch_up()
             self._feed(connection)
             if not connection.turn(_TURN_SECONDS):
-                raise BrokerUnavailableError("the connection was closed")
+                said = connection.ended_because
+                raise BrokerUnavailableError(
+                    "the connection was closed" + (f" by the broker: {said}" if said else "")
+                )
         self._say_goodbye(connection)
 
     def _say_goodbye(self, connection: Connection) -> None:
@@ -281,6 +312,24 @@ class MqttSink:
     def _status(self, word: bytes) -> Queued:
         return Queued(self._status_topic, word, 1, True, None)  # noqa: FBT003
 
+    def _look_for_a_twin(self, payload: bytes, kept: bool) -> None:  # noqa: FBT001 - a callback
+        """Note another unit that publishes under our name: each would end the other's session.
+
+        What the broker had kept may be from our own earlier start, until it took ours.
+        """
+        ours, theirs = boot_of(self._send_queue.state_of("info")), boot_of(payload)
+        if not ours or not theirs or (kept and not self._told_info):
+            return
+        if ours != theirs:
+            device = self._info_topic.split("/")[-2]
+            text = f"another unit publishes as {device}, too: set device in the configuration"
+            if not self._twin:
+                log.error("MQTT: %s", text)
+            self._twin = text
+        elif not kept:
+            self._twin = ""
+        self._on_change()
+
     def _somebody_was_born(self) -> None:
         """Send all states again, not at the moment when every unit does."""
         self._again_at = time.monotonic() + secrets.randbelow(BIRTH_JITTER_MS) / 1000
@@ -289,22 +338,41 @@ class MqttSink:
         if self._again_at is not None and time.monotonic() >= self._again_at:
             self._again_at = None
             self._send_queue.again()
-        while not connection.full:
+        while not (connection.full or (self._suspicion.is_careful and not connection.idle)):
             letter = self._send_queue.take()
             if letter is None:
                 return
-            connection.publish(letter)
+            refusal = self._suspicion.refusal(letter)
+            if refusal:
+                self.refused(letter, refusal)
+            else:
+                connection.publish(letter)
 
-    def _delivered(self, letter: Queued) -> None:
+    def delivered(self, letter: Queued) -> None:
+        """Count and forget a message that the broker has."""
         self._handled += 1
+        self._suspicion.cleared(letter)
+        self._refusals.pop(letter.topic, None)
+        self._told_info = self._told_info or letter.topic == self._info_topic
         if letter.written is not None:
             letter.written(self._clock.monotonic_ns() - letter.handed_ns)
+        self._send_queue.acknowledged(letter)
+
+    def refused(self, letter: Queued, why: str) -> None:
+        """Step over a message that the broker does not take."""
+        self._failed += 1
+        before = self._refusals.get(letter.topic)
+        self._refusals[letter.topic] = (why, before[1] + 1 if before else 1)
+        if before is None or before[0] != why:
+            log.warning("MQTT: %s was refused: %s", letter.topic, why)
+        self._suspicion.cleared(letter)
         self._send_queue.acknowledged(letter)
 
     def _went_down(self, reason: str) -> None:
         if self._closing.is_set():
             return
-        if not self.problem or self.problem == "connecting":
+        if reason not in self._told:  # the first symptom is seldom the reason
+            self._told.add(reason)
             log.warning(
                 "MQTT broker %s:%d: %s; trying again",
                 self._address.host,
@@ -312,3 +380,15 @@ class MqttSink:
                 reason,
             )
         self.problem = reason
+
+
+def boot_of(info: bytes) -> str:
+    """Return the boot id of an info message; empty where it has none."""
+    try:
+        return msgspec.json.decode(info, type=_Info).boot_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+class _Info(msgspec.Struct):
+    boot_id: str = ""
