@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import msgspec
 from appliance.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from appliance.config import Settings
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ENTITIES_FIRST_SECONDS = 5.0
+"""An entity whose topic is emptied before it is gone fills Home Assistant's log with warnings."""
 _OF_UNIT = ("status", "info", "health", "update", "state")
 
 
@@ -44,10 +48,17 @@ class Ownership:
 
     Args:
         path: of the file; None to know of this process only.
+        monotonic: seconds, for what has to wait.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path
+        self._monotonic = monotonic
+        self._on_their_way: set[str] = set()
+        self._later: frozenset[str] = frozenset()
+        self._due = 0.0
         self._lock = threading.Lock()
         self._owned = _read(path) if path is not None else Owned()
 
@@ -66,15 +77,31 @@ class Ownership:
             entities = {one.topic: one.platforms for one in devices}
             self._owned = Owned(topics=before.topics | topics, entities=entities)
             self._keep()
-        for topic in sorted(before.topics - topics):
-            reporter.clear(topic, partial(self._forget, topic))
+        gone_topics = before.topics - topics - self._on_their_way
+        devices_gone = {topic for topic in gone_topics if topic in before.entities}
+        self._clear(reporter, devices_gone)
+        self._later = gone_topics - devices_gone
+        self._due = self._monotonic() + ENTITIES_FIRST_SECONDS
         for device in devices:
             known = before.entities.get(device.topic, {})
             gone = {key: one for key, one in known.items() if key not in device.platforms}
             reporter.discovery(device, gone=gone)
 
+    def tick(self, reporter: Reporter) -> None:
+        """Empty what had to wait for Home Assistant to let go of it."""
+        if self._later and self._monotonic() >= self._due:
+            self._clear(reporter, self._later)
+            self._later = frozenset()
+
+    def _clear(self, reporter: Reporter, topics: Iterable[str]) -> None:
+        """Empty topics; once, for Home Assistant complains of a second time."""
+        for topic in sorted(topics):
+            self._on_their_way.add(topic)
+            reporter.clear(topic, partial(self._forget, topic))
+
     def _forget(self, topic: str) -> None:
         with self._lock:
+            self._on_their_way.discard(topic)
             topics = self._owned.topics - {topic}
             self._owned = msgspec.structs.replace(self._owned, topics=topics)
             self._keep()

@@ -146,6 +146,7 @@ class Supervisor:
                 self._look(now_ns)
                 for lane in unit.pipeline.lanes:
                     lane.tick()
+                unit.ownership.tick(unit.reporter)
                 if now_ns >= next_metrics_ns:
                     self._publish_metrics()
                     next_metrics_ns += window_ns

@@ -68,7 +68,7 @@ def camera_entities(
         entities |= _place(label, "", "value_json.everywhere", watched, enabled=is_on)
         for zone in camera.zone:
             if not zone.labels or label in zone.labels:
-                path = f"value_json.zones[{json.dumps(zone.name)}]"
+                path = _in("value_json.zones", zone.name)
                 entities |= _place(label, zone.name, path, watched, enabled=is_on)
         for line in camera.line:
             if not line.labels or label in line.labels:
@@ -95,14 +95,14 @@ def _place(label: str, zone: str, path: str, watched: dict[str, Any], *, enabled
     word, where = json.dumps(label), f"{title(zone)} " if zone else ""
     key = f"{slug(zone)}_{slug(label)}" if zone else slug(label)
     name = f"{where}{label}" if zone else title(label)
-    occupied, counts = f"{path}.occupied", f"{path}.counts"
+    occupied, counts = _in(path, "occupied"), _in(path, "counts")
     return {
         f"{key}_occupancy": {
             "platform": "binary_sensor",
             "name": name,
             "device_class": "occupancy",
-            "value_template": "{{ 'None' if "
-            f"{occupied} is none else 'ON' if {occupied}.get({word}) else 'OFF' }}}}",
+            "value_template": f"{{% set found = {occupied} %}}"
+            "{{ 'None' if found is none else 'ON' if found.get(" + word + ") else 'OFF' }}",
             "enabled_by_default": enabled,
             **watched,
         },
@@ -110,7 +110,8 @@ def _place(label: str, zone: str, path: str, watched: dict[str, Any], *, enabled
             "platform": "sensor",
             "name": f"{name} count",
             "state_class": "measurement",
-            "value_template": f"{{{{ none if {counts} is none else {counts}.get({word}, 0) }}}}",
+            "value_template": f"{{% set found = {counts} %}}"
+            "{{ none if found is none else found.get(" + word + ", 0) }}",
             "enabled_by_default": enabled,
             **watched,
         },
@@ -118,14 +119,15 @@ def _place(label: str, zone: str, path: str, watched: dict[str, Any], *, enabled
 
 
 def _line(label: str, line: str, topic: str, *, enabled: bool) -> Entities:
-    path = f"value_json.totals.lines[{json.dumps(line)}]"
+    path = _in("value_json.totals.lines", line)
     return {
         f"{slug(line)}_{way}_{slug(label)}": {
             "platform": "sensor",
             "name": f"{title(line)} {label} {way}",
             "state_class": "total_increasing",
             "state_topic": f"{topic}/objects",
-            "value_template": f"{{{{ {path}[{json.dumps(way)}].get({json.dumps(label)}, 0) }}}}",
+            "value_template": f"{{% set found = {_in(path, way)} %}}"
+            "{{ none if found is none else found.get(" + json.dumps(label) + ", 0) }}",
             "enabled_by_default": enabled,
         }
         for way in ("in", "out")
@@ -166,7 +168,7 @@ def _rates(settings: Settings, topic: str) -> Entities:
 
 
 def _commands(camera: str, base: str) -> Entities:
-    path = f"value_json.cameras[{json.dumps(camera)}]"
+    path = _in("value_json.cameras", camera)
 
     def payload(**fields: Any) -> str:
         return json.dumps({"camera": camera, **fields})
@@ -177,7 +179,7 @@ def _commands(camera: str, base: str) -> Entities:
             "name": "Camera",
             "entity_category": "config",
             "state_topic": f"{base}/state",
-            "value_template": f"{{{{ 'ON' if {path}.enabled else 'OFF' }}}}",
+            "value_template": f"{{{{ 'ON' if {_in(path, 'enabled')} else 'OFF' }}}}",
             "state_on": "ON",
             "state_off": "OFF",
             "command_topic": f"{base}/cmd/camera",
@@ -189,7 +191,7 @@ def _commands(camera: str, base: str) -> Entities:
             "name": "Score threshold",
             "entity_category": "config",
             "state_topic": f"{base}/state",
-            "value_template": f"{{{{ {path}.threshold }}}}",
+            "value_template": f"{{{{ {_in(path, 'threshold')} }}}}",
             "command_topic": f"{base}/cmd/threshold",
             "command_template": f'{{"camera": {json.dumps(camera)}, "threshold": {{{{ value }}}}}}',
             "min": 0,
@@ -198,6 +200,11 @@ def _commands(camera: str, base: str) -> Entities:
             "mode": "slider",
         },
     }
+
+
+def _in(path: str, key: str) -> str:
+    """Return a template for what lies under a key, none where it is not there (any more)."""
+    return f"({path} or {{}}).get({json.dumps(key)})"
 
 
 def slug(text: str) -> str:

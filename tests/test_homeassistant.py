@@ -1,0 +1,195 @@
+"""A real Home Assistant: every entity with the right state, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.helpers import Subscriber, wait_for
+from tests.homeassistant.client import HomeAssistant
+from tests.test_daemon import Systemd, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.cli.demo_broker import DemoBroker
+
+pytestmark = pytest.mark.slow
+
+SCENE = """
+labels = ["person", "traffic light"]
+[[camera.zone]]
+name = "left-half"
+polygon = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+[[camera.line]]
+name = "middle"
+start = [0.5, 0]
+end = [0.5, 1]
+[camera.objects]
+occupancy_seconds = 1
+"""
+
+
+@pytest.fixture
+def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    one = Unit(tmp_path, broker.port, Systemd(tmp_path), device="unit-ha")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, broker: DemoBroker) -> Iterator[HomeAssistant]:
+    with HomeAssistant(broker.port, tmp_path / "home") as one:
+        yield one
+
+
+class House:
+    """What Home Assistant knows of the unit, by the end of its unique ids."""
+
+    def __init__(self, home: HomeAssistant) -> None:
+        self.home = home
+
+    def entities(self) -> dict[str, dict[str, Any]]:
+        return {one["unique_id"]: one for one in self.home.entities()}
+
+    def state(self, key: str) -> Any:
+        entity = self.entities().get(f"unit-ha_{key}")
+        if entity is None:
+            return None
+        found = self.home.states().get(entity["entity_id"])
+        return found["state"] if found else None
+
+    def attributes(self, key: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.home.states()[self.id_of(key)]["attributes"]
+        return found
+
+    def id_of(self, key: str) -> str:
+        return str(self.entities()[f"unit-ha_{key}"]["entity_id"])
+
+    def becomes(self, key: str, *states: str, seconds: float = 30) -> None:
+        wait_for(lambda: self.state(key) in states, seconds, f"{key} is {states}")
+
+
+def test_who_is_there_what_crossed_and_what_can_be_switched(
+    unit: Unit, broker: DemoBroker, home: HomeAssistant
+) -> None:
+    house = House(home)
+    with closing(Subscriber(broker.port)) as subscriber:
+        unit.configure(more=SCENE)
+        unit.start()
+        house.becomes("front_person_occupancy", "on")
+        house.becomes("front_person_count", "1")
+        house.becomes("front_traffic_light_occupancy", "off")
+        house.becomes("front_left_half_person_occupancy", "on")
+        house.becomes("front_left_half_person_occupancy", "off")
+        wait_for(lambda: float(house.state("front_middle_in_person")) >= 1)
+        house.becomes("front_connected", "on")
+        wait_for(lambda: float(house.state("front_fps")) > 1)
+        wait_for(lambda: "T" in str(house.state("front_last_seen")))
+        wait_for(lambda: house.attributes("front_object").get("label") == "person", 60)
+        assert house.attributes("front_object")["event_type"] in {"new", "end"}
+        assert house.attributes("front_person_occupancy")["device_class"] == "occupancy"
+        assert house.attributes("front_person_count")["state_class"] == "measurement"
+        assert house.attributes("front_middle_in_person")["state_class"] == "total_increasing"
+        assert house.attributes("front_fps")["unit_of_measurement"] == "Hz"
+        devices = {one["name"]: one for one in home.devices()}
+        child, parent = devices["unit-ha Front"], devices["unit-ha"]
+        assert child["via_device_id"] == parent["id"]
+        assert parent["sw_version"] and parent["model"]
+
+        house.becomes("front_threshold", "0.5")
+        home.call("number", "set_value", entity_id=house.id_of("front_threshold"), value=0.99)
+        house.becomes("front_threshold", "0.99")
+        house.becomes("front_person_occupancy", "off")  # nothing is so sure
+        home.call("number", "set_value", entity_id=house.id_of("front_threshold"), value=0.5)
+        house.becomes("front_person_occupancy", "on")
+        home.call("switch", "turn_off", entity_id=house.id_of("detection"))
+        house.becomes("detection", "off")
+        house.becomes("front_person_occupancy", "unavailable")
+        seen = len(subscriber.of("front/detections"))
+        home.call("switch", "turn_on", entity_id=house.id_of("detection"))
+        house.becomes("front_person_occupancy", "on")
+        assert len(subscriber.of("front/detections")) > seen
+        home.call("switch", "turn_off", entity_id=house.id_of("front_enabled"))
+        house.becomes("front_enabled", "off")
+        home.call("switch", "turn_on", entity_id=house.id_of("front_enabled"))
+        house.becomes("front_enabled", "on")
+        home.call("button", "press", entity_id=house.id_of("restart"))
+        assert unit.ended()[0] == 0
+        house.becomes("front_person_occupancy", "unavailable")
+        unit.start()
+        house.becomes("front_person_occupancy", "on")
+        assert home.warnings() == []
+
+
+def test_occupancy_does_not_flap(unit: Unit, broker: DemoBroker, home: HomeAssistant) -> None:
+    house = House(home)
+    unit.configure(more='labels = ["person"]')
+    with closing(Subscriber(broker.port)) as subscriber:
+        unit.start()
+        house.becomes("front_person_occupancy", "on")
+        changed = home.states()[house.id_of("front_person_occupancy")]["last_changed"]
+        before = len(subscriber.of("front/metrics"))
+        wait_for(lambda: len(subscriber.of("front/metrics")) > before + 20, 60)  # a second each
+        assert house.state("front_person_occupancy") == "on"
+        assert home.states()[house.id_of("front_person_occupancy")]["last_changed"] == changed
+
+
+def kept(broker: DemoBroker) -> set[str]:
+    """Return the topics that the broker keeps something on."""
+    with closing(Subscriber(broker.port)) as late:
+        wait_for(lambda: late.of("info"))  # it is kept, too
+        late.publish("end", "")
+        wait_for(lambda: late.raw("end"))
+        return {one.topic for one in late.messages if one.retain}
+
+
+def test_what_is_renamed_or_removed_leaves_nothing_behind(
+    unit: Unit, broker: DemoBroker, home: HomeAssistant
+) -> None:
+    house = House(home)
+    path = unit.configure(more=SCENE)
+    process = unit.start()
+    house.becomes("front_left_half_person_occupancy", "on", "off")
+    before = house.entities()
+    unit.configure(more='labels = ["person"]')  # no zone, no line
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "unit-ha_front_left_half_person_occupancy" not in house.entities())
+    wait_for(lambda: "unit-ha_front_middle_in_person" not in house.entities())
+    assert "unit-ha_front_person_occupancy" in house.entities()
+    path.write_text(path.read_text().replace('"front"', '"gate"'))
+    process.send_signal(signal.SIGHUP)
+    house.becomes("gate_person_occupancy", "on")
+    wait_for(lambda: not [one for one in house.entities() if "_front_" in one])
+    assert [one["name"] for one in home.devices() if "Front" in str(one["name"])] == []
+    wait_for(lambda: not [topic for topic in kept(broker) if "front" in topic])
+    path.write_text(path.read_text() + "\n[homeassistant]\ndiscovery = false\n")
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: not [one for one in house.entities() if one.startswith("unit-ha")])
+    wait_for(lambda: not [one for one in kept(broker) if one.startswith("homeassistant/device")])
+    assert len(before) > 10
+    # Once a device is gone, Home Assistant empties its topic itself, and hears its own echo.
+    echo = "No device components to cleanup"
+    assert [one for one in home.warnings() if echo not in one] == []
+
+
+def test_all_is_right_again_after_restarts(
+    unit: Unit, broker: DemoBroker, home: HomeAssistant
+) -> None:
+    house = House(home)
+    unit.configure(more=SCENE)
+    unit.start()
+    house.becomes("front_person_occupancy", "on")
+    known = set(house.entities())
+    home.stop()
+    home.start()
+    house.becomes("front_person_occupancy", "on", seconds=20)
+    assert set(house.entities()) == known
+    with closing(Subscriber(broker.port)) as subscriber:
+        wait_for(lambda: json.dumps(subscriber.of("unit-ha/config")[-1:]) != "[]", 20)
