@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from appliance.daemon.commands import COMMANDS
 from appliance.reports.messages import MESSAGES, json_schema
 
 TOPICS: tuple[tuple[str, str, str, str], ...] = (
@@ -47,7 +50,16 @@ def mqtt_markdown() -> str:
         "|---|---|---|---|",
         *(f"| `{topic}` | {what} | {qos} | {kept} |" for topic, what, qos, kept in TOPICS),
         "",
-        "Home Assistant's discovery goes to `homeassistant/device/{device}/config`, retained.",
+        "Home Assistant's discovery goes to `homeassistant/device/{device}/config` and, for each",
+        "camera, `homeassistant/device/{device}_{camera}/config`, retained. All states are sent",
+        "again when it says `online`. Retained topics of a camera, zone or device that is gone",
+        "are emptied.",
+        "",
+        '`detections` of one frame are many; beyond one house set `detections = "changed"` in',
+        "`[[camera]]` and follow `events` and `objects` instead. While the broker is away, the",
+        "`update`s of one event fold into the newest; no `new` or `end` is dropped for them.",
+        "What the policy leaves out no other sink gets either: Prometheus' histograms of stages",
+        "are of the frames that were published, the rates in `metrics` of all.",
         "",
         "`seq` counts the messages of a topic since `boot_id` began, without gaps: a gap you see",
         "is a message you missed. `frame.seq` counts captured frames: its gaps are dropped frames.",
@@ -55,9 +67,55 @@ def mqtt_markdown() -> str:
         "up to its `latency_ms` exactly. `publish` (hand-off to written) stands in `metrics` only:",
         "a message cannot carry its own sending time.",
     ]
+    lines += [*_commands(), *_onvif()]
     for kind in MESSAGES:
         lines += ["", f"## appliance.{kind}/1", *_message(json_schema(kind))]
     return "\n".join(lines) + "\n"
+
+
+def _commands() -> list[str]:
+    """Return what can be asked."""
+    lines = [
+        "",
+        "## Commands",
+        "",
+        "To `cmd/{name}`, never retained; JSON, or nothing (or `PRESS`) where nothing is needed.",
+        "Each is answered on `cmd/{name}/result`. What they change is on `state`, and the same",
+        "after a restart. `mqtt.commands = false`: none is listened to. Who may write to the",
+        "topics is the broker's to say. `update` is listened to where `update.origin` is set.",
+        "",
+        "| name | what it does | payload |",
+        "|---|---|---|",
+    ]
+    for name, kind in COMMANDS.items():
+        fields = ", ".join(
+            f"`{one.name}`" + ("" if one.required else "?") for one in msgspec.structs.fields(kind)
+        )
+        lines.append(f"| `{name}` | {(kind.__doc__ or '').strip()} | {fields} |")
+    return lines
+
+
+def _onvif() -> list[str]:
+    """Return how an event reads in ONVIF's words (Analytics Service, JSON scene description)."""
+    rows = (
+        ("`id`", "`Object.ObjectId`", "ours is a text, unique for ever"),
+        ("`label`, `score`", "`Object.Appearance.Class.Type`, `Likelihood`", ""),
+        ("`box` (0..1, y downwards)", "`Object.Appearance.Shape.BoundingBox`", "-1..1, y upwards"),
+        ("middle of the lower edge (`path`)", "`Object.Appearance.Shape.CenterOfGravity`", "near"),
+        ("`last_seen_at`", "`Frame.UtcTime`", ""),
+        ("`stationary`", "`Object.Behaviour.Idle`", ""),
+        ("`event` = `end`", "`Object.Behaviour.Removed`", ""),
+        ("`stays`", "rule `tns1:RuleEngine/FieldDetector/ObjectsInside`", "state by zone"),
+        ("`crossings`", "rule `tns1:RuleEngine/LineDetector/Crossed`", ""),
+    )
+    return [
+        "",
+        "## Events in ONVIF's words",
+        "",
+        "| here | ONVIF | |",
+        "|---|---|---|",
+        *(f"| {ours} | {theirs} | {note} |" for ours, theirs, note in rows),
+    ]
 
 
 def _message(schema: dict[str, Any]) -> list[str]:
