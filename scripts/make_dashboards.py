@@ -362,62 +362,6 @@ def appliance() -> Any:
         ),
         (
             lines(
-                "Objects there",
-                "By label; the whole picture.",
-                "short",
-                query(
-                    f'sum by (label) (appliance_objects{{{CAMERA}, zone=""}})',
-                    "{{label}}",
-                ),
-            ),
-            8,
-            8,
-        ),
-        (
-            lines(
-                "Line crossings an hour",
-                "By line, direction and label.",
-                "short",
-                query(
-                    "sum by (line, direction, label) "
-                    f"(increase(appliance_line_crossings_total{{{CAMERA}}}[1h]))",
-                    "{{line}} {{direction}} {{label}}",
-                ),
-            ),
-            8,
-            8,
-        ),
-        (
-            lines(
-                "Zones: how long a stay lasts",
-                "Mean of the stays that ended in the last hour.",
-                "s",
-                query(
-                    "sum by (zone, label) "
-                    f"(increase(appliance_zone_stay_seconds_total{{{CAMERA}}}[1h])) / "
-                    "sum by (zone, label) "
-                    f"(increase(appliance_zone_stays_total{{{CAMERA}}}[1h]))",
-                    "{{zone}} {{label}}",
-                ),
-            ),
-            8,
-            8,
-        ),
-        (
-            lines(
-                "Zones: occupied",
-                "1 where an object is, or was just now.",
-                "none",
-                query(
-                    f'appliance_occupied{{{CAMERA}, zone!=""}}',
-                    "{{zone}} {{label}}",
-                ),
-            ),
-            8,
-            8,
-        ),
-        (
-            lines(
                 "Processor time of the unit",
                 "Cores in use by the daemon.",
                 "short",
@@ -435,6 +379,62 @@ def appliance() -> Any:
                 query(f"appliance_memory_available_bytes{{{UNIT}}}", "available"),
             ),
             8,
+            8,
+        ),
+        (
+            lines(
+                "Objects there",
+                "By label; the whole picture.",
+                "short",
+                query(
+                    f'sum by (label) (appliance_objects{{{CAMERA}, zone=""}})',
+                    "{{label}}",
+                ),
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Line crossings an hour",
+                "By line, direction and label.",
+                "short",
+                query(
+                    "3600 * sum by (line, direction, label) "
+                    f"(rate(appliance_line_crossings_total{{{CAMERA}}}{rate}))",
+                    "{{line}} {{direction}} {{label}}",
+                ),
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Zones: how long a stay lasts",
+                "Mean of the stays that ended.",
+                "s",
+                query(
+                    "sum by (zone, label) "
+                    f"(rate(appliance_zone_stay_seconds_total{{{CAMERA}}}{rate})) / "
+                    "sum by (zone, label) "
+                    f"(rate(appliance_zone_stays_total{{{CAMERA}}}{rate}))",
+                    "{{zone}} {{label}}",
+                ),
+            ),
+            12,
+            8,
+        ),
+        (
+            lines(
+                "Zones: occupied",
+                "1 where an object is, or was just now.",
+                "none",
+                query(
+                    f'appliance_occupied{{{CAMERA}, zone!=""}}',
+                    "{{zone}} {{label}}",
+                ),
+            ),
+            12,
             8,
         ),
         (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.config import CameraSettings, Settings
+from appliance.config.scene import LineSettings, ZoneSettings
 from appliance.config.settings import (
     AcceleratorSettings,
     GovernorSettings,
@@ -70,7 +71,18 @@ def unit(
         metrics=MetricsSettings(window_seconds=1),
         telemetry=TelemetrySettings(interval_seconds=1),
         sinks={"prometheus": {"port": port}, "textfile": {"path": textfile}},
-        camera=(CameraSettings(name="front", source="synthetic", width=320, height=240, fps=15),),
+        camera=(
+            CameraSettings(
+                name="front",
+                source="synthetic",
+                width=320,
+                height=240,
+                fps=15,
+                labels=("person",),
+                zone=(ZoneSettings(name="left", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1))),),
+                line=(LineSettings(name="middle", start=(0.5, 0), end=(0.5, 1)),),
+            ),
+        ),
     )
     memory, requests = MemoryOutlet(), Requests()
     surroundings = replace(environment(tmp_path), root=root)

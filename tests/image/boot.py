@@ -116,7 +116,7 @@ def first_start(kind: str, built: Path, card: Card, more: str = "") -> tuple[str
     )
     step(board, "the console shows an account, once")
     # The partition was written a moment ago and is read-only again.
-    ca = board.wait(lambda: card.get("appliance-ca.crt"), 60, "the CA on the boot partition")
+    ca = board.wait(lambda: card.get("appliance-ca.crt"), 240, "the CA on the boot partition")
     owner = Owner(board.port, "viewer", found[1], ca)
     board.wait(lambda: owner.last("/status") == "online", START_SECONDS * slow, "status = online")
     step(board, "status = online, with TLS and the account, from the network")

@@ -100,7 +100,7 @@ def to_detections(way: str, plug: Plug, card: Card) -> None:
     board = plug.board
     board.wait(plug.password, LONGEST[way], "an account on the console")
     step(board, "the console shows an account")
-    ca = board.wait(lambda: card.get("appliance-ca.crt"), 60, "the CA on the boot partition")
+    ca = board.wait(lambda: card.get("appliance-ca.crt"), 240, "the CA on the boot partition")
     owner = Owner(board.port, "viewer", plug.password(), ca)
     board.wait(lambda: owner.last("/camera/detections"), LONGEST[way], "a detections message")
     step(board, "detections over TLS, with the account, from the network")
