@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,13 @@ from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.config.addresses import without_secrets
 from appliance.config.secrets import shown
 from appliance.daemon.sinks import device_of
-from appliance.errors import ApplianceError, BrokerUnavailableError
+from appliance.errors import ApplianceError
 from appliance.filters import check_filters
 from appliance.selection.choose import select
 from appliance.selection.environment import Environment
 from appliance.sinks import sink_options
 from appliance.sinks.mqtt.address import broker_address
+from appliance.sinks.mqtt.probe import probe
 from appliance.sources import check_source, create_source
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config import Settings
-
-_BROKER_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,14 +122,11 @@ def _check_sinks(settings: Settings) -> str:
 
 
 def _check_broker(settings: Settings, environment: Environment, *, offline: bool) -> str:
-    address = broker_address(settings.mqtt, device_of(settings, environment), os.environ)
+    device = device_of(settings, environment)
+    address = broker_address(settings.mqtt, device, os.environ)
     where = f"{address.host}:{address.port}"
     if offline:
         return f"{where}: not tried (--offline)"
-    try:
-        socket.create_connection((address.host, address.port), _BROKER_SECONDS).close()
-    except OSError as error:
-        raise BrokerUnavailableError(
-            f"broker {where}: {error}", hint="is it running, and is mqtt.host right?"
-        ) from error
-    return f"{where}: accepts connections"
+    topic = f"{settings.mqtt.prefix}/{device}/check"
+    version = probe(address, topic)
+    return f"{where}: a message got through (MQTT {version})"
