@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from appliance.cli.asyncapi import asyncapi
 from appliance.config.example import default_toml
 from appliance.reports.messages import MESSAGES, json_schema
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument(
-        "kind", nargs="?", choices=[*MESSAGES, "config"], help="default: all message schemas"
+        "kind",
+        nargs="?",
+        choices=[*MESSAGES, "config", "asyncapi"],
+        help="default: all message schemas; asyncapi: every topic (AsyncAPI 3.0)",
     )
     parser.add_argument("--json", action="store_true", help="one line instead of many")
 
@@ -23,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.kind == "config":
         print(default_toml(), end="")
+        return 0
+    if options.kind == "asyncapi":
+        print(json.dumps(asyncapi(), indent=None if options.json else 2))
         return 0
     kinds = [options.kind] if options.kind else list(MESSAGES)
     schemas = {kind: json_schema(kind) for kind in kinds}

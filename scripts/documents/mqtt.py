@@ -8,31 +8,7 @@ import msgspec
 
 from appliance.daemon.commands import COMMANDS
 from appliance.reports.messages import MESSAGES, json_schema
-
-TOPICS: tuple[tuple[str, str, str, str], ...] = (
-    ("status", "`online` or `offline`; also the last will", "1", "yes"),
-    ("info", "`appliance.info/1`", "1", "yes"),
-    ("health", "`appliance.health/1`, every 10 s and on change", "1", "yes, expires"),
-    ("alerts", "`appliance.alert/1`, kept in the outbox while the broker is away", "1", "no"),
-    ("update", "`appliance.update/1`: software installed and available", "1", "yes"),
-    ("state", "`appliance.state/1`: what commands changed; the same after a restart", "1", "yes"),
-    ("cmd/{name}", "in: a command, see below; ignored if retained", "1", "no"),
-    ("cmd/{name}/result", "`appliance.result/1`", "1", "no"),
-    (
-        "{camera}/detections",
-        "`appliance.detections/1`, one a processed frame, or as `detections` of the camera says",
-        "0",
-        "no, expires",
-    ),
-    (
-        "{camera}/events",
-        "`appliance.event/1`: an object is there, changed, is gone; kept in the outbox",
-        "1",
-        "no",
-    ),
-    ("{camera}/objects", "`appliance.objects/1`: counts, occupancy, totals; on change", "1", "yes"),
-    ("{camera}/metrics", "`appliance.metrics/1`, one a window", "0", "yes, expires"),
-)
+from appliance.reports.topics import TOPICS, Topic
 
 
 def mqtt_markdown() -> str:
@@ -44,11 +20,13 @@ def mqtt_markdown() -> str:
         "",
         "All topics lie below `{prefix}/{device}/`, by default `appliance/appliance-XXXXXXXX/`.",
         "MQTT 5 is tried first, then 3.1.1. Payloads are JSON; ignore keys you do not know.",
-        "Schemas: `appliance schema`.",
+        "Schemas: `appliance schema`; all of it as AsyncAPI 3.0: `appliance schema asyncapi`.",
         "",
         "| topic | payload | QoS | retained |",
         "|---|---|---|---|",
-        *(f"| `{topic}` | {what} | {qos} | {kept} |" for topic, what, qos, kept in TOPICS),
+        *(_row(topic) for topic in TOPICS),
+        "| `cmd/{name}` | in: a command, see below; ignored if retained | 1 | no |",
+        "| `cmd/{name}/result` | `appliance.result/1`: what became of it | 1 | no |",
         "",
         "Home Assistant's discovery goes to `homeassistant/device/{device}/config` and, for each",
         "camera, `homeassistant/device/{device}_{camera}/config`, retained. All states are sent",
@@ -71,6 +49,12 @@ def mqtt_markdown() -> str:
     for kind in MESSAGES:
         lines += ["", f"## appliance.{kind}/1", *_message(json_schema(kind))]
     return "\n".join(lines) + "\n"
+
+
+def _row(topic: Topic) -> str:
+    schema = f"`appliance.{topic.kind}/1`: " if topic.kind else ""
+    kept = ("yes" if topic.retained else "no") + (", expires" if topic.expires else "")
+    return f"| `{topic.name}` | {schema}{topic.text} | {topic.qos} | {kept} |"
 
 
 def _commands() -> list[str]:

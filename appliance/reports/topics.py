@@ -1,0 +1,50 @@
+"""Every topic of a unit: what is said there, how it is sent. The documents are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic below ``{prefix}/{device}/``.
+
+    Attributes:
+        name: its words; ``{camera}`` stands for the name of each.
+        text: what is said there.
+        kind: of message, as in ``messages.MESSAGES``; empty for plain text.
+        qos: 0 or 1.
+        retained: the broker keeps the last.
+        expires: the broker forgets it after a while (MQTT 5).
+    """
+
+    name: str
+    text: str
+    kind: str = ""
+    qos: int = 1
+    retained: bool = False
+    expires: bool = False
+
+
+TOPICS = (
+    Topic("status", "`online` or `offline`; also the last will", retained=True),
+    Topic("info", "who the unit is", "info", retained=True),
+    Topic("health", "how it is, every 10 s and on change", "health", retained=True, expires=True),
+    Topic("alerts", "transitions, kept in the outbox while the broker is away", "alert"),
+    Topic("update", "software installed and available", "update", retained=True),
+    Topic("state", "what commands changed; the same after a restart", "state", retained=True),
+    Topic(
+        "{camera}/detections",
+        "one a processed frame, or as `detections` of the camera says",
+        "detections",
+        qos=0,
+        expires=True,
+    ),
+    Topic(
+        "{camera}/events",
+        "an object is there, changed, is gone; kept in the outbox while the broker is away",
+        "event",
+    ),
+    Topic("{camera}/objects", "counts, occupancy, totals; on change", "objects", retained=True),
+    Topic("{camera}/metrics", "one a window", "metrics", qos=0, retained=True, expires=True),
+)
