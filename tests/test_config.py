@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.accelerators import ROOM
 from appliance.config import Settings, load, parse_overrides
+from appliance.config.example import default_toml
 from appliance.config.options import options_given, structs_of
 from appliance.errors import ConfigError
 from appliance.extensions import kinds
@@ -177,3 +178,40 @@ def test_every_key_of_the_example_is_documented() -> None:
         "homeassistant",
         "camera",
     }
+
+
+def test_zones_can_be_added_below_the_file_of_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    more = (
+        '[[camera.zone]]\nname = "porch"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+        '[[camera.filter]]\nkind = "labels"\nlabels = ["person"]\n'
+    )
+    path.write_text(default_toml() + more)
+    (camera,) = load(path).camera
+    assert [zone.name for zone in camera.zone] == ["porch"]
+    assert len(camera.filter) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[camera.zone]]\nname = "a"\npolygon = [[0, 0], [1, 1]]', "zone[a].polygon"),
+        ('[[camera.zone]]\nname = "a"\npolygon = [[0, 0], [0.5, 0.5], [1, 1]]', "around some area"),
+        ('[[camera.zone]]\nname = "a b"\npolygon = [[0, 0], [1, 0], [1, 1]]', "'front-door'"),
+        ("[[camera.zone]]\npolygon = [[0, 0], [1, 0], [1, 1]]", "zone[1].name: is missing"),
+        ('[[camera.line]]\nname = "l"\nstart = [0, 0]\nend = [0, 0]', "another point than start"),
+        ('[[camera.line]]\nname = "l"\nstart = [0, 0]\nend = [0, 2]', "<= 1.0"),
+        ("min_area = 0.5\nmax_area = 0.2", "less than max_area"),
+        ('detections = "often"', "'every', 'changed', 'off' or a number above 0 to 1000"),
+        (
+            'objects = {enabled = false}\nline = [{name = "l", start = [0, 0], end = [0, 1]}]',
+            "expected true where there are zones or lines",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_scene_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text(f'[[camera]]\nname = "front"\n{text}\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert any(words in fault for fault in caught.value.faults), caught.value.faults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -52,6 +52,8 @@ def _toml_setting(info: Any) -> list[str]:
     value = default_of(info)
     if isinstance(value, msgspec.Struct):
         return [comment, f"# {info.encode_name} = {{}}"]
+    if value == () and _holds_tables(info.type):
+        return [comment, f"# {info.encode_name} = []"]  # said, it would forbid [[tables]]
     if value is None:
         return [comment, f"# {info.encode_name} ="]
     return [comment, f"{info.encode_name} = {toml_value(value)}"]
@@ -93,6 +95,20 @@ def is_struct(kind: Any) -> bool:
     """Say whether a type is a table of its own."""
     one = bare(kind)
     return isinstance(one, type) and issubclass(one, msgspec.Struct)
+
+
+def listed_struct(kind: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a setting holds many of; None where it holds none."""
+    arguments = get_args(bare(kind))
+    one = bare(arguments[0]) if get_origin(bare(kind)) is tuple else None
+    return one if isinstance(one, type) and issubclass(one, msgspec.Struct) else None
+
+
+def _holds_tables(kind: Any) -> bool:
+    one = bare(kind)
+    return get_origin(one) is tuple and (
+        listed_struct(kind) is not None or get_origin(bare(get_args(one)[0])) is dict
+    )
 
 
 def summary(struct: type[msgspec.Struct]) -> str:

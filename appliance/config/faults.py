@@ -83,12 +83,15 @@ def _choices(kind: Any) -> str:
 
 
 def _arm(kind: Any) -> str:
-    """Say what one side of a union takes, if it is some words or whole numbers within limits."""
+    """Say what one side of a union takes, if it is some words or numbers within limits."""
     if get_origin(kind) is Literal:
         return _words(kind)
     for one in getattr(kind, "__metadata__", ()):
         if isinstance(one, msgspec.Meta) and _bare(kind) is int:
             return f"a whole number, {one.ge} to {one.le}"
+        if isinstance(one, msgspec.Meta) and _bare(kind) is float and one.le is not None:
+            least = f"above {one.gt}" if one.gt is not None else f"from {one.ge}"
+            return f"a number {least} to {one.le}"
     return ""
 
 

@@ -6,7 +6,15 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from appliance.config.example import bare, default_of, description, is_struct, summary, toml_value
+from appliance.config.example import (
+    bare,
+    default_of,
+    description,
+    is_struct,
+    listed_struct,
+    summary,
+    toml_value,
+)
 from appliance.config.options import structs_of
 from appliance.config.settings import CameraSettings, Settings
 
@@ -38,7 +46,12 @@ def configuration_markdown() -> str:
             parts.append(_table(list(msgspec.structs.fields(kind))))
         if info.name == "accelerator":
             parts += _accelerators()
-    parts += ["## `[[camera]]`\n", summary(CameraSettings) + "\n"]
+    parts += _cameras()
+    return "\n".join(parts)
+
+
+def _cameras() -> list[str]:
+    parts = ["## `[[camera]]`\n", summary(CameraSettings) + "\n"]
     fields = msgspec.structs.fields(CameraSettings)
     parts.append(_table([i for i in fields if not is_struct(i.type)]))
     for info in fields:
@@ -46,13 +59,17 @@ def configuration_markdown() -> str:
             struct = bare(info.type)
             parts += [f"### `[camera.{info.encode_name}]`\n", summary(struct) + "\n"]
             parts.append(_table(list(msgspec.structs.fields(struct))))
+    for info in fields:
+        if (many := listed_struct(info.type)) is not None:
+            parts += [f"### `[[camera.{info.encode_name}]]`\n", summary(many) + "\n"]
+            parts.append(_table(list(msgspec.structs.fields(many))))
     for kind_name, options in structs_of("appliance.sources").items():
         parts += [f"### `[camera.options]` of `{kind_name}`\n", summary(options) + "\n"]
         parts.append(_table(list(msgspec.structs.fields(options))))
     for kind_name, options in structs_of("appliance.filters").items():
         parts += [f'### `[[camera.filter]]` with `kind = "{kind_name}"`\n']
         parts += [summary(options) + "\n", _table(list(msgspec.structs.fields(options)))]
-    return "\n".join(parts)
+    return parts
 
 
 def _accelerators() -> list[str]:
