@@ -74,7 +74,7 @@ class Followed:
         }
         tally.object(label)
         self._settle(layout, track.last_ns)
-        self._cross(layout)
+        self._cross(layout, x, y)
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -103,11 +103,13 @@ class Followed:
         x, y = _foot(track)
         height = track.box[3] - track.box[1]
         self._walk(x, y, height, layout.aspect)
-        for zone in layout.zones:
-            is_inside = inside(zone.polygon, x, y)
-            self._places[zone.name].look(is_inside=is_inside, now_ns=track.last_ns)
-        self._settle(layout, track.last_ns)
-        self._cross(layout)
+        if layout.zones:
+            for zone in layout.zones:
+                is_inside = inside(zone.polygon, x, y)
+                self._places[zone.name].look(is_inside=is_inside, now_ns=track.last_ns)
+            self._settle(layout, track.last_ns)
+        if layout.lines:
+            self._cross(layout, x, y)
 
     def told(self, now_ns: int) -> None:
         """Note that what is new was told."""
@@ -169,8 +171,7 @@ class Followed:
         self._past.append(stay)
         self._tally.left(zone, self.label, (left_ns - stay.entered_ns) / 1e9)
 
-    def _cross(self, layout: Layout) -> None:
-        x, y = _foot(self.track)
+    def _cross(self, layout: Layout, x: float, y: float) -> None:
         height = self.track.box[3] - self.track.box[1]
         for line, segment in layout.lines:
             side = self._sides.setdefault(line.name, Side())
