@@ -153,8 +153,7 @@ def make_lanes(
         if camera.name in plan.kept:
             lane = plan.kept[camera.name]
             if camera.name in plan.filters:
-                lane.end("stopped")
-                lane.use_filters(plan.filters[camera.name])
+                lane.change_filters(plan.filters[camera.name])
             lane.emit = _emitter(reporter, camera)
         else:
             source = plan.sources[camera.name]

@@ -20,6 +20,8 @@ UPDATE_SECONDS = 1.0
 """Least time between two updates of one object."""
 BETTER = 0.05
 """A look is better when its score is so much higher than the best so far."""
+MOST_TOLD = 32
+"""Stays and crossings of an object, the newest: one that wavers for days would fill a packet."""
 PATH_POINTS = 32
 PATH_SIZES = 0.5
 """A point of the path is so many heights of the object from the last."""
@@ -169,6 +171,7 @@ class Followed:
     def _leave(self, zone: str, left_ns: int) -> None:
         stay = Stay(zone, self._entered.pop(zone), left_ns)
         self._past.append(stay)
+        del self._past[:-MOST_TOLD]
         self._tally.left(zone, self.label, (left_ns - stay.entered_ns) / 1e9)
 
     def _cross(self, layout: Layout, x: float, y: float) -> None:
@@ -178,6 +181,7 @@ class Followed:
             direction = side.look(segment, x * layout.aspect, y, height)
             if direction is not None and (not line.labels or self.label in line.labels):
                 self._crossings.append(Crossing(line.name, direction, self.track.last_ns))
+                del self._crossings[:-MOST_TOLD]
                 self._tally.crossed(line.name, direction, self.label)
                 self._news.append("crossed")
 

@@ -45,6 +45,8 @@ STEADY_SECONDS = 30.0
 """After so long the next loss is a new one; one that comes earlier is the same fault."""
 _OFFER_SECONDS = 0.5
 _REST_SECONDS = 0.5
+_END_SECONDS = 5.0
+"""A result is delivered in milliseconds; who takes longer hangs, and is told as hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +174,24 @@ class Lane:
         now_ns = self._clock.monotonic_ns()
         self._sequencer.between(lambda: self._ask(lambda one: one.tick(now_ns)))
 
-    def end(self, ending: Ending) -> None:
-        """Say what ends with it: no result comes any more."""
-        now_ns = self._clock.monotonic_ns()
-        self._sequencer.between(lambda: self._ask(lambda one: one.end(ending, now_ns)))
+    def end(self, ending: Ending, then: Callable[[], None] = lambda: None) -> None:
+        """Say what ends with it: no result comes any more, or none through the same filters.
+
+        Args:
+            ending: why.
+            then: done before another result is delivered.
+        """
+
+        def work() -> None:
+            now_ns = self._clock.monotonic_ns()
+            self._ask(lambda one: one.end(ending, now_ns))
+            then()
+
+        self._sequencer.between(work, _END_SECONDS)
+
+    def change_filters(self, filters: tuple[Filter, ...]) -> None:
+        """Apply others from the next result on; what the old ones remember ends."""
+        self.end("stopped", lambda: self.use_filters(filters))
 
     def _ask(self, question: Callable[[Timed], Happened | None]) -> None:
         for one in self._filters:

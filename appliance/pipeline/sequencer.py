@@ -35,9 +35,9 @@ class Sequencer(Generic[Item]):
                 if ready is not None:
                     self._deliver(ready)
 
-    def between(self, work: Callable[[], None]) -> None:
-        """Do something while no result is delivered; not at all while one is."""
-        if self._lock.acquire(blocking=False):
+    def between(self, work: Callable[[], None], seconds: float = 0.0) -> None:
+        """Do something while no result is delivered; not at all if one is for so long."""
+        if self._lock.acquire(timeout=seconds):
             try:
                 work()
             finally:

@@ -386,7 +386,7 @@ def boot_of(info: bytes) -> str:
     """Return the boot id of an info message; empty where it has none."""
     try:
         return msgspec.json.decode(info, type=_Info).boot_id
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
 
 
