@@ -206,3 +206,36 @@ def test_who_does_not_want_commands_hears_none(unit: Unit, broker: DemoBroker) -
     assert not owner.count("cmd/pause/result")
     unit.stop()
     owner.subscriber.close()
+
+
+def test_what_does_not_fit_any_more_does_not_keep_it_from_starting(
+    unit: Unit, broker: DemoBroker, tmp_path: Path
+) -> None:
+    owner = Owner(unit, broker)
+    kept = tmp_path / "state" / f"changes-{unit.device}.json"
+    kept.parent.mkdir()
+    kept.write_text('{"cameras": {"front": {"labels": ["hovercraft"], "threshold": 0.4}}}')
+    unit.configure()
+    unit.start()
+    wait_for(lambda: owner.count("front/detections") > 3)
+    wait_for(lambda: owner.subscriber.of("health")[-1]["reasons"])
+    (reason,) = owner.subscriber.of("health")[-1]["reasons"]
+    assert "what commands changed is not in force" in reason
+    assert owner.state()["cameras"]["front"]["labels"] == []
+    unit.stop()
+    owner.subscriber.close()
+
+
+def test_nobody_can_end_the_unit_by_what_he_publishes_as_its_info(
+    unit: Unit, broker: DemoBroker
+) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    unit.start()
+    wait_for(lambda: owner.subscriber.of("info"))
+    for payload in ('{"x":' + "[" * 2000, "\xff", "[]", '{"boot_id": 7}', ""):
+        owner.subscriber.publish(f"appliance/{unit.device}/info", payload)
+    seen = owner.count("front/detections")
+    wait_for(lambda: owner.count("front/detections") > seen + 20)
+    assert unit.stop()[0] == 0
+    owner.subscriber.close()

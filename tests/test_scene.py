@@ -361,3 +361,13 @@ def test_ids_are_never_used_twice_and_each_has_one_life(seed: int, fps: float) -
         assert set(changes[1:-1]) <= {"update"}
     assert happened.state is None or happened.state.everywhere.counts == {"person": 0}
     assert camera.totals.objects["person"] + camera.totals.objects.get("cat", 0) == len(lives)
+
+
+def test_a_label_that_changes_ends_the_stay_as_what_it_was() -> None:
+    zone = msgspec.structs.replace(DOOR, labels=("person",))
+    camera = Camera(CameraSettings(zone=(zone,)), labels=("person", "car"))
+    camera.follow((Walker(0.7, 0.5),), SURE, moments(10))
+    camera.follow((Walker(0.7, 0.5, label_id=3),), SURE, moments(10, begin=10))
+    assert camera.totals.stays["door"] == {"person": 1, "car": 0}
+    assert camera.totals.stay_seconds["door"]["person"] > 9
+    assert camera.count("new") == 1

@@ -192,8 +192,8 @@ def _same_filters(name: str, old: Settings, new: Settings) -> bool:
 
 
 def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
-    """Return a camera's filters: the labels of all cameras, then its own."""
-    wanted = settings.model.labels
+    """Return a camera's filters: the labels of all cameras, if it has none, then its own."""
+    wanted = () if camera.labels else settings.model.labels
     common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
     return (*common, *create_filters(camera, labels))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.config.changes import Changes, overlay
+from appliance.config.changes import CameraChange, Changes, overlay
 from appliance.daemon.commands import decide
 from appliance.errors import ApplianceError
 from appliance.files import write_whole
@@ -89,6 +89,14 @@ class Control:
         if ok and decision.act == "restart" and self._restart is not None:
             self._restart()
         return wants
+
+    def forget_settings(self) -> bool:
+        """Go on without what commands changed of settings; say whether there was anything."""
+        cameras = {
+            name: CameraChange(enabled=one.enabled) for name, one in self.changes.cameras.items()
+        }
+        before, self.changes = self.changes, msgspec.structs.replace(self.changes, cameras=cameras)
+        return before != self.changes
 
     def apply(self, unit: Unit) -> None:
         """Let those cameras rest that have to, and the others look."""

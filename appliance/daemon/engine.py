@@ -120,6 +120,7 @@ def make_engine(
     environment: Environment,
     pace: Pace,
     on_event: Callable[[AcceleratorEvent], None],
+    vocabulary: Vocabulary | None = None,
 ) -> Engine:
     """Choose an accelerator and open its detectors.
 
@@ -128,6 +129,8 @@ def make_engine(
         environment: what surrounds the process.
         pace: of the pipeline.
         on_event: told when the accelerator is lost and when it is back.
+        vocabulary: of the engine before this one: kept where the labels are the same, for what
+            goes on knows names by it.
 
     Raises:
         ApplianceError: accelerator or model cannot be used.
@@ -145,7 +148,8 @@ def make_engine(
         on_event=on_event,
         clock=clock,
     )
-    vocabulary = Vocabulary(selection.model.labels)
+    if vocabulary is None or vocabulary.labels != selection.model.labels:
+        vocabulary = Vocabulary(selection.model.labels)
     try:
         detectors = open_detectors(settings, selection, switch)
     except BaseException:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config import Settings
+    from appliance.config.changes import Changes
     from appliance.daemon.lock import DeviceLock
     from appliance.daemon.requests import Requests
     from appliance.daemon.supervisor import Ending
@@ -74,6 +75,8 @@ class Daemon:
         self._control = Control(memory.changes_file, environment.runtime_folder(), restarts)
         self._ownership = memory.ownership
         self._files: Settings | None = None
+        self._by_command = False
+        self._in_force: tuple[Settings | None, Changes] = (None, self._control.changes)
         self._object_book = memory.book
         self._extra_outlets = (*extra_outlets, self._object_book)
         self._extra_filters = extra_filters
@@ -98,8 +101,8 @@ class Daemon:
         self._environment.claim_runtime_folder()
         self.sinks = self._make_sinks(settings)
         try:
-            self.unit = self._wire(settings)
-            self._control.apply(self.unit)
+            settings, self.unit = self._wire_first(settings)
+            self._in_force = self._files, self._control.changes
             for left in self._object_book.left:
                 self.unit.reporter.ended(left)
             before: Unit | None = None
@@ -118,6 +121,20 @@ class Daemon:
         finally:
             if self.sinks is not None:
                 self.sinks.close()
+
+    def _wire_first(self, settings: Settings) -> tuple[Settings, Unit]:
+        """Wire the unit; without what commands changed, where that does not fit any more."""
+        try:
+            unit = self._wire(settings)
+        except ApplianceError as error:
+            if self._files is None or not self._control.forget_settings():
+                raise
+            settings = self._files
+            unit = self._wire(settings)
+            self.refusal = f"what commands changed is not in force: {error}"
+            log.warning("%s", self.refusal)
+        self._control.apply(unit)
+        return settings, unit
 
     def _run_once(self, settings: Settings, unit: Unit, before: Unit | None) -> Ending:
         """Run until something is asked.
@@ -207,6 +224,7 @@ class Daemon:
             check_settings(new, self._environment, running)
             self._next = new
 
+        self._by_command = True
         return self._control.obey(name, payload, running, files, accept)
 
     def _load(self) -> Settings:
@@ -217,6 +235,7 @@ class Daemon:
     def _accept(self, running: Unit) -> bool:
         """Read the new configuration while the old one runs; say why if it cannot be used."""
         self._service.reloading(self._environment.clock.monotonic_ns())
+        self._by_command = False
         before = self._files
         try:
             new = self._load()
@@ -241,27 +260,40 @@ class Daemon:
     def _reload(self, old: Settings) -> Settings:
         """Return the settings to go on with: the new ones; the old ones if they fail after all."""
         new = self._next or old
-        failed = bool(self._environment.failed_proofs)
-        self._environment.failed_proofs.clear()  # whoever reloads may have mended something
+        failed = not self._by_command and bool(self._environment.failed_proofs)
+        if not self._by_command:
+            self._environment.failed_proofs.clear()  # whoever reloads may have mended something
         engine = self.unit.engine if self.unit else None
+        mqtt = self.sinks.mqtt if self.sinks else None
         try:
             self.sinks = self._make_sinks(new)
             self.unit = self._wire(new, choose_again=failed)
             self._control.apply(self.unit)
+            if self.sinks.mqtt is not mqtt:
+                self._say_again(self.unit)
             if self.unit.engine is not engine:
                 self._proving = False
         except StalledError:
             raise
         except ApplianceError as error:
             self._refuse(error)
+            self._files, self._control.changes = self._in_force
             self._move_lock(old)
             self.sinks = self._make_sinks(old)
             self.unit = self._wire(old)
             self._control.apply(self.unit)
             return old
-        self.refusal = ""
-        log.info("configuration reloaded")
+        if not self._by_command:
+            self.refusal = ""
+            log.info("configuration reloaded")
+        self._in_force = self._files, self._control.changes
         return new
+
+    def _say_again(self, unit: Unit) -> None:
+        """Another connection knows nothing of what was said on the one before."""
+        self._ownership.again()
+        for lane in unit.lanes:
+            lane.again()
 
     def _move_lock(self, settings: Settings) -> None:
         if self._lock is not None:

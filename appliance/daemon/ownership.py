@@ -87,6 +87,11 @@ class Ownership:
             gone = {key: one for key, one in known.items() if key not in device.platforms}
             reporter.discovery(device, gone=gone)
 
+    def again(self) -> None:
+        """What was on its way may not have arrived: another connection took its place."""
+        with self._lock:
+            self._on_their_way.clear()
+
     def tick(self, reporter: Reporter) -> None:
         """Empty what had to wait for Home Assistant to let go of it."""
         if self._later and self._monotonic() >= self._due:

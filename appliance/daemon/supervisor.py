@@ -109,7 +109,8 @@ class Supervisor:
         self._problems: tuple[Problem, ...] = ()
         self._stalled = False
         self._contention = Contention()
-        self._published: tuple[bool, frozenset[tuple[str, str]]] | None = None
+        self._published: tuple[bool, bool, frozenset[tuple[str, str]]] | None = None
+        self._rested = False
         self._metrics: dict[str, MetricsMessage] = {}
         self._health: HealthMessage | None = None
         self._polled: tuple[int, Snapshot] | None = None
@@ -289,12 +290,12 @@ class Supervisor:
         snapshot = self._recent(now_ns) or self._poll_heat()
         self._look(now_ns)  # what heat just told is in it
         self._published = self._state()
-        starting, _ = self._published
+        starting, paused, _ = self._published
         self._health = self._unit.reporter.health(
             snapshot,
             reasons=self._reasons(),
             starting=starting,
-            paused=all(lane.rests for lane in self._unit.pipeline.lanes),
+            paused=paused,
             uptime_seconds=uptime_ns / NS_PER_SECOND,
             outbox=outbox,
             sinks=self._unit.sinks.tallies(),
@@ -331,16 +332,20 @@ class Supervisor:
         with contextlib.suppress(OSError):
             write_progress(self._unit.environment.runtime_folder(), done, __version__)
 
-    def _state(self) -> tuple[bool, frozenset[tuple[str, str]]]:
-        """Return whether no results can be there yet, and which problems there are.
+    def _state(self) -> tuple[bool, bool, frozenset[tuple[str, str]]]:
+        """Return whether no results can be there yet, whether nobody looks, and what is wrong.
 
         The words of a problem may change from moment to moment; that alone is no news.
         """
         pace = self._unit.pace
+        rests = all(lane.rests for lane in self._unit.pipeline.lanes)
+        if self._rested and not rests:  # what was seen before the pause says nothing of now
+            self.awaits_results, self._processed_before = True, self._processed()
+        self._rested = rests
         if self._processed() != self._processed_before:
             self.awaits_results = False
         starting = self.awaits_results or pace.resting(self._clock.monotonic_ns())
-        return starting, frozenset(problem.key for problem in self._problems)
+        return starting, rests, frozenset(problem.key for problem in self._problems)
 
     def _reasons(self) -> tuple[str, ...]:
         return tuple(problem.text for problem in self._problems)

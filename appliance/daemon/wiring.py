@@ -82,7 +82,8 @@ def wire(
         if previous is not None:
             pipeline.retire(previous.engine.workers)
             previous.engine.close()
-        engine = make_engine(settings, environment, pace, reporter.accelerator_event)
+        known = previous.engine.vocabulary if previous else None
+        engine = make_engine(settings, environment, pace, reporter.accelerator_event, known)
     try:
         plan = plan_cameras(
             settings,

@@ -45,6 +45,9 @@ class Timed(Protocol):
     def tick(self, now_ns: int) -> Happened | None:
         """Return what happened by ``now_ns`` (CLOCK_MONOTONIC), without a frame."""
 
+    def again(self) -> None:
+        """Tell all once more, with what happens next."""
+
     def end(self, ending: Ending, now_ns: int) -> Happened | None:
         """Return what ends: no frame comes any more."""
 

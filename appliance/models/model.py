@@ -73,6 +73,11 @@ class Vocabulary:
         self._foreign: list[str] = []
         self._lock = threading.Lock()
 
+    @property
+    def labels(self) -> Labels:
+        """Return those of the model."""
+        return self._labels
+
     def name(self, label_id: int) -> str:
         place = label_id - self.FIRST_FOREIGN_ID
         if 0 <= place < len(self._foreign):

@@ -60,6 +60,9 @@ class Admission:
         self._thresholds = [
             (next(iter(labels.ids((name,)))), score) for name, score in camera.thresholds.items()
         ]
+        told_apart = (*(zone.labels for zone in camera.zone), *(one.labels for one in camera.line))
+        for names in told_apart:
+            labels.ids(names)
         self._areas = camera.min_area, camera.max_area
         self._ignored = [(one.polygon, labels.ids(one.labels)) for one in camera.ignore]
 

@@ -64,7 +64,8 @@ class Followed:
         self._best = track.score, track.box
         self._crossings: list[Crossing] = []
         self._past: list[Stay] = []
-        self._entered: dict[str, int] = {}
+        self._entered: dict[str, tuple[int, str]] = {}
+        self._label_since_ns = 0
         self._sides: dict[str, Side] = {}
         x, y = _foot(track)
         self._path = [(round(x, 4), round(y, 4))]
@@ -95,7 +96,7 @@ class Followed:
             return
         self._score = track.score
         if label != self.label:
-            self.label = label
+            self.label, self._label_since_ns = label, track.last_ns
             self._news.append("label")
         if track.stationary != before.stationary:
             self._news.append("stationary" if track.stationary else "moving")
@@ -130,7 +131,7 @@ class Followed:
     def event(self, change: Change, ending: Ending = "") -> ObjectEvent:
         """Return what is known of it."""
         track = self.track
-        here = (Stay(zone, since_ns) for zone, since_ns in self._entered.items())
+        here = (Stay(zone, since_ns) for zone, (since_ns, _) in self._entered.items())
         return ObjectEvent(
             id=self._id,
             change=change,
@@ -152,27 +153,32 @@ class Followed:
         )
 
     def _settle(self, layout: Layout, now_ns: int) -> None:
-        """Note which zones it came into and which it left."""
+        """Note which zones it came into and which it left, as what it is."""
         for zone in layout.zones:
             place = self._places[zone.name]
-            if zone.labels and self.label not in zone.labels:
-                is_there = False
-            else:
-                stayed_ns = now_ns - place.since_ns
-                is_there = place.inside and stayed_ns >= zone.loitering_seconds * 1e9
+            since_ns = max(place.since_ns, self._label_since_ns)
+            is_there = (
+                place.inside
+                and (not zone.labels or self.label in zone.labels)
+                and now_ns - since_ns >= zone.loitering_seconds * 1e9
+            )
             if is_there and zone.name not in self._entered:
-                self._entered[zone.name] = place.since_ns
+                self._entered[zone.name] = since_ns, self.label
                 self._tally.entered(zone.name, self.label)
                 self._news.append("entered")
-            elif zone.name in self._entered and not is_there:
-                self._leave(zone.name, max(place.since_ns, self._entered[zone.name]))
+            elif zone.name in self._entered and not (
+                place.inside and (not zone.labels or self.label in zone.labels)
+            ):
+                entered_ns, _ = self._entered[zone.name]
+                left_ns = now_ns if place.inside else place.since_ns
+                self._leave(zone.name, max(left_ns, entered_ns))
                 self._news.append("left")
 
     def _leave(self, zone: str, left_ns: int) -> None:
-        stay = Stay(zone, self._entered.pop(zone), left_ns)
-        self._past.append(stay)
+        entered_ns, label = self._entered.pop(zone)
+        self._past.append(Stay(zone, entered_ns, left_ns))
         del self._past[:-MOST_TOLD]
-        self._tally.left(zone, self.label, (left_ns - stay.entered_ns) / 1e9)
+        self._tally.left(zone, label, (left_ns - entered_ns) / 1e9)
 
     def _cross(self, layout: Layout, x: float, y: float) -> None:
         height = self.track.box[3] - self.track.box[1]

@@ -64,7 +64,7 @@ class Scene:
         self._known: tuple[bool, int, frozenset[tuple[object, ...]]] | None = None
         self._state: ObjectState | None = None
         self._held_until_ns: dict[tuple[str, str], int] = {}
-        tally.begin(labels, self._places[1:], (one.name for one in camera.line))
+        self._begun = False
 
     def look(self, seen: Observation, found: Detections, sure: NDArray[np.bool_]) -> Happened:
         """Take what a frame shows.
@@ -90,6 +90,10 @@ class Scene:
         if self._looked_ns is not None and now_ns - self._looked_ns > self._unwatched_ns:
             return self.end("unwatched", now_ns)
         return self._happened((), now_ns)
+
+    def again(self) -> None:
+        """Tell the state once more: who listens may have forgotten it."""
+        self._known = self._state = None
 
     def end(self, ending: Ending, now_ns: int) -> Happened:
         """End every object that there is: nobody looks any more."""
@@ -132,6 +136,10 @@ class Scene:
             yield one.event("end", ending)
 
     def _happened(self, events: tuple[ObjectEvent, ...], now_ns: int) -> Happened:
+        if not self._begun:  # here, for the scene before this one may still count until now
+            lines = (one.name for one in self._camera.line)
+            self._tally.begin(self._labels, self._places[1:], lines)
+            self._begun = True
         objects = frozenset(one.state for one in self._followed.values())
         known = self._looked_ns is not None, self._tally.changes, objects
         over = [key for key, until_ns in self._held_until_ns.items() if until_ns <= now_ns]

@@ -42,6 +42,11 @@ class ObjectWatch:
         """Let time pass without a frame."""
         return self._scene.tick(now_ns) if self._scene is not None else None
 
+    def again(self) -> None:
+        """Tell all once more."""
+        if self._scene is not None:
+            self._scene.again()
+
     def end(self, ending: Ending, now_ns: int) -> Happened | None:
         """Nobody looks any more."""
         return self._scene.end(ending, now_ns) if self._scene is not None else None

@@ -189,6 +189,16 @@ class Lane:
 
         self._sequencer.between(work, _END_SECONDS)
 
+    def again(self) -> None:
+        """Have told once more what is told on change only: somebody new listens."""
+
+        def work() -> None:
+            for one in self._filters:
+                if isinstance(one, Timed):
+                    one.again()
+
+        self._sequencer.between(work, _END_SECONDS)
+
     def change_filters(self, filters: tuple[Filter, ...]) -> None:
         """Apply others from the next result on; what the old ones remember ends."""
         self.end("stopped", lambda: self.use_filters(filters))

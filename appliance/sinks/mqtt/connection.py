@@ -36,6 +36,7 @@ IN_FLIGHT_LIMIT = 10
 CONNECT_SECONDS = 5.0
 TCP_USER_TIMEOUT_MS = 30_000
 OFFLINE = b"offline"
+TRIAL_SECONDS = 0.5
 _SESSION_TAKEN_OVER = 0x8E
 _RETAIN_NOT_SUPPORTED = 0x9A
 _QOS_NOT_SUPPORTED = 0x9B
@@ -146,7 +147,17 @@ class Connection:
         if time.monotonic() - self._last_sent > SUSPECT_SECONDS:
             return ()
         waiting = tuple(self._in_flight.values())
-        return waiting or ((self._last,) if self._last is not None else ())
+        if self._last is None or self._last in waiting:
+            return waiting
+        return (*waiting, self._last)
+
+    @property
+    def is_trying(self) -> bool:
+        """Say whether it is too early to know if the last message is what ends connections.
+
+        Nobody answers a message of QoS 0: the connection goes on, or does not.
+        """
+        return not self.idle or time.monotonic() - self._last_sent < TRIAL_SECONDS
 
     @property
     def idle(self) -> bool:

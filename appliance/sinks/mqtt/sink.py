@@ -338,7 +338,9 @@ class MqttSink:
         if self._again_at is not None and time.monotonic() >= self._again_at:
             self._again_at = None
             self._send_queue.again()
-        while not (connection.full or (self._suspicion.is_careful and not connection.idle)):
+        if time.monotonic() - self._session_began > SETTLED_SECONDS:
+            self._suspicion.settled()
+        while not (connection.full or (self._suspicion.is_careful and connection.is_trying)):
             letter = self._send_queue.take()
             if letter is None:
                 return
@@ -351,7 +353,8 @@ class MqttSink:
     def delivered(self, letter: Queued) -> None:
         """Count and forget a message that the broker has."""
         self._handled += 1
-        self._suspicion.cleared(letter)
+        if letter.qos:  # else it was only written
+            self._suspicion.cleared(letter)
         self._refusals.pop(letter.topic, None)
         self._told_info = self._told_info or letter.topic == self._info_topic
         if letter.written is not None:

@@ -70,8 +70,12 @@ class Suspicion:
             if self._strikes[key] >= STRIKES and not letter.outbox_number:
                 self._sizes[letter.topic] = len(letter.payload)
 
+    def settled(self) -> None:
+        """A connection lasted: what was suspected of ending others did not end it."""
+        self._strikes.clear()
+
     def cleared(self, letter: Queued) -> None:
-        """The broker took a message."""
+        """The broker took a message, or it is stepped over."""
         self._strikes.pop((letter.topic, letter.outbox_number or 0), None)
 
     def refusal(self, letter: Queued) -> str:
