@@ -93,6 +93,21 @@ def test_a_message_that_ends_connections_without_a_word_is_found_and_stepped_ove
         sink.close()
 
 
+def test_a_frame_that_ends_connections_is_found_and_no_alert_is_blamed() -> None:
+    """Nobody answers a message of QoS 0: what is acknowledged must not be blamed for it."""
+    broker = StrictBroker(poison=b'"appliance.metrics/1"')
+    with closing(broker):
+        sink, scene = connected(broker.port)
+        wait_for(lambda: sink.connected)
+        scene.publish_metrics()
+        alerts(scene, "one", "two", "three")
+        wait_for(lambda: len(broker.of("/alerts")) >= 3, 60)
+        wait_for(lambda: ("refused", f"{BASE}/front/metrics") in problems(sink), 60)
+        assert ("refused", f"{BASE}/alerts") not in problems(sink)
+        wait_for(lambda: sink.outbox_state() == (0, 0, 0))
+        sink.close()
+
+
 def test_a_broker_without_retain_gets_all_else() -> None:
     broker = StrictBroker(connack={"retain": 0})
     with closing(broker):

@@ -137,3 +137,22 @@ def test_ids_of_entities_are_their_own() -> None:
     assert len(set(ids)) == len(ids)
     assert found[0].payload["device"]["serial_number"] == "1000"
     assert {one.payload["device"].get("via_device") for one in found} == {None, "unit"}
+
+
+def test_a_camera_that_comes_back_and_goes_again_is_cleared_again(path: Path) -> None:
+    now = [0.0]
+    owner, book = Ownership(path, lambda: now[0]), Book()
+    publish(owner, book, settings("door"))
+    publish(owner, book, settings("gate"))
+    first = len(book.answers)
+    publish(owner, book, settings("door", "gate"))  # before the broker answered
+    for done in book.answers[:first]:
+        done()
+    publish(owner, book, settings("gate"))
+    now[0] = 10 * ENTITIES_FIRST_SECONDS
+    owner.tick(book)  # type: ignore[arg-type]
+    assert set(book.cleared[first:]) == {
+        "homeassistant/device/unit_door/config",
+        "appliance/unit/door/metrics",
+        "appliance/unit/door/objects",
+    }

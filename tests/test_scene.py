@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.config import CameraSettings
 from appliance.config.scene import IgnoreSettings, LineSettings, ObjectSettings, ZoneSettings
+from appliance.config.settings import ModelSettings
 from appliance.models import Labels
 from appliance.objects.admission import Admission
 from appliance.objects.scene import UNWATCHED_SECONDS, Scene
@@ -49,7 +50,7 @@ class Camera:
     def __post_init__(self) -> None:
         now = datetime(2026, 1, 1, tzinfo=UTC)
         scene = Scene(self.settings, self.labels, NAMES.__getitem__, self.tally, lambda: now)
-        self.watch = ObjectWatch(Admission(self.settings, LABELS, 0.5), scene)
+        self.watch = ObjectWatch(Admission(self.settings, LABELS, ModelSettings()), scene)
 
     def look(self, found: Detections, at: float) -> Happened:
         happened = self.watch.apply(observation(found, at)).happened
@@ -308,7 +309,7 @@ def test_who_is_left_out() -> None:
         min_area=0.005,
         ignore=(IgnoreSettings(polygon=corner, labels=("person",)),),
     )
-    watch = ObjectWatch(Admission(settings, LABELS, 0.5), None)
+    watch = ObjectWatch(Admission(settings, LABELS, ModelSettings()), None)
     rows = [
         (Walker(0.6, 0.5), 0.8, True),
         (Walker(0.6, 0.5, height=0.05), 0.8, False),  # too small

@@ -55,16 +55,6 @@ def overlay(settings: Settings, changes: Changes) -> Settings:
     return msgspec.structs.replace(settings, camera=cameras)
 
 
-def threshold_in_force(settings: Settings, camera: CameraSettings) -> float:
-    """Return the lowest score that counts at a camera."""
-    return settings.model.score_threshold if camera.threshold is None else camera.threshold
-
-
-def labels_in_force(settings: Settings, camera: CameraSettings) -> tuple[str, ...]:
-    """Return what is looked for at a camera; none for all."""
-    return camera.labels or settings.model.labels
-
-
 def _changed(camera: CameraSettings, change: CameraChange) -> CameraSettings:
     values: dict[str, object] = {}
     if change.threshold is not None:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from appliance.config.settings import CameraSettings
+    from appliance.config.settings import CameraSettings, ModelSettings
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Point = tuple[Share, Share]
@@ -62,6 +62,16 @@ class ObjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[float, Meta(ge=0, le=3600)],
         Meta(description="A place counts as occupied for so long after the last object left it."),
     ] = 10.0
+
+
+def threshold_of(camera: CameraSettings, common: ModelSettings) -> float:
+    """Return the lowest score that counts at a camera, where no label has its own."""
+    return common.score_threshold if camera.threshold is None else camera.threshold
+
+
+def labels_of(camera: CameraSettings, common: ModelSettings) -> tuple[str, ...]:
+    """Return what is looked for at a camera; none for all."""
+    return camera.labels or common.labels
 
 
 def scene_faults(camera: CameraSettings) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.config import CameraSettings
+from appliance.config.scene import labels_of
 from appliance.filters import create_filters
 from appliance.filters.labels import LabelFilter
 from appliance.objects.admission import Admission
@@ -205,13 +206,12 @@ def _object_watch(
     clock: Clock,
     tally: Callable[[str], Tally],
 ) -> ObjectWatch:
-    common = settings.model.score_threshold
-    admission = Admission(camera, engine.selection.model.labels, common)
+    admission = Admission(camera, engine.selection.model.labels, settings.model)
     if not camera.objects.enabled:
         return ObjectWatch(admission, None)
     from appliance.objects.scene import Scene  # noqa: PLC0415 - off, it costs nothing
 
-    labels = camera.labels or settings.model.labels
+    labels = labels_of(camera, settings.model)
     name = engine.vocabulary.name
     return ObjectWatch(admission, Scene(camera, labels, name, tally(camera.name), clock.utc))
 

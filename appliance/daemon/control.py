@@ -9,6 +9,7 @@ import msgspec
 
 from appliance.config.changes import CameraChange, Changes, overlay
 from appliance.daemon.commands import decide
+from appliance.daemon.kept import read_kept
 from appliance.errors import ApplianceError
 from appliance.files import write_whole
 from appliance.update.state import request
@@ -45,7 +46,7 @@ class Control:
         self._path = path
         self._runtime_folder = runtime_folder
         self._restart = restart
-        self.changes = _read(path) if path is not None else Changes()
+        self.changes = read_kept(path, Changes, "what commands changed is not known")
 
     def obey(
         self,
@@ -119,16 +120,3 @@ class Control:
 
 def _settings_differ(new: Changes, old: Changes, files: Settings) -> bool:
     return overlay(files, new) != overlay(files, old)
-
-
-def _read(path: Path) -> Changes:
-    """Return what is kept; nothing where it cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Changes)
-    except FileNotFoundError:
-        return Changes()
-    except OSError as error:
-        log.warning("what commands changed is not known: %s: %s", path, error.strerror)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.warning("what commands changed is not known: %s: %s", path, error)
-    return Changes()

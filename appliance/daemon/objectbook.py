@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from appliance.daemon.kept import read_kept
 from appliance.files import write_whole
 from appliance.objects.tally import Tally
 from appliance.reports.objects import EventMessage, ObjectsMessage, TotalsInfo
@@ -60,7 +61,7 @@ class ObjectBook:
         self._path = path
         self._monotonic = monotonic
         self._synced: float | None = None
-        kept = _read(path) if path is not None else Kept()
+        kept = read_kept(path, Kept, "counts of objects begin at 0")
         self.left: tuple[EventMessage, ...] = tuple(kept.followed.values())
         self._totals = dict(kept.totals)
         self._followed = dict(kept.followed)
@@ -108,21 +109,3 @@ class ObjectBook:
         write_whole(self._path, msgspec.json.encode(kept), 0o600, durable=is_due)
         if is_due:
             self._synced = now
-
-
-def _read(path: Path) -> Kept:
-    """Return what is kept; nothing where it cannot be read, and the file is set aside."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Kept)
-    except FileNotFoundError:
-        return Kept()
-    except OSError as error:
-        log.warning("counts of objects begin at 0: %s: %s", path, error.strerror)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        aside = path.with_suffix(".damaged")
-        log.warning("counts of objects begin at 0: %s: %s; set aside as %s", path, error, aside)
-        try:
-            path.replace(aside)
-        except OSError as failure:
-            log.warning("%s: %s", path, failure.strerror)
-    return Kept()

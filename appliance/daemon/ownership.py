@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from appliance.daemon.kept import read_kept
 from appliance.files import write_whole
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ class Ownership:
     ) -> None:
         self._path = path
         self._monotonic = monotonic
+        self._ours: frozenset[str] = frozenset()
         self._on_their_way: set[str] = set()
         self._later: frozenset[str] = frozenset()
         self._due = 0.0
         self._lock = threading.Lock()
-        self._owned = _read(path) if path is not None else Owned()
+        self._owned = read_kept(path, Owned, "what older names left at the broker is not known")
 
     def publish(
         self, reporter: Reporter, topics: frozenset[str], devices: tuple[Discovery, ...]
@@ -74,6 +76,8 @@ class Ownership:
         """
         with self._lock:
             before = self._owned
+            self._ours = topics
+            self._on_their_way -= topics  # it came back before the broker had let it go
             entities = {one.topic: one.platforms for one in devices}
             self._owned = Owned(topics=before.topics | topics, entities=entities)
             self._keep()
@@ -107,6 +111,8 @@ class Ownership:
     def _forget(self, topic: str) -> None:
         with self._lock:
             self._on_their_way.discard(topic)
+            if topic in self._ours:
+                return
             topics = self._owned.topics - {topic}
             self._owned = msgspec.structs.replace(self._owned, topics=topics)
             self._keep()
@@ -130,14 +136,3 @@ def topics_of(settings: Settings, device: str, devices: tuple[Discovery, ...]) -
     return frozenset(
         [*(f"{base}/{name}" for name in _OF_UNIT), *cameras, *(one.topic for one in devices)]
     )
-
-
-def _read(path: Path) -> Owned:
-    """Return what was ours; nothing where that cannot be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Owned)
-    except FileNotFoundError:
-        return Owned()
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.warning("what older names left at the broker is not known: %s: %s", path, error)
-    return Owned()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from appliance import __version__
 from appliance.board.identity import board_name, board_of
 from appliance.config.addresses import without_secrets
-from appliance.config.changes import labels_in_force, threshold_in_force
+from appliance.config.scene import labels_of, threshold_of
 from appliance.daemon.ownership import topics_of
 from appliance.reports.homeassistant import discoveries
 from appliance.reports.messages import (
@@ -95,8 +95,8 @@ class Unit:
         cameras = {
             camera.name: CameraStateInfo(
                 enabled=changes.of(camera.name).enabled,
-                threshold=threshold_in_force(settings, camera),
-                labels=labels_in_force(settings, camera),
+                threshold=threshold_of(camera, settings.model),
+                labels=labels_of(camera, settings.model),
             )
             for camera in settings.camera
         }

@@ -153,7 +153,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
         model.labels.ids(settings.model.labels)
         for camera in settings.camera:
             create_filters(camera, model.labels)
-            Admission(camera, model.labels, settings.model.score_threshold)
+            Admission(camera, model.labels, settings.model)
 
 
 def _check_files(camera: CameraSettings, running: Unit) -> None:

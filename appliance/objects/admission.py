@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from appliance.config.scene import threshold_of
 from appliance.objects.geometry import inside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.config import CameraSettings, Settings
+    from appliance.config.settings import ModelSettings
     from appliance.models import Labels
     from appliance.values import Detections
 
@@ -19,26 +21,14 @@ LOW_SHARE = 0.6
 """A known object goes on with scores down to this share of the threshold."""
 
 
-def threshold_of(camera: CameraSettings, common: float) -> float:
-    """Return a camera's lowest score, where no label has its own."""
-    return common if camera.threshold is None else camera.threshold
-
-
-def lowest_score(camera: CameraSettings, common: float) -> float:
-    """Return the lowest score that means anything at a camera.
-
-    Args:
-        camera: its settings.
-        common: the lowest score that counts at cameras that say nothing.
-    """
-    lowest = min([threshold_of(camera, common), *camera.thresholds.values()])
-    return lowest * LOW_SHARE if camera.objects.enabled else lowest
-
-
 def lowest_of(settings: Settings) -> float:
     """Return the lowest score that means anything to any camera of a unit."""
-    common = settings.model.score_threshold
-    return min(lowest_score(camera, common) for camera in settings.camera)
+    return min(_lowest(camera, settings.model) for camera in settings.camera)
+
+
+def _lowest(camera: CameraSettings, common: ModelSettings) -> float:
+    lowest = min([threshold_of(camera, common), *camera.thresholds.values()])
+    return lowest * LOW_SHARE if camera.objects.enabled else lowest
 
 
 class Admission:
@@ -47,13 +37,13 @@ class Admission:
     Args:
         camera: its settings.
         labels: of the model.
-        common: the lowest score that counts at cameras that say nothing.
+        common: what counts at cameras that say nothing of their own.
 
     Raises:
         LabelsError: the model does not know a label.
     """
 
-    def __init__(self, camera: CameraSettings, labels: Labels, common: float) -> None:
+    def __init__(self, camera: CameraSettings, labels: Labels, common: ModelSettings) -> None:
         wanted = labels.ids(camera.labels)
         self._wanted = np.asarray(sorted(wanted), np.int32) if wanted else None
         self._threshold = threshold_of(camera, common)

@@ -1,9 +1,10 @@
 """The same object over time: from the boxes of each frame to tracks, one tracker a camera.
 
 Works in seconds, not frames: the governor and slow boards change the rate of looks. Matching is
-greedy and in turns: what was seen in the last look first, by overlap and then by distance; then
-what has been out of sight, within a gate that grows with the uncertainty; low scores only go on
-with a track that is known, and never begin one.
+one greedy pass: known objects first, by overlap and then by distance within a gate that grows with
+the uncertainty; then low scores, which only go on with what is known and never begin it; then what
+is no object yet. To take what was seen last before what is out of sight was tried: a miss in ten
+looks then costs identities.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MEMORY_LOOKS = 4
 CONFIRM_LOOKS = 3
 """Seen so often, an object is one: false boxes seldom stand at the same place thrice."""
 CONFIRM_SECONDS = 0.12
+"""... and for so long: three looks of a fast camera are one moment."""
 UNCONFIRMED_MISSES = 2
 """Looks that what is no object yet may miss in a row."""
 STILL_MEMORY_SECONDS = 30.0
@@ -65,7 +67,6 @@ class Track(msgspec.Struct, frozen=True, gc=False):
         stationary: it stands still.
         looks: in how many looks it was seen.
         first_ns, last_ns: when it was first and last seen, CLOCK_MONOTONIC.
-        row: of the detection it went on with, in this look's arrays; -1 where it was not seen.
     """
 
     number: int
@@ -77,7 +78,6 @@ class Track(msgspec.Struct, frozen=True, gc=False):
     looks: int
     first_ns: int
     last_ns: int
-    row: int
 
 
 class _Memory:
@@ -91,7 +91,6 @@ class _Memory:
         "looks",
         "missed",
         "number",
-        "row",
         "score",
         "stillness",
         "votes",
@@ -106,14 +105,12 @@ class _Memory:
         self.votes: dict[int, float] = {}
         self.label_id = 0
         self.score = 0.0
-        self.row = -1
 
-    def see(self, now_ns: int, score: float, label_id: int, row: int) -> None:
+    def see(self, now_ns: int, score: float, label_id: int) -> None:
         self.looks += 1
         self.missed = 0
         self.last_ns = now_ns
         self.score = score
-        self.row = row
         votes = self.votes
         if len(votes) > 1 or label_id not in votes:
             for one in votes:
@@ -154,7 +151,6 @@ class Tracker:
         self._predict(now_ns)
         for one in self._known:
             one.missed += 1
-            one.row = -1
         if len(found):
             self._match(_centred(found.boxes, aspect), found, sure, now_ns)
         self._forget(aspect, now_ns)
@@ -185,7 +181,7 @@ class Tracker:
             places = rows[:, kalman.BOX].tolist()
             for track, box, (x, y, w, h) in zip(tracks, matched, places, strict=True):
                 one = known[track]
-                one.see(now_ns, scores[box], label_ids[box], box)
+                one.see(now_ns, scores[box], label_ids[box])
                 one.stillness.look(x, y, (w * h) ** 0.5, now_ns)
         fresh = [box for box in np.flatnonzero(sure).tolist() if box not in matched]
         if not fresh:
@@ -196,7 +192,7 @@ class Tracker:
             x, y = boxes[box, :2].tolist()
             one = _Memory(self._next, now_ns, x, y)
             self._next += 1
-            one.see(now_ns, scores[box], label_ids[box], box)
+            one.see(now_ns, scores[box], label_ids[box])
             known.append(one)
 
     def _pairs(
@@ -261,7 +257,6 @@ class Tracker:
                 one.looks,
                 one.first_ns,
                 one.last_ns,
-                one.row,
             )
             for one, box in zip(self._known, boxes, strict=True)
             if one.confirmed

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from appliance.config.scene import labels_of
 from appliance.reports.homeassistant.unit import EXPIRES
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def labels_told(camera: CameraSettings, settings: Settings, known: tuple[str, ..
         settings: of the unit.
         known: names that the model has.
     """
-    chosen = camera.labels or settings.model.labels
-    return list(chosen) or [label for label in USUAL if label in known]
+    return list(labels_of(camera, settings.model)) or [label for label in USUAL if label in known]
 
 
 def camera_entities(
@@ -54,7 +54,7 @@ def camera_entities(
     if not camera.objects.enabled:
         return entities
     labels = labels_told(camera, settings, known)
-    is_chosen = bool(camera.labels or settings.model.labels)
+    is_chosen = bool(labels_of(camera, settings.model))
     watched = {
         "availability": [
             {"topic": f"{base}/status"},

@@ -41,6 +41,7 @@ _SESSION_TAKEN_OVER = 0x8E
 _RETAIN_NOT_SUPPORTED = 0x9A
 _QOS_NOT_SUPPORTED = 0x9B
 _UNSUPPORTED_VERSION = 0x84
+_KEEPALIVE_TIMEOUT = 0x8D
 
 ProtocolName = Literal["auto", "5", "3.1.1"]
 
@@ -116,6 +117,7 @@ class Connection:
         self._made_properties: dict[int | None, Properties] = {}
         self._connack: Any = None
         self._disconnect_reason: Any = None
+        self._silent = False  # nothing came any more: the network, not the broker
         self._client = self._make_client()
         self.unanswered = False
 
@@ -143,13 +145,19 @@ class Connection:
 
     @property
     def suspects(self) -> tuple[Queued, ...]:
-        """Return the messages that may have been what ended the connection."""
-        if time.monotonic() - self._last_sent > SUSPECT_SECONDS:
+        """Return the messages that may have been what the broker ended the connection for."""
+        if self._silent or time.monotonic() - self._last_sent > SUSPECT_SECONDS:
             return ()
         waiting = tuple(self._in_flight.values())
         if self._last is None or self._last in waiting:
             return waiting
         return (*waiting, self._last)
+
+    @property
+    def survived(self) -> Queued | None:
+        """Return the last message if nobody answers such, and the connection outlived it."""
+        last = self._last
+        return last if last is not None and not last.qos and not self.is_trying else None
 
     @property
     def is_trying(self) -> bool:
@@ -200,11 +208,12 @@ class Connection:
         properties = None
         if self._version == MQTTv5 and letter.topic != self._status_topic:
             properties = self._properties(letter.expiry_seconds)
-        size = len(properties.pack()) if properties is not None else 1  # type: ignore[no-untyped-call]
-        refusal = self.terms.refusal(letter, size)
-        if refusal:
-            self._answers.refused(letter, refusal)
-            return
+        if self.terms.packet_bytes is not None:
+            size = len(properties.pack()) if properties else 1  # type: ignore[no-untyped-call]
+            refusal = self.terms.refusal(letter, size)
+            if refusal:
+                self._answers.refused(letter, refusal)
+                return
         self._last, self._last_sent = letter, time.monotonic()
         info = self._client.publish(
             letter.topic,
@@ -326,6 +335,7 @@ class Connection:
     def _on_disconnect(self, _c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
         if flags.is_disconnect_packet_from_server:  # else the reason is only paho's
             self._disconnect_reason = reason
+        self._silent = reason.value == _KEEPALIVE_TIMEOUT
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
         letter = self._in_flight.pop(mid, None)

@@ -12,7 +12,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 from paho.mqtt.client import MQTTv5, MQTTv311
 
 from appliance.backoff import Backoff
@@ -23,6 +22,7 @@ from appliance.reports.messages import SinkInfo
 from appliance.sinks.mqtt.connection import CONNECT_SECONDS, OFFLINE, Connection
 from appliance.sinks.mqtt.queue import Queued, SendQueue
 from appliance.sinks.mqtt.terms import Suspicion, Terms
+from appliance.sinks.mqtt.twin import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,13 +104,12 @@ class MqttSink:
         self.failure: ApplianceError | None = None
         self.connections = 0
         self._handled = self._failed = 0
-        self._terms = self._terms_before = Terms()
+        self._terms = Terms()
         self._suspicion = Suspicion()
         self._refusals: dict[str, tuple[str, int]] = {}
         self._told: set[str] = set()
-        self._twin = ""
+        self._twin = Twin()
         self._five_worked = False
-        self._told_info = False
 
     def start(self) -> None:
         """Start connecting; does not wait for the broker."""
@@ -138,8 +137,10 @@ class MqttSink:
         for topic, (why, count) in tuple(self._refusals.items()):
             text = f"broker: {topic} is refused ({count} messages): {why}"
             found.append(("refused", topic, text))
-        if self._twin:
-            found.append(("twin", "", f"broker: {self._twin}"))
+        if self._twin.is_there:
+            device = self._info_topic.split("/")[-2]
+            text = f"another unit publishes as {device}, too: set device in the configuration"
+            found.append(("twin", "", f"broker: {text}"))
         if self._outbox.problem:
             found.append(("outbox", "", f"outbox: {self._outbox.problem}"))
         return tuple(found)
@@ -210,13 +211,14 @@ class MqttSink:
 
     def _connect_once(self) -> float:
         """Hold one connection until it ends; return how long to wait before the next."""
+        terms = self._terms
         connection = Connection(
             self._address,
             self._version,
             self._status_topic,
             wake=self._wake,
             answers=self,
-            terms=self._terms,
+            terms=terms,
         )
         probing = self._address.protocol == "auto" and self._version == MQTTv5
         self.heartbeat.wait("the broker's answer", OPEN_SECONDS)
@@ -242,11 +244,11 @@ class MqttSink:
             log.error("MQTT: %s", self.problem)
             self._on_change()
             return TAKEN_OVER_SECONDS
-        return self._pause(connection, was_connected=was_connected)
+        return self._pause(connection, terms, was_connected=was_connected)
 
-    def _pause(self, ended: Connection, *, was_connected: bool) -> float:
-        if self._try_older_protocol(ended) or ended.terms != self._terms_before:
-            self._terms_before = ended.terms
+    def _pause(self, ended: Connection, terms: Terms, *, was_connected: bool) -> float:
+        asks_less = ended.refused and ended.terms != terms
+        if self._try_older_protocol(ended) or asks_less:
             return 0.1
         if was_connected and time.monotonic() - self._session_began > SETTLED_SECONDS:
             self._backoff.reset()
@@ -313,22 +315,11 @@ class MqttSink:
         return Queued(self._status_topic, word, 1, True, None)  # noqa: FBT003
 
     def _look_for_a_twin(self, payload: bytes, kept: bool) -> None:  # noqa: FBT001 - a callback
-        """Note another unit that publishes under our name: each would end the other's session.
-
-        What the broker had kept may be from our own earlier start, until it took ours.
-        """
-        ours, theirs = boot_of(self._send_queue.state_of("info")), boot_of(payload)
-        if not ours or not theirs or (kept and not self._told_info):
-            return
-        if ours != theirs:
-            device = self._info_topic.split("/")[-2]
-            text = f"another unit publishes as {device}, too: set device in the configuration"
-            if not self._twin:
-                log.error("MQTT: %s", text)
-            self._twin = text
-        elif not kept:
-            self._twin = ""
-        self._on_change()
+        device = self._info_topic.split("/")[-2]
+        if self._twin.look(self._send_queue.state_of("info"), payload, kept=kept):
+            if self._twin.is_there:
+                log.error("MQTT: another unit publishes as %s, too", device)
+            self._on_change()
 
     def _somebody_was_born(self) -> None:
         """Send all states again, not at the moment when every unit does."""
@@ -338,8 +329,11 @@ class MqttSink:
         if self._again_at is not None and time.monotonic() >= self._again_at:
             self._again_at = None
             self._send_queue.again()
-        if time.monotonic() - self._session_began > SETTLED_SECONDS:
-            self._suspicion.settled()
+        if self._suspicion.is_careful:
+            if connection.survived is not None:
+                self._suspicion.cleared(connection.survived)
+            if time.monotonic() - self._session_began > SETTLED_SECONDS:
+                self._suspicion.settled()
         while not (connection.full or (self._suspicion.is_careful and connection.is_trying)):
             letter = self._send_queue.take()
             if letter is None:
@@ -356,7 +350,8 @@ class MqttSink:
         if letter.qos:  # else it was only written
             self._suspicion.cleared(letter)
         self._refusals.pop(letter.topic, None)
-        self._told_info = self._told_info or letter.topic == self._info_topic
+        if letter.topic == self._info_topic:
+            self._twin.told()
         if letter.written is not None:
             letter.written(self._clock.monotonic_ns() - letter.handed_ns)
         self._send_queue.acknowledged(letter)
@@ -383,15 +378,3 @@ class MqttSink:
                 reason,
             )
         self.problem = reason
-
-
-def boot_of(info: bytes) -> str:
-    """Return the boot id of an info message; empty where it has none."""
-    try:
-        return msgspec.json.decode(info, type=_Info).boot_id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
-
-
-class _Info(msgspec.Struct):
-    boot_id: str = ""
