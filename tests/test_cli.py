@@ -236,3 +236,39 @@ def test_the_settings_are_printed_without_passwords(
     printed = capsys.readouterr().out
     assert json.loads(printed)["camera"][0]["source"] == "rtsp://host/x"
     assert "sEcret" not in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('labels = ["persn"]', "camera[door].labels"),
+        ("thresholds = {persn = 0.5}", "camera[door].thresholds"),
+        (
+            'zone = [{name = "a", polygon = [[0, 0], [1, 0], [1, 1]], labels = ["persn"]}]',
+            "camera[door].zone[a].labels",
+        ),
+        (
+            'line = [{name = "a", start = [0, 0], end = [1, 0], labels = ["persn"]}]',
+            "camera[door].line[a].labels",
+        ),
+        (
+            'ignore = [{polygon = [[0, 0], [1, 0], [1, 1]], labels = ["persn"]}]',
+            "camera[door].ignore[1].labels",
+        ),
+    ],
+)
+def test_check_says_of_every_label_what_run_would_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, key: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        "[mqtt]\nenabled = false\n[sinks.prometheus]\nport = 0\n"
+        f'[[camera]]\nname = "door"\nsource = "synthetic"\n{text}\n'
+    )
+    assert main(["check", "--config", str(path), "--json", "--offline"]) == 65
+    rows = {row["check"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert not rows["model"]["ok"]
+    assert key in rows["model"]["detail"]
+    assert "did you mean 'person'?" in rows["model"]["detail"]
+    assert main(["run", "--config", str(path)]) == 65
+    assert key in capsys.readouterr().err

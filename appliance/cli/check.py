@@ -11,6 +11,7 @@ from appliance.card.backup import back_up, restore
 from appliance.cli.common import add_config_arguments, load_settings, print_json
 from appliance.config.addresses import without_secrets
 from appliance.config.secrets import shown
+from appliance.daemon.cameras import check_labels
 from appliance.daemon.sinks import device_of
 from appliance.errors import ApplianceError
 from appliance.filters import check_filters
@@ -113,7 +114,7 @@ def _check_accelerator(settings: Settings, environment: Environment) -> str:
 
 def _check_model(settings: Settings) -> str:
     model = select(settings, Environment()).model
-    model.labels.ids(settings.model.labels)
+    check_labels(settings, model.labels)
     return f"{model.id}, sha256 {model.sha256[:12]}"
 
 

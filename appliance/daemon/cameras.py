@@ -71,6 +71,14 @@ class Plan:
     sources: dict[str, Source]
 
 
+def check_labels(settings: Settings, labels: Labels) -> None:
+    """Raise LabelsError unless every label that a setting names is one of the model's."""
+    labels.ids(settings.model.labels, "model.labels")
+    for camera in settings.camera:
+        create_filters(camera, labels)
+        Admission(camera, labels, settings.model)
+
+
 def plan_cameras(
     settings: Settings,
     engine: Engine,
@@ -195,7 +203,7 @@ def _same_filters(name: str, old: Settings, new: Settings) -> bool:
 def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tuple[Filter, ...]:
     """Return a camera's filters: the labels of all cameras, if it has none, then its own."""
     wanted = () if camera.labels else settings.model.labels
-    common = (LabelFilter(labels.ids(wanted)),) if wanted else ()
+    common = (LabelFilter(labels.ids(wanted, "model.labels")),) if wanted else ()
     return (*common, *create_filters(camera, labels))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.accelerators import Registry
-from appliance.daemon.cameras import make_lanes, plan_cameras
+from appliance.daemon.cameras import check_labels, make_lanes, plan_cameras
 from appliance.daemon.engine import Engine, make_engine, origin_of
 from appliance.daemon.heatwatch import HeatWatch
 from appliance.daemon.objectbook import ObjectBook
@@ -13,9 +13,9 @@ from appliance.daemon.ownership import Ownership
 from appliance.daemon.sinks import check_sinks, device_of
 from appliance.daemon.unit import Unit
 from appliance.errors import ApplianceError
-from appliance.filters import check_filters, create_filters
+from appliance.filters import check_filters
 from appliance.models import Labels, Vocabulary
-from appliance.objects.admission import Admission, lowest_of
+from appliance.objects.admission import lowest_of
 from appliance.pipeline import Pipeline
 from appliance.pipeline.pace import Pace
 from appliance.reports.reporter import Identity, Reporter, new_boot_id
@@ -150,10 +150,7 @@ def check_settings(settings: Settings, environment: Environment, running: Unit) 
     elif settings.model.name != AUTO:
         model = load_model(settings.model.name)
     if model is not None:
-        model.labels.ids(settings.model.labels)
-        for camera in settings.camera:
-            create_filters(camera, model.labels)
-            Admission(camera, model.labels, settings.model)
+        check_labels(settings, model.labels)
 
 
 def _check_files(camera: CameraSettings, running: Unit) -> None:

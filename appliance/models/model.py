@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -39,8 +40,12 @@ class Labels:
         """Return the label id of each class column: the background, then the ids with a name."""
         return (0, *(number for number, name in enumerate(self.names) if name))
 
-    def ids(self, names: tuple[str, ...]) -> frozenset[int]:
+    def ids(self, names: tuple[str, ...], key: str = "") -> frozenset[int]:
         """Return the ids of ``names``.
+
+        Args:
+            names: labels.
+            key: of the setting that has them, for the words of a fault.
 
         Raises:
             LabelsError: a name is not among the labels.
@@ -48,9 +53,11 @@ class Labels:
         known = {name: number for number, name in enumerate(self.names) if name}
         unknown = [name for name in names if name not in known]
         if unknown:
+            where = f"{key}: " if key else ""
+            close = difflib.get_close_matches(unknown[0], known, 1)
             raise LabelsError(
-                f"the model does not know the label {unknown[0]!r}",
-                hint=f"it knows: {', '.join(known)}",
+                f"{where}the model does not know the label {unknown[0]!r}",
+                hint=f"did you mean {close[0]!r}?" if close else f"it knows: {', '.join(known)}",
             )
         return frozenset(known[name] for name in names)
 

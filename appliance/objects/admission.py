@@ -44,17 +44,23 @@ class Admission:
     """
 
     def __init__(self, camera: CameraSettings, labels: Labels, common: ModelSettings) -> None:
-        wanted = labels.ids(camera.labels)
+        key = f"camera[{camera.name}]"
+        wanted = labels.ids(camera.labels, f"{key}.labels")
         self._wanted = np.asarray(sorted(wanted), np.int32) if wanted else None
         self._threshold = threshold_of(camera, common)
         self._thresholds = [
-            (next(iter(labels.ids((name,)))), score) for name, score in camera.thresholds.items()
+            (next(iter(labels.ids((name,), f"{key}.thresholds"))), score)
+            for name, score in camera.thresholds.items()
         ]
-        told_apart = (*(zone.labels for zone in camera.zone), *(one.labels for one in camera.line))
-        for names in told_apart:
-            labels.ids(names)
+        for zone in camera.zone:
+            labels.ids(zone.labels, f"{key}.zone[{zone.name}].labels")
+        for line in camera.line:
+            labels.ids(line.labels, f"{key}.line[{line.name}].labels")
         self._areas = camera.min_area, camera.max_area
-        self._ignored = [(one.polygon, labels.ids(one.labels)) for one in camera.ignore]
+        self._ignored = [
+            (one.polygon, labels.ids(one.labels, f"{key}.ignore[{number}].labels"))
+            for number, one in enumerate(camera.ignore, 1)
+        ]
 
     def possible(self, found: Detections) -> Detections:
         """Leave out what can never count, whatever its score."""
