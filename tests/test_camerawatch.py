@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from appliance.clock import NS_PER_SECOND
-from appliance.daemon.camerawatch import CameraState, CameraWatch
+from appliance.daemon.camerawatch import USUAL_INTERVALS, CameraState, CameraWatch
 from appliance.pipeline import Counts
 from appliance.pipeline.progress import Progress
 
@@ -98,6 +98,9 @@ def first_said(camera: Camera, after: float) -> float:
     fates=st.lists(st.sampled_from(["", "superseded", "governed", "gated"]), max_size=8),
 )
 def test_a_sound_camera_is_never_blamed(fps: float, configured: float, fates: list[str]) -> None:
+    # Five usual intervals without a result are a fault, if the usual one is a single frame's.
+    runs = [len(list(run)) for is_dropped, run in groupby(map(bool, fates)) if is_dropped]
+    assume(max(runs, default=0) < USUAL_INTERVALS - 1)
     camera = Camera(fps=fps, configured_fps=min(configured, fps * 4))
     camera.run(60 + 5 / fps, *fates, "")
     assert camera.kinds() == []
