@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -16,7 +17,7 @@ from tests.helpers import Subscriber, wait_for
 from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from appliance.cli.demo_broker import DemoBroker
@@ -122,6 +123,35 @@ def test_a_new_zone_takes_effect_while_frames_go_on(unit: Unit, broker: DemoBrok
     wait_for(lambda: subscriber.of("front/objects")[-1]["zones"]["left"]["counts"] == {"person": 1})
     assert {one["boot_id"] for one in events(subscriber)} == {events(subscriber)[0]["boot_id"]}
     unit.stop()
+    subscriber.close()
+
+
+def _more(messages: Callable[[], list[Any]], than: int) -> Callable[[], bool]:
+    return lambda: len(messages()) > than
+
+
+def test_other_rules_leave_everybody_who_he_is(unit: Unit, broker: DemoBroker) -> None:
+    subscriber = Subscriber(broker.port)
+    unit.configure(more='labels = ["person"]')
+    unit.start()
+    wait_for(lambda: any(one["event"] == "new" for one in events(subscriber)))
+    for command, payload in (
+        ("threshold", {"threshold": 0.41}),
+        ("labels", {"labels": ["person", "dog"]}),
+    ):
+        results = partial(subscriber.of, f"cmd/{command}/result")
+        before, seen = len(results()), len(subscriber.of("front/detections"))
+        subscriber.publish(f"appliance/{unit.device}/cmd/{command}", json.dumps(payload))
+        wait_for(_more(results, before))
+        wait_for(_more(partial(subscriber.of, "front/detections"), seen + 5))
+    wanted = {"person", "dog"}
+    wait_for(lambda: set(subscriber.of("front/objects")[-1]["everywhere"]["counts"]) == wanted)
+    unit.stop()
+    there = [
+        one["everywhere"]["counts"] for one in subscriber.of("front/objects") if one["watched"]
+    ]
+    ended = [one["ended"] for one in events(subscriber) if one["event"] == "end"]
+    assert ended.count("stopped") == sum(there[-1].values())  # those of the very end, no others
     subscriber.close()
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from appliance.config import CameraSettings
 from appliance.config.scene import labels_of
 from appliance.filters import create_filters
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.daemon.unit import Unit
     from appliance.filters import Filter
     from appliance.models import Labels
+    from appliance.objects.scene import Scene
     from appliance.objects.tally import Tally
     from appliance.pipeline.pace import Pace
     from appliance.reports.reporter import Reporter
@@ -38,19 +37,12 @@ if TYPE_CHECKING:
     from appliance.values.happened import Happened
 
 
-_OF_FILTERS = (
-    "filter",
-    "labels",
-    "threshold",
-    "thresholds",
-    "min_area",
-    "max_area",
-    "objects",
-    "zone",
-    "line",
-    "ignore",
-)
-"""Settings that only what is done with results depends on."""
+_OF_ADMISSION = ("labels", "threshold", "thresholds", "min_area", "max_area", "ignore")
+"""Which detections count: whoever is there stays who it is when that changes."""
+_UNFILTERED = ("detections",)
+"""What becomes of results after all filters."""
+_OF_RESULTS = (*_OF_ADMISSION, *_UNFILTERED, "filter", "objects", "zone", "line")
+"""Settings that only what is done with results depends on: the lane goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +53,17 @@ class Plan:
         settings: the configuration.
         filters: of each camera whose filters are new or changed; others keep theirs, and with them
             what these remember.
+        watches: what makes objects of detections, of each camera; one that goes on is among the
+            filters that it was among.
+        rules: of the watches that go on: has them go on with other rules.
         kept: the lanes that go on, by camera.
         sources: of the cameras that are new or changed.
     """
 
     settings: Settings
     filters: dict[str, tuple[Filter, ...]]
+    watches: dict[str, ObjectWatch]
+    rules: dict[str, Callable[[], None]]
     kept: dict[str, Lane]
     sources: dict[str, Source]
 
@@ -104,30 +101,38 @@ def plan_cameras(
         ApplianceError: a source, filter or label cannot be used.
     """
     labels, input_size = engine.selection.model.labels, engine.input_size
-    filters = {
-        camera.name: (
-            *_filters(settings, camera, labels),
-            _object_watch(settings, camera, engine, clock, tally),
-            *extra_filters(camera.name),
-        )
-        for camera in settings.camera
-    }
+    same_labels = previous is not None and previous.engine.selection.model.labels == labels
+    origins = {camera.name: camera for camera in previous.settings.camera} if previous else {}
+    running = {lane.name: lane for lane in previous.pipeline.lanes} if previous else {}
+    filters: dict[str, tuple[Filter, ...]] = {}
+    watches: dict[str, ObjectWatch] = {}
+    rules: dict[str, Callable[[], None]] = {}
     kept: dict[str, Lane] = {}
-    if previous is not None and previous.engine.input_size == input_size:
-        origins = {camera.name: camera for camera in previous.settings.camera}
-        lanes = {lane.name: lane for lane in previous.pipeline.lanes}
-        kept = {
-            camera.name: lanes[camera.name]
-            for camera in settings.camera
-            if camera.name in lanes
-            and _bare(camera) == _bare(origins[camera.name])
+    for camera in settings.camera:
+        name, before = camera.name, origins.get(camera.name)
+        own, extra = _filters(settings, camera, labels), extra_filters(name)
+        admission = Admission(camera, labels, settings.model)
+        lane = running.get(name)
+        if (
+            previous is not None
+            and previous.engine.input_size == input_size
+            and before is not None
+            and lane is not None
+            and _same(before, camera, but=_OF_RESULTS)
             # Frames on their way were loaded without a picture.
-            and any(one.wants_picture for one in filters[camera.name])
-            == lanes[camera.name].wants_picture
-        }
-    if previous is not None and previous.engine.selection.model.labels == labels:
-        for name in [name for name in kept if _same_filters(name, previous.settings, settings)]:
-            del filters[name]
+            and any(one.wants_picture for one in (*own, *extra)) == lane.wants_picture
+        ):
+            kept[name] = lane
+        if previous is not None and same_labels and name in kept and before is not None:
+            watches[name] = previous.watches[name]
+            if previous.settings.model == settings.model and _same(before, camera, but=_UNFILTERED):
+                continue
+            if _same(before, camera, but=(*_OF_ADMISSION, *_UNFILTERED)):
+                wanted = labels_of(camera, settings.model)
+                rules[name] = partial(watches[name].use, admission, wanted)
+        if name not in rules:
+            watches[name] = ObjectWatch(admission, _scene(settings, camera, engine, clock, tally))
+        filters[name] = (*own, watches[name], *extra)
     sources = {
         camera.name: make_source(camera, input_size)
         if make_source
@@ -135,7 +140,7 @@ def plan_cameras(
         for camera in settings.camera
         if camera.name not in kept
     }
-    return Plan(settings, filters, kept, sources)
+    return Plan(settings, filters, watches, rules, kept, sources)
 
 
 def make_lanes(
@@ -162,7 +167,8 @@ def make_lanes(
         if camera.name in plan.kept:
             lane = plan.kept[camera.name]
             if camera.name in plan.filters:
-                lane.change_filters(plan.filters[camera.name])
+                then = plan.rules.get(camera.name, lambda: None)
+                lane.change_filters(plan.filters[camera.name], then)
             lane.emit = _emitter(reporter, camera)
         else:
             source = plan.sources[camera.name]
@@ -186,17 +192,12 @@ def make_lanes(
     return tuple(lanes)
 
 
-def _bare(camera: CameraSettings) -> CameraSettings:
-    """Return what a lane is made from; what is done with its results can change while it runs."""
-    default = CameraSettings()
-    kept = {name: getattr(default, name) for name in (*_OF_FILTERS, "detections")}
-    return msgspec.structs.replace(camera, **kept)
-
-
-def _same_filters(name: str, old: Settings, new: Settings) -> bool:
-    cameras = [next(one for one in settings.camera if one.name == name) for settings in (old, new)]
-    return old.model == new.model and all(
-        getattr(cameras[0], key) == getattr(cameras[1], key) for key in _OF_FILTERS
+def _same(one: CameraSettings, other: CameraSettings, *, but: tuple[str, ...]) -> bool:
+    """Say whether two say the same, whatever they say of some keys."""
+    return all(
+        getattr(one, key) == getattr(other, key)
+        for key in CameraSettings.__struct_fields__
+        if key not in but
     )
 
 
@@ -207,21 +208,19 @@ def _filters(settings: Settings, camera: CameraSettings, labels: Labels) -> tupl
     return (*common, *create_filters(camera, labels))
 
 
-def _object_watch(
+def _scene(
     settings: Settings,
     camera: CameraSettings,
     engine: Engine,
     clock: Clock,
     tally: Callable[[str], Tally],
-) -> ObjectWatch:
-    admission = Admission(camera, engine.selection.model.labels, settings.model)
+) -> Scene | None:
     if not camera.objects.enabled:
-        return ObjectWatch(admission, None)
+        return None
     from appliance.objects.scene import Scene  # noqa: PLC0415 - off, it costs nothing
 
     labels = labels_of(camera, settings.model)
-    name = engine.vocabulary.name
-    return ObjectWatch(admission, Scene(camera, labels, name, tally(camera.name), clock.utc))
+    return Scene(camera, labels, engine.vocabulary.name, tally(camera.name), clock.utc)
 
 
 def _gate(camera: CameraSettings) -> MotionGate | None:

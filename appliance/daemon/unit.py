@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.daemon.objectbook import ObjectBook
     from appliance.daemon.ownership import Ownership
     from appliance.daemon.sinks import Sinks
+    from appliance.objects.watch import ObjectWatch
     from appliance.pipeline import Lane, Pipeline
     from appliance.pipeline.pace import Pace
     from appliance.reports.homeassistant import Discovery
@@ -41,6 +42,7 @@ class Unit:
 
     Attributes:
         lanes: of its cameras, also when the pipeline has retired them.
+        watches: what makes objects of detections, of each camera.
         known: the last lane of every camera that there was; one that comes back counts on from it.
         book: what every camera counted, for ever.
         ownership: of retained topics.
@@ -51,6 +53,7 @@ class Unit:
     device: str
     engine: Engine
     lanes: tuple[Lane, ...]
+    watches: dict[str, ObjectWatch]
     known: dict[str, Lane]
     pipeline: Pipeline
     pace: Pace

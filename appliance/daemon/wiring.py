@@ -117,6 +117,7 @@ def wire(
         device=device,
         engine=engine,
         lanes=lanes,
+        watches=plan.watches,
         known={**before, **{lane.name: lane for lane in lanes}},
         pipeline=pipeline,
         pace=pace,

@@ -66,6 +66,12 @@ class Scene:
         self._held_until_ns: dict[tuple[str, str], int] = {}
         self._begun = False
 
+    def use_labels(self, labels: tuple[str, ...]) -> None:
+        """Look for others from now on; those that are there and no longer seen leave in time."""
+        self._labels = labels
+        self._begun = False
+        self.again()
+
     def look(self, seen: Observation, found: Detections, sure: NDArray[np.bool_]) -> Happened:
         """Take what a frame shows.
 

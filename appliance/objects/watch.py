@@ -26,6 +26,17 @@ class ObjectWatch:
         self._admission = admission
         self._scene = scene
 
+    def use(self, admission: Admission, labels: tuple[str, ...]) -> None:
+        """Go on with other rules: who is there stays who it is; between two results only.
+
+        Args:
+            admission: which detections count from now on.
+            labels: names of what is looked for; empty where anything is.
+        """
+        self._admission = admission
+        if self._scene is not None:
+            self._scene.use_labels(labels)
+
     def apply(self, observation: Observation) -> Observation:
         """Return the observation with what happened."""
         found = self._admission.possible(observation.detections)

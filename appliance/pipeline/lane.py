@@ -174,18 +174,12 @@ class Lane:
         now_ns = self._clock.monotonic_ns()
         self._sequencer.between(lambda: self._ask(lambda one: one.tick(now_ns)))
 
-    def end(self, ending: Ending, then: Callable[[], None] = lambda: None) -> None:
-        """Say what ends with it: no result comes any more, or none through the same filters.
-
-        Args:
-            ending: why.
-            then: done before another result is delivered.
-        """
+    def end(self, ending: Ending) -> None:
+        """Say what ends, and why: no result comes any more."""
 
         def work() -> None:
             now_ns = self._clock.monotonic_ns()
             self._ask(lambda one: one.end(ending, now_ns))
-            then()
 
         self._sequencer.between(work, _END_SECONDS)
 
@@ -199,9 +193,22 @@ class Lane:
 
         self._sequencer.between(work, _END_SECONDS)
 
-    def change_filters(self, filters: tuple[Filter, ...]) -> None:
-        """Apply others from the next result on; what the old ones remember ends."""
-        self.end("stopped", lambda: self.use_filters(filters))
+    def change_filters(self, filters: tuple[Filter, ...], then: Callable[[], None]) -> None:
+        """Apply others from the next result on; what those remember that go ends.
+
+        Args:
+            filters: in their order; some may be among those that are applied now.
+            then: done before another result is delivered.
+        """
+
+        def work() -> None:
+            now_ns = self._clock.monotonic_ns()
+            staying = {id(one) for one in filters}
+            self._ask(lambda one: None if id(one) in staying else one.end("stopped", now_ns))
+            self.use_filters(filters)
+            then()
+
+        self._sequencer.between(work, _END_SECONDS)
 
     def _ask(self, question: Callable[[Timed], Happened | None]) -> None:
         for one in self._filters:
