@@ -48,9 +48,10 @@ def test_every_reference_leads_somewhere_and_every_command_has_its_answer() -> N
     for reference in re.findall(r'"#/channels/(\w+)"', text):
         assert reference in DOCUMENT["channels"]
     for name in COMMANDS:
-        one = DOCUMENT["operations"][f"receive_cmd_{name}"]
+        key = f"cmd_{name.replace('/', '_')}"
+        one = DOCUMENT["operations"][f"receive_{key}"]
         assert one["action"] == "receive"
-        assert one["reply"]["channel"]["$ref"] == f"#/channels/cmd_{name}_result"
+        assert one["reply"]["channel"]["$ref"] == f"#/channels/{key}_result"
     for channel in DOCUMENT["channels"].values():
         named = set(re.findall(r"\{(\w+)\}", channel["address"]))
         assert named == channel["parameters"].keys()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import jsonschema
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import CameraSettings, Settings
-from appliance.config.changes import Changes, overlay
+from appliance.config.changes import CameraChange, Changes, overlay
 from appliance.daemon.commands import COMMANDS, command_schema, decide
 from appliance.reports.messages import json_schema
 from tests.helpers import Subscriber, wait_for
@@ -26,12 +31,16 @@ if TYPE_CHECKING:
     from appliance.cli.demo_broker import DemoBroker
 
 SETTINGS = Settings(camera=(CameraSettings(name="front"), CameraSettings(name="back")))
+KEYS = [
+    *("camera", "enabled", "threshold", "labels", "id", "paused", "x", "settings", "seconds"),
+    *("zone", "name", "polygon", "controls", "gain", "source", "max_area", "thresholds"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["camera", "enabled", "threshold", "labels", "id", "paused", "x"]),
+            st.sampled_from(KEYS),
             inner,
             max_size=4,
         )
@@ -67,6 +76,19 @@ def test_whatever_comes_is_answered(name: str, payload: bytes) -> None:
         ("camera", b'{"camera": "front"}', "missing required field `enabled`"),
         ("labels", b"[" * 5000, '"labels": ...'),
         ("update", b"rm -rf /", "malformed"),
+        ("config/try", b"{}", "missing required field `settings`"),
+        ("config/try", b'{"settings": {"treshold": 0.5}}', "did you mean threshold?"),
+        ("config/try", b'{"settings": {"max_area": 0}}', "camera[front].min_area: got 0.0"),
+        ("config/try", b'{"settings": {"fps": 9}, "seconds": 1}', "`float` >= 5.0"),
+        ("config/apply", b'{"settings": {"source": "video:/etc/shadow"}}', "only the files set it"),
+        ("config/apply", b'{"settings": {"zone": [{"name": "a"}]}}', "polygon: is missing"),
+        ("config/apply", b"", "nothing is tried now"),
+        (
+            "config/apply",
+            b'{"settings": ' + b'{"controls":' * 300 + b"1" + b"}" * 301,
+            "unknown key",
+        ),
+        ("labels", b" " * 20_001, "more than 20000 bytes"),
         ("reboot", b"", "there are: pause, resume"),
     ],
 )
@@ -83,6 +105,31 @@ def test_a_command_for_no_camera_is_for_all_and_null_is_what_the_files_say() -> 
     one = decide("threshold", b'{"camera": "back", "threshold": null}', both, SETTINGS).changes
     assert one is not None
     assert [camera.threshold for camera in overlay(SETTINGS, one).camera] == [0.7, None]
+
+
+SETS = st.dictionaries(
+    st.sampled_from(["threshold", "min_area", "controls", "thresholds"]),
+    st.none()
+    | st.floats(0, 0.9)
+    | st.dictionaries(st.sampled_from(["dog", "gain"]), st.none() | st.just(0.5), max_size=2),
+    max_size=3,
+)
+
+
+@given(st.lists(SETS, max_size=4))
+def test_patches_say_what_a_merge_patch_says(patches: list[dict[str, Any]]) -> None:
+    change = CameraChange()
+    expected: dict[str, Any] = {}
+    for patch in patches:
+        change = change.patched(patch)
+        for key, value in patch.items():
+            if isinstance(value, dict):
+                old = expected.get(key)
+                inner = {**(old if isinstance(old, dict) else {}), **value}
+                expected[key] = {k: v for k, v in inner.items() if v is not None} or None
+            else:
+                expected[key] = value
+    assert change.settings == {key: value for key, value in expected.items() if value is not None}
 
 
 @pytest.fixture
@@ -181,6 +228,109 @@ def test_threshold_and_labels_take_effect_and_stay(unit: Unit, broker: DemoBroke
     owner.subscriber.close()
 
 
+ZONE = {"name": "door", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+
+
+def test_what_is_tried_goes_by_itself_and_what_is_applied_stays(
+    unit: Unit, broker: DemoBroker
+) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    unit.start()
+    wait_for(lambda: owner.count("front/detections") > 3)
+    tried = owner.say("config/try", camera="front", settings={"zone": [ZONE]}, seconds=5)
+    assert (tried["ok"], tried["detail"]) == (True, "in force for 5 s")
+    assert owner.state()["tried"]
+    assert owner.state()["cameras"]["front"]["settings"] == {"zone": [ZONE]}
+    wait_for(lambda: "door" in owner.subscriber.of("front/objects")[-1]["zones"])
+    assert owner.say("threshold", threshold=0.42)["ok"]
+    wait_for(lambda: owner.count("cmd/config/try/result") == 2)
+    back = owner.subscriber.of("cmd/config/try/result")[-1]
+    assert (back["ok"], back["id"]) == (False, tried["id"])
+    assert back["detail"] == "taken back: the time to try is over"
+    assert not owner.state()["tried"]
+    assert owner.state()["cameras"]["front"]["settings"] == {"threshold": 0.42}
+    assert owner.subscriber.of("health")[-1]["reasons"] == []
+    assert owner.say("config/try", camera="front", settings={"zone": [ZONE]})["ok"]
+    assert owner.say("config/apply")["ok"]
+    assert not owner.state()["tried"]
+    unit.stop()
+    seen = owner.count("state")
+    unit.start()
+    wait_for(lambda: owner.count("state") > seen)
+    assert owner.state()["cameras"]["front"]["settings"] == {"threshold": 0.42, "zone": [ZONE]}
+    owner.say("config/apply", settings={"zone": None, "threshold": None})
+    assert owner.state()["cameras"]["front"]["settings"] == {}
+    unit.stop()
+    owner.subscriber.close()
+
+
+class Door(BaseHTTPRequestHandler):
+    """A network camera that can refuse whoever opens it anew."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        self.send_response(503 if server.refuses.is_set() else 200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        between, number = threading.Event(), 0
+        try:
+            while not server.refuses.is_set() and not between.wait(0.05):
+                number += 1
+                picture = cv2.imencode(".jpg", np.full((240, 320, 3), number % 256, np.uint8))[1]
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}"
+                self.wfile.write(head.encode() + b"\r\n\r\n" + picture.tobytes() + b"\r\n")
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def door() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    server.refuses = threading.Event()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.refuses.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_settings_that_stop_the_frames_are_taken_back(
+    unit: Unit, broker: DemoBroker, door: Any
+) -> None:
+    owner = Owner(unit, broker)
+    unit.configure(source=f"http://127.0.0.1:{door.server_port}/")
+    unit.start()
+    wait_for(lambda: owner.count("front/detections") > 3)
+    door.refuses.set()
+    began = time.monotonic()
+    assert owner.say("config/apply", camera="front", settings={"fps": 10})["ok"]
+    wait_for(lambda: owner.count("cmd/config/apply/result") == 2, 50)
+    assert 30 <= time.monotonic() - began < 40
+    door.refuses.clear()
+    back = owner.subscriber.of("cmd/config/apply/result")[-1]
+    assert back["detail"] == "taken back: camera front had no result for 30 s"
+    seen = owner.count("front/detections")
+    wait_for(lambda: owner.count("front/detections") > seen + 5)
+    told = ["settings taken back: camera front had no result for 30 s"]
+    wait_for(lambda: owner.subscriber.of("health")[-1]["reasons"] == told)
+    unit.stop()
+    seen = owner.count("state")
+    unit.start()
+    wait_for(lambda: owner.count("state") > seen)
+    assert owner.state()["cameras"]["front"]["settings"] == {}
+    unit.stop()
+    owner.subscriber.close()
+
+
 def test_restart_ends_the_process_where_somebody_starts_it_again(
     unit: Unit, broker: DemoBroker
 ) -> None:
@@ -214,7 +364,7 @@ def test_what_does_not_fit_any_more_does_not_keep_it_from_starting(
     owner = Owner(unit, broker)
     kept = tmp_path / "state" / f"changes-{unit.device}.json"
     kept.parent.mkdir()
-    kept.write_text('{"cameras": {"front": {"labels": ["hovercraft"], "threshold": 0.4}}}')
+    kept.write_text('{"cameras": {"front": {"settings": {"labels": ["hovercraft"]}}}}')
     unit.configure()
     unit.start()
     wait_for(lambda: owner.count("front/detections") > 3)

@@ -26,7 +26,8 @@ def asyncapi() -> dict[str, Any]:
         channels[key] = _channel(f"{_BASE}/{topic.name}", key, _message(topic), topic.text)
         operations[f"send_{key}"] = _operation("send", key, topic)
     for name, kind in COMMANDS.items():
-        asked, answer = f"cmd_{name}", f"cmd_{name}_result"
+        asked = f"cmd_{name.replace('/', '_')}"
+        answer = f"{asked}_result"
         message = {"contentType": "application/json", "payload": _payload(command_schema(name))}
         text = (kind.__doc__ or "").strip()
         channels[asked] = _channel(f"{_BASE}/cmd/{name}", asked, message, text)

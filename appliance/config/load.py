@@ -110,13 +110,14 @@ def _finish(tree: dict[str, Any]) -> Settings:
     faults = find_faults(tree, Settings)
     settings = None if faults else msgspec.convert(tree, Settings)
     if settings is not None:
-        faults = _cross_faults(settings)
+        faults = cross_faults(settings)
     if settings is None or faults:
         raise ConfigError("the configuration cannot be used:", faults=tuple(faults))
     return settings
 
 
-def _cross_faults(settings: Settings) -> list[str]:
+def cross_faults(settings: Settings) -> list[str]:
+    """Return what is wrong with settings as a whole, each of which is right."""
     faults = []
     names = [camera.name for camera in settings.camera]
     if not names:

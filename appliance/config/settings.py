@@ -66,8 +66,9 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     commands: Annotated[
         bool,
         Meta(
-            description="Listen to commands (pause, camera, threshold, labels, restart) on "
-            "{prefix}/{device}/cmd/...; updates are asked for there where [update] has an origin."
+            description="Listen to commands (pause, camera, threshold, labels, settings, restart) "
+            "on {prefix}/{device}/cmd/...; updates are asked for there where [update] has an "
+            "origin."
         ),
     ] = True
     outbox: Annotated[
@@ -210,7 +211,7 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[int, Meta(ge=16, le=8192)], Meta(description="Captured height, pixels.")
     ] = 720
     fps: Annotated[
-        Annotated[float, Meta(gt=0, le=1000)],
+        Annotated[float, Meta(ge=0.1, le=1000)],
         Meta(description="Frames per second asked of the camera."),
     ] = 30.0
     rotation: Annotated[

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from appliance.config.changes import overlay
 from appliance.config.scene import Share
+from appliance.errors import ConfigError
+from appliance.sinks.mqtt.commands import LONGEST
 
 if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.config.changes import CameraChange, Changes
 
 Id = Annotated[str, Meta(max_length=64, description="Comes back in the result.")]
+Patch = Annotated[
+    dict[str, Any],
+    Meta(description="Keys of [[camera]], as in the file; null for what the files say."),
+]
 CameraName = Annotated[str, Meta(max_length=64, description="Name of a camera; empty for all.")]
 _NOTHING = frozenset({b"", b"PRESS"})
 """Payloads that say nothing: PRESS is what a button of Home Assistant sends."""
@@ -57,6 +64,26 @@ class Labels(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: Annotated[tuple[str, ...], Meta(max_length=100)] | None
 
 
+class ConfigTry(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Try other settings of a camera; they are taken back by themselves."""
+
+    camera: CameraName = ""
+    settings: Patch
+    seconds: Annotated[
+        float,
+        Meta(ge=5, le=3600, description="Until they are taken back, unless they are applied."),
+    ] = 60.0
+
+
+class ConfigApply(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Set other settings of a camera, or keep what is tried; taken back where frames stop."""
+
+    camera: CameraName = ""
+    settings: Annotated[Patch | None, Meta(description="Without, what is tried now is kept.")] = (
+        None
+    )
+
+
 class Restart(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the process; the service manager starts it again."""
 
@@ -71,6 +98,8 @@ COMMANDS: dict[str, type[Command]] = {
     "camera": Camera,
     "threshold": Threshold,
     "labels": Labels,
+    "config/try": ConfigTry,
+    "config/apply": ConfigApply,
     "restart": Restart,
     "update": Update,
 }
@@ -86,6 +115,8 @@ class Decision:
         id: of the command, as given.
         changes: what is in force from now on; None where nothing changes.
         act: what is to be done besides.
+        tried_seconds: it is taken back then; 0 to stay.
+        watched: it is taken back where frames stop.
     """
 
     ok: bool
@@ -93,34 +124,50 @@ class Decision:
     id: str = ""
     changes: Changes | None = None
     act: Literal["", "restart", "update"] = ""
+    tried_seconds: float = 0.0
+    watched: bool = False
 
 
-def decide(name: str, payload: bytes, changes: Changes, settings: Settings) -> Decision:
+def decide(
+    name: str, payload: bytes, changes: Changes, files: Settings, *, tries: bool = False
+) -> Decision:
     """Return what becomes of a command; never raises.
 
     Args:
-        name: last part of its topic.
+        name: what its topic says after ``cmd/``.
         payload: as it came.
         changes: what was changed so far.
-        settings: in force now.
+        files: the settings, as the files have them.
+        tries: what is in force is only tried.
     """
     kind = COMMANDS.get(name)
     if kind is None:
         return Decision(ok=False, detail=f"no such command; there are: {', '.join(COMMANDS)}")
+    if len(payload) > LONGEST:
+        return Decision(ok=False, detail=f"the payload has more than {LONGEST} bytes")
     says_nothing = payload.strip() in _NOTHING or (kind, payload.strip()) == (Update, b"install")
     try:
         command = msgspec.json.decode(b"{}" if says_nothing else payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Decision(ok=False, detail=f"the payload cannot be used: {error}; {_expected(kind)}")
-    cameras = tuple(camera.name for camera in settings.camera)
+    cameras = tuple(camera.name for camera in files.camera)
     wanted = getattr(command, "camera", "")
     if wanted and wanted not in cameras:
         detail = f"no camera has this name; there are: {', '.join(cameras)}"
         return Decision(ok=False, detail=detail, id=command.id)
-    return _decide(command, changes, (wanted,) if wanted else cameras)
+    try:
+        decision = _decide(command, changes, (wanted,) if wanted else cameras, tries=tries)
+        if decision.changes is not None:
+            overlay(files, decision.changes)
+            msgspec.json.encode(decision.changes)
+    except (ConfigError, RecursionError) as error:
+        return Decision(ok=False, detail=str(error), id=command.id)
+    return decision
 
 
-def _decide(command: Command, changes: Changes, cameras: tuple[str, ...]) -> Decision:
+def _decide(
+    command: Command, changes: Changes, cameras: tuple[str, ...], *, tries: bool
+) -> Decision:
     if isinstance(command, Restart):
         return Decision(ok=True, detail="restarting", id=command.id, act="restart")
     if isinstance(command, Update):
@@ -132,21 +179,33 @@ def _decide(command: Command, changes: Changes, cameras: tuple[str, ...]) -> Dec
         return Decision(
             ok=True, detail="paused" if paused else "resumed", id=command.id, changes=new
         )
+    keeps = isinstance(command, ConfigApply) and command.settings is None
+    if keeps and not tries:
+        return Decision(ok=False, detail="nothing is tried now", id=command.id)
     new = changes
-    for name in cameras:
+    for name in () if keeps else cameras:
         new = new.with_camera(name, _changed(command, changes.of(name)))
-    return Decision(ok=True, detail="in force", id=command.id, changes=new)
+    seconds = command.seconds if isinstance(command, ConfigTry) else 0.0
+    return Decision(
+        ok=True,
+        detail=f"in force for {seconds:g} s" if seconds else "in force",
+        id=command.id,
+        changes=new,
+        tried_seconds=seconds,
+        watched=isinstance(command, ConfigTry | ConfigApply),
+    )
 
 
 def _changed(command: Command, change: CameraChange) -> CameraChange:
-    values: dict[str, Any] = {}
     if isinstance(command, Camera):
-        values["enabled"] = command.enabled
-    elif isinstance(command, Threshold):
-        values["threshold"] = command.threshold
-    elif isinstance(command, Labels):
-        values["labels"] = command.labels
-    return msgspec.structs.replace(change, **values)
+        return msgspec.structs.replace(change, enabled=command.enabled)
+    if isinstance(command, Threshold):
+        return change.patched({"threshold": command.threshold})
+    if isinstance(command, Labels):
+        return change.patched({"labels": command.labels})
+    if isinstance(command, ConfigTry | ConfigApply):
+        return change.patched(command.settings or {})
+    return change
 
 
 def _expected(kind: type[Command]) -> str:
@@ -165,6 +224,6 @@ def command_schema(name: str) -> dict[str, Any]:
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"appliance.command.{name}/1",
+        "$id": f"appliance.command.{name.replace('/', '.')}/1",
         **schema,
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.config.changes import CameraChange, Changes, overlay
-from appliance.daemon.commands import decide
+from appliance.config.changes import Changes, overlay
+from appliance.daemon.commands import Decision, decide
 from appliance.daemon.kept import read_kept
+from appliance.daemon.trial import Flow, Trial
 from appliance.errors import ApplianceError
 from appliance.files import write_whole
 from appliance.update.state import request
@@ -19,10 +21,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.config import Settings
-    from appliance.daemon.commands import Decision
     from appliance.daemon.unit import Unit
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A command that is accepted, and whose settings are not in force yet.
+
+    Attributes:
+        payload: as it came; None where settings are taken back.
+    """
+
+    name: str
+    payload: bytes | None
+    decision: Decision
 
 
 class Control:
@@ -35,6 +49,7 @@ class Control:
 
     Attributes:
         changes: in force now.
+        notice: what became of settings that had to be taken back; empty where none had.
     """
 
     def __init__(
@@ -46,7 +61,11 @@ class Control:
         self._path = path
         self._runtime_folder = runtime_folder
         self._restart = restart
-        self.changes = read_kept(path, Changes, "what commands changed is not known")
+        self.changes = self._kept = read_kept(path, Changes, "what commands changed is not known")
+        self.notice = ""
+        self._flow = Flow()
+        self._trial: Trial | None = None
+        self._waiting: Waiting | None = None
 
     def obey(
         self,
@@ -59,50 +78,145 @@ class Control:
         """Do what a command asks, and publish what became of it.
 
         Args:
-            name: last part of its topic.
+            name: what its topic says after ``cmd/``.
             payload: as it came.
             unit: what runs.
             files: the settings, as the files have them.
             accept: takes other settings for the unit, or raises ApplianceError.
 
         Returns:
-            Whether the unit has to change to what was accepted.
+            Whether the unit has to change to what was accepted; ``done`` or ``failed`` comes next.
         """
-        before = self.changes
-        decision = decide(name, payload, before, unit.settings)
-        wants = decision.changes is not None and _settings_differ(decision.changes, before, files)
-        detail, ok = decision.detail, decision.ok
+        self._note_flow(unit)
+        tries = self._trial is not None and self._trial.is_tried
+        decision = decide(name, payload, self.changes, files, tries=tries)
         try:
             if decision.changes is not None:
-                if wants:
-                    accept(overlay(files, decision.changes))
-                self.changes = decision.changes
-                self._keep()
+                wanted = overlay(files, decision.changes)
+                if wanted != overlay(files, self.changes):
+                    accept(wanted)
+                    self._waiting = Waiting(name, payload, decision)
+                    return True
             self._act(decision)
         except ApplianceError as error:
-            detail, ok, wants = str(error), False, False
-        except OSError as error:
-            detail = f"{detail}, until the next start only: {error.strerror}"
-        log.info("command %s: %s", name, detail)
-        self.apply(unit)
-        unit.publish_state(overlay(files, self.changes), self.changes)
-        unit.reporter.result(name, ok=ok, detail=detail, request=decision.id)
-        if ok and decision.act == "restart" and self._restart is not None:
+            decision = Decision(ok=False, detail=str(error), id=decision.id)
+        self._adopt(Waiting(name, payload, decision), unit, files)
+        if decision.act == "restart" and self._restart is not None:
             self._restart()
-        return wants
+        return False
+
+    def look(
+        self,
+        unit: Unit,
+        files: Settings,
+        accept: Callable[[Settings], None],
+    ) -> bool:
+        """Watch over settings on trial; return whether the unit has to change back."""
+        now_ns = self._note_flow(unit)
+        trial = self._trial
+        if trial is None:
+            return False
+        fault = trial.fault(self._flow, now_ns)
+        if not fault and not trial.expired(now_ns):
+            self._keep()
+            if trial.over(now_ns):
+                self._trial = None
+            return False
+        if fault:
+            self.notice = f"settings taken back: {fault}"
+            log.warning("%s", self.notice)
+        detail = f"taken back: {fault or 'the time to try is over'}"
+        decision = Decision(ok=False, detail=detail, id=trial.id, changes=trial.before)
+        waiting = Waiting(trial.name, None, decision)
+        self._trial = None
+        try:
+            wanted = overlay(files, trial.before)
+            if wanted != unit.settings:
+                accept(wanted)
+                self._waiting = waiting
+                return True
+        except ApplianceError as error:
+            log.warning("settings cannot be taken back: %s", error)
+        self._adopt(waiting, unit, files)
+        return False
+
+    def done(self, unit: Unit, files: Settings) -> None:
+        """Note that the unit has changed, as the last command asked."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._adopt(waiting, unit, files)
+
+    def failed(self, unit: Unit, files: Settings, error: ApplianceError) -> None:
+        """Note that the unit could not change, and goes on as it was."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            decision = Decision(ok=False, detail=str(error), id=waiting.decision.id)
+            self._adopt(Waiting(waiting.name, waiting.payload, decision), unit, files)
+
+    def close(self, unit: Unit) -> None:
+        """Keep what is proven by now: the process ends."""
+        self._note_flow(unit)
+        lost = self._keep()
+        if lost:
+            log.warning("what commands changed is not kept: %s", lost)
 
     def forget_settings(self) -> bool:
         """Go on without what commands changed of settings; say whether there was anything."""
-        cameras = {
-            name: CameraChange(enabled=one.enabled) for name, one in self.changes.cameras.items()
-        }
-        before, self.changes = self.changes, msgspec.structs.replace(self.changes, cameras=cameras)
+        before, self.changes = self.changes, self.changes.without_settings()
+        self._trial = None
         return before != self.changes
 
     def apply(self, unit: Unit) -> None:
         """Let those cameras rest that have to, and the others look."""
         for lane in unit.lanes:
             lane.rest(rests=self.changes.rests(lane.name))
+
+    def publish(self, unit: Unit, files: Settings) -> None:
+        """Publish what commands can change, as it is now."""
+        is_tried = self._trial is not None and self._trial.is_tried
+        unit.publish_state(overlay(files, self.changes), self.changes, is_tried=is_tried)
+
+    def _note_flow(self, unit: Unit) -> int:
+        """Note which cameras deliver; return the time, CLOCK_MONOTONIC."""
+        now_ns = unit.environment.clock.monotonic_ns()
+        counts = {lane.name: lane.ledger.counts() for lane in unit.lanes}
+        asleep = unit.pace.resting(now_ns)
+        self._flow.look(
+            {name: one.processed + one.dropped["gated"] for name, one in counts.items()},
+            [lane.name for lane in unit.lanes if lane.rests or asleep],
+            now_ns,
+        )
+        return now_ns
+
+    def _adopt(self, waiting: Waiting, unit: Unit, files: Settings) -> None:
+        """Take what a command decided as what is in force, keep it, and say so."""
+        decision = waiting.decision
+        if decision.changes is not None:
+            self._take(waiting, decision.changes, unit, files)
+        lost = self._keep()
+        detail = (
+            f"{decision.detail}, until the next start only: {lost}" if lost else decision.detail
+        )
+        log.info("command %s: %s", waiting.name, detail)
+        self.apply(unit)
+        self.publish(unit, files)
+        unit.reporter.result(waiting.name, ok=decision.ok, detail=detail, request=decision.id)
+
+    def _take(self, waiting: Waiting, changes: Changes, unit: Unit, files: Settings) -> None:
+        safe, trial = self._safe(), self._trial
+        goes_on = changes == self.changes and not waiting.decision.tried_seconds
+        self.changes = changes
+        if waiting.decision.watched:
+            self.notice = ""
+            if trial is not None and goes_on:
+                self._trial = trial.going_on(waiting.name, waiting.decision)
+            else:
+                now_ns = unit.environment.clock.monotonic_ns()
+                flowing = self._flow.flowing(now_ns)
+                self._trial = Trial(waiting.name, waiting.decision, safe, flowing, now_ns)
+        elif trial is not None and waiting.payload is not None:
+            other = decide(waiting.name, waiting.payload, trial.before, files).changes
+            trial.before = other or trial.before
 
     def _act(self, decision: Decision) -> None:
         if decision.act == "update":
@@ -113,10 +227,22 @@ class Control:
         if decision.act == "restart" and self._restart is None:
             raise ApplianceError("nobody would start it again: it is not run as a service")
 
-    def _keep(self) -> None:
-        if self._path is not None:
-            write_whole(self._path, msgspec.json.encode(self.changes), 0o600)
+    def _safe(self) -> Changes:
+        """Return what is in force; of settings on trial only those that are proven and stay."""
+        trial = self._trial
+        if trial is None or (not trial.is_tried and trial.proven(self._flow)):
+            return self.changes
+        return trial.before
 
-
-def _settings_differ(new: Changes, old: Changes, files: Settings) -> bool:
-    return overlay(files, new) != overlay(files, old)
+    def _keep(self) -> str:
+        """Keep what is safe; return why that failed, empty where it did not."""
+        safe = self._safe()
+        if safe == self._kept:
+            return ""
+        self._kept = safe
+        try:
+            if self._path is not None:
+                write_whole(self._path, msgspec.json.encode(safe), 0o600)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.config import Settings
-    from appliance.config.changes import Changes
     from appliance.daemon.lock import DeviceLock
     from appliance.daemon.requests import Requests
     from appliance.daemon.supervisor import Ending
@@ -76,7 +75,7 @@ class Daemon:
         self._ownership = memory.ownership
         self._files: Settings | None = None
         self._by_command = False
-        self._in_force: tuple[Settings | None, Changes] = (None, self._control.changes)
+        self._files_in_force: Settings | None = None
         self._object_book = memory.book
         self._extra_outlets = (*extra_outlets, self._object_book)
         self._extra_filters = extra_filters
@@ -97,12 +96,11 @@ class Daemon:
         Raises:
             ApplianceError: it could not start, or failed.
         """
-        settings = self._load()
+        self._files = self._files_in_force = self._load_settings()
         self._environment.claim_runtime_folder()
-        self.sinks = self._make_sinks(settings)
+        self.sinks = self._make_sinks(self._files)
         try:
-            settings, self.unit = self._wire_first(settings)
-            self._in_force = self._files, self._control.changes
+            settings, self.unit = self._wire_first(self._files)
             for left in self._object_book.left:
                 self.unit.reporter.ended(left)
             before: Unit | None = None
@@ -110,6 +108,7 @@ class Daemon:
                 unit = self.unit
                 ending = self._run_once(settings, unit, before)
                 if ending in {"stopped", "finished"}:
+                    self._control.close(unit)
                     return
                 try:
                     settings = self._change(settings, ending)
@@ -122,14 +121,15 @@ class Daemon:
             if self.sinks is not None:
                 self.sinks.close()
 
-    def _wire_first(self, settings: Settings) -> tuple[Settings, Unit]:
+    def _wire_first(self, files: Settings) -> tuple[Settings, Unit]:
         """Wire the unit; without what commands changed, where that does not fit any more."""
         try:
+            settings = overlay(files, self._control.changes)
             unit = self._wire(settings)
         except ApplianceError as error:
-            if self._files is None or not self._control.forget_settings():
+            if not self._control.forget_settings():
                 raise
-            settings = self._files
+            settings = files
             unit = self._wire(settings)
             self.refusal = f"what commands changed is not in force: {error}"
             log.warning("%s", self.refusal)
@@ -155,16 +155,17 @@ class Daemon:
             unit,
             self._requests,
             self._service,
-            notices=lambda: (*self._environment.notices(), *filter(None, (self.refusal,))),
+            notices=self._notices,
             max_frames=self._max_frames,
             began_ns=self._began_ns,
             on_reload=lambda: self._accept(unit),
             on_command=lambda name, payload: self._obey(name, payload, unit),
+            on_look=lambda: self._look(unit),
             book=self._book,
             before=self._supervisor if goes_on else None,
         )
         self._supervisor = supervisor
-        unit.publish_state(settings, self._control.changes)
+        self._control.publish(unit, self._files or settings)
         if unit.engine.provisional and not self._proving:
             self._proving = True  # once: what fails its proof now is not tried again
             prove_in_background(settings, self._environment, self._requests.ask_rewire)
@@ -216,16 +217,29 @@ class Daemon:
             detail = "too many commands wait; send it again later"
             self.unit.reporter.result(name, ok=False, detail=detail)
 
+    def _notices(self) -> tuple[str, ...]:
+        mine = (self.refusal, self._control.notice)
+        return (*self._environment.notices(), *filter(None, mine))
+
     def _obey(self, name: str, payload: bytes, running: Unit) -> bool:
         """Obey a command; return whether the unit has to change."""
         files = self._files or running.settings
+        self._by_command = True
+        return self._control.obey(name, payload, running, files, self._acceptor(running))
 
+    def _look(self, running: Unit) -> bool:
+        """Look after settings on trial; return whether the unit has to change back."""
+        files = self._files or running.settings
+        has_to = self._control.look(running, files, self._acceptor(running))
+        self._by_command = self._by_command or has_to
+        return has_to
+
+    def _acceptor(self, running: Unit) -> Callable[[Settings], None]:
         def accept(new: Settings) -> None:
             check_settings(new, self._environment, running)
             self._next = new
 
-        self._by_command = True
-        return self._control.obey(name, payload, running, files, accept)
+        return accept
 
     def _load(self) -> Settings:
         """Read the files, and lay on top what commands changed."""
@@ -276,17 +290,22 @@ class Daemon:
         except StalledError:
             raise
         except ApplianceError as error:
-            self._refuse(error)
-            self._files, self._control.changes = self._in_force
+            self._files = self._files_in_force
             self._move_lock(old)
             self.sinks = self._make_sinks(old)
             self.unit = self._wire(old)
             self._control.apply(self.unit)
+            if self._by_command:
+                self._control.failed(self.unit, self._files or old, error)
+            else:
+                self._refuse(error)
             return old
-        if not self._by_command:
-            self.refusal = ""
+        if self._by_command:
+            self._control.done(self.unit, self._files or new)
+        else:
+            self.refusal = self._control.notice = ""
             log.info("configuration reloaded")
-        self._in_force = self._files, self._control.changes
+        self._files_in_force = self._files
         return new
 
     def _say_again(self, unit: Unit) -> None:

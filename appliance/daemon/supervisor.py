@@ -70,6 +70,7 @@ class Supervisor:
         before: what ran it before a change that left detectors and a camera running; what that
             knew of the cameras is known on.
         on_command: obeys one; True if the unit has to change.
+        on_look: called now and then; True if the unit has to change.
         on_reload: reads the new configuration while the old one runs; False if it cannot be used.
 
     Attributes:
@@ -89,6 +90,7 @@ class Supervisor:
         before: Supervisor | None = None,
         on_reload: Callable[[], bool] = lambda: True,
         on_command: Callable[[str, bytes], bool] = lambda _name, _payload: False,
+        on_look: Callable[[], bool] = lambda: False,
         book: ProblemBook | None = None,
     ) -> None:
         self._unit = unit
@@ -100,6 +102,7 @@ class Supervisor:
         self._began_ns = now_ns if began_ns is None else began_ns
         self._on_reload = on_reload
         self._on_command = on_command
+        self._on_look = on_look
         self.awaits_results: bool = before.awaits_results if before else True
         self._processed_before = self._processed()
         self._sampler = Sampler(unit.telemetry.snapshot, self._clock)
@@ -202,7 +205,7 @@ class Supervisor:
         while not requests.commands.empty():
             if self._on_command(*requests.commands.get_nowait()):
                 return True
-        return False
+        return self._on_look()
 
     def _processed(self) -> int:
         """Return how many frames of all cameras had a result since the daemon began."""

@@ -88,22 +88,24 @@ class Unit:
         known = self.engine.layouts.of(taken.finding, taken.accelerator, taken.model)
         return known.why if known == taken.layout else taken.layout.why
 
-    def publish_state(self, settings: Settings, changes: Changes) -> None:
+    def publish_state(self, settings: Settings, changes: Changes, *, is_tried: bool) -> None:
         """Publish what commands can change.
 
         Args:
             settings: in force from now on.
             changes: what commands made other than the files say.
+            is_tried: they are taken back by themselves.
         """
         cameras = {
             camera.name: CameraStateInfo(
                 enabled=changes.of(camera.name).enabled,
                 threshold=threshold_of(camera, settings.model),
                 labels=labels_of(camera, settings.model),
+                settings=changes.of(camera.name).settings,
             )
             for camera in settings.camera
         }
-        self.reporter.state(paused=changes.paused, cameras=cameras)
+        self.reporter.state(paused=changes.paused, tried=is_tried, cameras=cameras)
 
     def publish_info(self) -> None:
         """Publish who we are, and what Home Assistant needs to find us."""

@@ -337,6 +337,9 @@ class CameraStateInfo(Struct, frozen=True, kw_only=True):
     enabled: bool
     threshold: float
     labels: Annotated[tuple[str, ...], Meta(description="What is looked for; empty for all.")]
+    settings: Annotated[
+        dict[str, Any], Meta(description="Keys of [[camera]] that are other than the files say.")
+    ]
 
 
 class StateMessage(Message, frozen=True, kw_only=True):
@@ -344,6 +347,9 @@ class StateMessage(Message, frozen=True, kw_only=True):
 
     schema: Literal["appliance.state/1"] = "appliance.state/1"
     paused: bool
+    tried: Annotated[
+        bool, Meta(description="Settings are only tried: they are taken back by themselves.")
+    ]
     cameras: dict[str, CameraStateInfo]
 
 

@@ -298,9 +298,9 @@ class Reporter:
         )
         self._send("update", "update", message, qos=1, retain=True)
 
-    def state(self, *, paused: bool, cameras: dict[str, CameraStateInfo]) -> None:
+    def state(self, *, paused: bool, tried: bool, cameras: dict[str, CameraStateInfo]) -> None:
         """Publish what commands can change."""
-        message = StateMessage(**self._head("state"), paused=paused, cameras=cameras)
+        message = StateMessage(**self._head("state"), paused=paused, tried=tried, cameras=cameras)
         self._send("state", "state", message, qos=1, retain=True)
 
     def result(self, command: str, *, ok: bool, detail: str, request: str = "") -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from appliance.config.changes import OWNERS
 from appliance.daemon.commands import COMMANDS
+from appliance.daemon.trial import SILENT_SECONDS, WATCHED_SECONDS
 from appliance.reports.messages import MESSAGES, json_schema
 from appliance.reports.topics import TOPICS, Topic
 
@@ -76,6 +78,16 @@ def _commands() -> list[str]:
             f"`{one.name}`" + ("" if one.required else "?") for one in msgspec.structs.fields(kind)
         )
         lines.append(f"| `{name}` | {(kind.__doc__ or '').strip()} | {fields} |")
+    lines += [
+        "",
+        "`settings` are keys of `[[camera]]` as in the file, null for what the file says:",
+        '`{"camera": "door", "settings": {"threshold": 0.4, "min_area": null}}`; not',
+        f"{', '.join(sorted(OWNERS))}, which only files set. What `config/try` set goes after",
+        "`seconds`, unless `config/apply` follows. Either is taken back, and says so as a second",
+        "result with the same `id`, where a camera that delivered has no result for",
+        f"{SILENT_SECONDS:g} s within {WATCHED_SECONDS:g} s; what no result has proven yet does",
+        "not outlive a restart.",
+    ]
     return lines
 
 

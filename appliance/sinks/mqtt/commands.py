@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LONGEST = 1000
-"""Bytes of a command; longer ones are nobody's command."""
+LONGEST = 20_000
+"""Bytes of a command that are taken; more are nobody's command."""
 
 
 class Commands:
@@ -41,6 +41,7 @@ class Commands:
         on_birth: Callable[[], None] = lambda: None,
     ) -> None:
         self._birth_topic = birth_topic
+        self._root = f"{base}/cmd/"
         self._info_topic = f"{base}/info"
         self._topics = [(f"{base}/cmd/{name}", 1) for name in names]
         self._topics.append((self._info_topic, 0))
@@ -63,10 +64,8 @@ class Commands:
         if message.topic == self._info_topic:
             self.on_info(bytes(message.payload), bool(message.retain))
             return
-        name = message.topic.rpartition("/")[2]
+        name = message.topic.removeprefix(self._root)
         if message.retain:  # it would be obeyed again at every start
             log.warning("command %s: ignored, it is retained", name)
-        elif len(message.payload) > LONGEST:
-            log.warning("command %s: ignored, it has %d bytes", name, len(message.payload))
         else:
-            self._on_command(name, bytes(message.payload))
+            self._on_command(name, bytes(message.payload[: LONGEST + 1]))

@@ -1,0 +1,93 @@
+"""Settings on trial: who is silent, for how long, and what is gone back to."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config.changes import Changes
+from appliance.daemon.commands import Decision
+from appliance.daemon.trial import FLOWING_SECONDS, SILENT_SECONDS, WATCHED_SECONDS, Flow, Trial
+
+SECOND = 10**9
+
+
+class Camera:
+    """Counts results on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.flow = Flow()
+        self.now = 0.0
+        self.count = 0
+
+    def live(self, seconds: float, *, delivers: bool = True, rests: bool = False) -> None:
+        """Let time pass, looked at twice a second."""
+        for _ in range(round(seconds * 2)):
+            self.now += 0.5
+            self.count += delivers
+            self.flow.look({"front": self.count}, ["front"] if rests else [], self.now_ns)
+
+    @property
+    def now_ns(self) -> int:
+        return round(self.now * SECOND)
+
+    def trial(self, seconds: float = 0.0) -> Trial:
+        decision = Decision(ok=True, detail="", tried_seconds=seconds, watched=True)
+        flowing = self.flow.flowing(self.now_ns)
+        return Trial("config/apply", decision, Changes(), flowing, self.now_ns)
+
+
+def test_a_camera_that_stops_is_told_after_its_time_and_not_before() -> None:
+    camera = Camera()
+    camera.live(5)
+    trial = camera.trial()
+    camera.live(SILENT_SECONDS - 0.5, delivers=False)
+    assert trial.fault(camera.flow, camera.now_ns) == ""
+    assert not trial.proven(camera.flow)
+    camera.live(0.5, delivers=False)
+    assert "front" in trial.fault(camera.flow, camera.now_ns)
+
+
+def test_a_camera_that_did_not_deliver_before_need_not_now() -> None:
+    camera = Camera()
+    camera.live(5)
+    camera.live(FLOWING_SECONDS, delivers=False)
+    trial = camera.trial()
+    assert trial.proven(camera.flow)
+    camera.live(SILENT_SECONDS * 2, delivers=False)
+    assert trial.fault(camera.flow, camera.now_ns) == ""
+
+
+def test_nobody_is_expected_to_deliver_while_nobody_looks() -> None:
+    camera = Camera()
+    camera.live(5)
+    trial = camera.trial()
+    camera.live(SILENT_SECONDS * 2, delivers=False, rests=True)
+    assert trial.fault(camera.flow, camera.now_ns) == ""
+    camera.live(SILENT_SECONDS, delivers=False)
+    assert trial.fault(camera.flow, camera.now_ns)
+
+
+def test_a_camera_that_is_no_more_is_not_waited_for() -> None:
+    camera = Camera()
+    camera.live(5)
+    trial = camera.trial()
+    camera.flow.look({"back": 1}, [], camera.now_ns)
+    camera.now += SILENT_SECONDS * 2
+    assert trial.fault(camera.flow, camera.now_ns) == ""
+
+
+@given(st.floats(5, 3600), st.lists(st.booleans(), min_size=1, max_size=80))
+def test_what_is_tried_is_over_in_time_and_what_is_applied_is_watched_for_a_while(
+    seconds: float, steps: list[bool]
+) -> None:
+    camera = Camera()
+    camera.live(3)
+    tried, applied, began = camera.trial(seconds), camera.trial(), camera.now
+    for delivers in steps:
+        camera.live(5, delivers=delivers)
+        assert tried.expired(camera.now_ns) == (camera.now - began >= seconds)
+        assert not tried.over(camera.now_ns)
+        assert not applied.expired(camera.now_ns)
+        assert applied.over(camera.now_ns) == (camera.now - began > WATCHED_SECONDS)
+        assert applied.proven(camera.flow) == any(steps[: round((camera.now - began) / 5)])
