@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.errors import UnavailableError
 
@@ -119,8 +119,12 @@ def write_whole(
         _remove_stale(folder, path.name)
         fresh = f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}"
         try:
-            _write_new(folder, fresh, data, mode, group, durable=durable)
-            os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            with _write_new(folder, fresh, data, mode, group) as file:
+                if durable:
+                    os.fsync(file.fileno())
+                os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                if durable:  # on FAT the entry of the new name is that of an empty file until then
+                    os.fsync(file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(fresh, dir_fd=folder)
@@ -131,19 +135,22 @@ def write_whole(
         os.close(folder)
 
 
-def _write_new(
-    folder: int, name: str, data: bytes, mode: int, group: str, *, durable: bool
-) -> None:
+def _write_new(folder: int, name: str, data: bytes, mode: int, group: str) -> BinaryIO:
+    """Write a file that is not there yet; return it open, and what it holds handed over."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+    file = os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb")
+    try:
         if group:
             with contextlib.suppress(LookupError):
                 shutil.chown(file.fileno(), group=group)
         os.fchmod(file.fileno(), mode)  # last: a change of owner clears bits
         file.write(data)
         file.flush()
-        if durable:
-            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+        raise
+    return file
 
 
 def _open_folder(path: Path) -> int:

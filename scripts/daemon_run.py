@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Watched:
     """The daemon's process and what it published; messages by the last part of their topic.
 
-    ``metrics`` holds the newest of each camera.
+    ``metrics`` holds the newest of each camera, ``sizes`` the bytes of payload of each topic.
     """
 
     def __init__(self, port: int) -> None:
@@ -35,6 +36,7 @@ class Watched:
         self.first: dict[str, float] = {}
         self.last: dict[str, Any] = {}
         self.metrics: dict[str, dict[str, Any]] = {}
+        self.sizes: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._note
@@ -46,6 +48,7 @@ class Watched:
         kind = message.topic.rpartition("/")[2]
         with self._changed:
             self.first.setdefault(kind, time.monotonic())
+            self.sizes[message.topic] += len(message.payload)
             if message.payload[:1] == b"{":
                 self.last[kind] = json.loads(message.payload)
                 if kind == "metrics":

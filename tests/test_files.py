@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from appliance.update.state import PROGRESS, REQUEST, request, write_progress
 from tests.test_backlog import message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SECRET = b"what another program needs\n"
 STRANGER = 4242
@@ -232,3 +233,65 @@ def test_a_private_folder_is_not_even_read_by_others(tmp_path: Path) -> None:
     claim_folder(path)
     with pytest.raises(UnavailableError, match="0755"):
         claim_folder(path, OTHERS)
+
+
+def test_the_file_is_flushed_under_its_new_name_and_then_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On FAT a renamed file is empty on disk until then (Linux 6.12, fs/fat/namei_vfat.c)."""
+    done: list[tuple[str, int]] = []
+    replace, fsync = os.replace, os.fsync
+
+    def note_replace(*words: Any, **more: Any) -> None:
+        replace(*words, **more)
+        done.append(("renamed", 0))
+
+    def note_fsync(handle: int) -> None:
+        fsync(handle)
+        done.append(("flushed", os.fstat(handle).st_ino))
+
+    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    write_whole(tmp_path / "x", "y")
+    after = done[done.index(("renamed", 0)) + 1 :]
+    assert after == [
+        ("flushed", (tmp_path / "x").stat().st_ino),
+        ("flushed", tmp_path.stat().st_ino),
+    ]
+
+
+@pytest.fixture
+def fat(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A card's first partition, mounted, and the disk below it."""
+    if shutil.which("mkfs.vfat") is None or shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mounts a FAT file system: root and dosfstools only")
+    disk, folder = tmp_path / "disk", tmp_path / "boot"
+    with disk.open("wb") as file:
+        file.truncate(32 << 20)
+    folder.mkdir()
+    subprocess.run(["mkfs.vfat", "-F", "32", str(disk)], check=True, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-o", "loop", str(disk), str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"this machine mounts no FAT file system: {mounted.stderr.decode().strip()}")
+    yield disk, folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_was_written_to_a_card_is_there_after_the_plug_was_pulled(
+    fat: tuple[Path, Path], tmp_path: Path
+) -> None:
+    disk, folder = fat
+    write_whole(folder / "appliance-ca.crt", "one" * 300)
+    write_whole(folder / "appliance-ca.crt", "two" * 300)
+    write_whole(folder / "appliance-access.txt", "three" * 300)
+    card, again = tmp_path / "card", tmp_path / "again"
+    shutil.copy(disk, card)  # as it is now: nothing is unmounted
+    again.mkdir()
+    subprocess.run(["mount", "-o", "loop,ro", str(card), str(again)], check=True)
+    try:
+        found = {one.name: one.read_text() for one in again.iterdir()}
+    finally:
+        subprocess.run(["umount", str(again)], check=True)
+    assert found == {"appliance-ca.crt": "two" * 300, "appliance-access.txt": "three" * 300}

@@ -80,6 +80,18 @@ def test_the_first_boot_names_the_machine_and_hands_out_accounts_once(card: Card
     assert (card.boot / "appliance-ca.crt").exists()
 
 
+@pytest.mark.parametrize("left", [None, "", "another"])
+def test_an_authority_that_is_gone_from_the_boot_partition_is_told_again(
+    card: CardPaths, left: str | None
+) -> None:
+    boot(card)
+    told = card.boot / "appliance-ca.crt"
+    before = told.read_text()
+    told.unlink() if left is None else told.write_text(left)
+    assert not boot(card).failed
+    assert told.read_text() == before
+
+
 def test_no_password_stays_on_the_machine_in_the_clear(card: CardPaths) -> None:
     words = passwords(boot(card)).values()
     boot(card)

@@ -64,7 +64,7 @@ def scrape(hostname: str, port: int, token: str) -> str:
 
 
 def hand_out(layout: CardPaths, text: str) -> None:
-    """Put the text and the CA on the boot partition.
+    """Put the text on the boot partition.
 
     Raises:
         OSError: it cannot be written.
@@ -72,7 +72,19 @@ def hand_out(layout: CardPaths, text: str) -> None:
     if not layout.boot_is_there:
         return  # the console has it
     write_whole(layout.boot / FILE, text.replace("\n", "\r\n"))  # read on any computer
-    write_whole(layout.boot / CA, (layout.broker / "ca.crt").read_bytes())
+
+
+def hand_out_authority(layout: CardPaths) -> None:
+    """Put the CA on the boot partition, where it is not there any more, or another one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not layout.boot_is_there:
+        return
+    mine, told = (layout.broker / "ca.crt").read_bytes(), layout.boot / CA
+    if not told.is_file() or told.read_bytes() != mine:
+        write_whole(told, mine)
 
 
 def withdraw(layout: CardPaths) -> None:

@@ -165,6 +165,8 @@ def _access(layout: CardPaths, report: Report) -> Iterator[str]:
     accounts = mosquitto.new_accounts(layout, anew=anew) if _has_broker(settings) else {}
     port = metrics.reached_at(settings)
     token = metrics.new_token(layout, anew=anew) if port else ""
+    if _has_broker(settings) or port:
+        access.hand_out_authority(layout)
     if not accounts and not token:
         access.withdraw(layout)
         return
