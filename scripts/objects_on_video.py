@@ -127,9 +127,10 @@ def plot(lives: dict[int, list[tuple[int, int]]], fps: float, target: Path) -> N
     figure, axes = plt.subplots(figsize=(8, 0.16 * len(lives) + 1.1))
     colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined] # of listed maps
     for row, life in enumerate(sorted(lives.values(), key=lambda life: life[0])):
-        for now_ns, number in life:
+        for number, part in itertools.groupby(life, key=lambda look: look[1]):
+            times = [now_ns / 1e9 for now_ns, _ in part]
             colour = colours[number % len(colours)] if number else "#dddddd"
-            axes.plot([now_ns / 1e9, now_ns / 1e9 + 1.9 / fps], [row, row], color=colour, lw=3)
+            axes.plot([times[0], times[-1] + 1.9 / fps], [row, row], color=colour, lw=3)
     axes.set_xlabel("seconds of the film")
     axes.set_ylabel("tracks at the full rate")
     axes.set_yticks([])

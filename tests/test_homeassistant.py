@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.cli.demo_broker import start_broker
 from tests.helpers import Subscriber, wait_for
 from tests.homeassistant.client import HomeAssistant
 from tests.test_daemon import Systemd, Unit
@@ -191,13 +193,30 @@ def test_what_is_renamed_or_removed_leaves_nothing_behind(
     assert [one for one in home.warnings() if echo not in one] == []
 
 
-def test_all_is_right_again_after_home_assistant_restarted(unit: Unit, home: HomeAssistant) -> None:
+@pytest.mark.parametrize("broker_too", [False, True], ids=["home", "home and broker"])
+def test_all_is_right_again_after_a_restart(
+    unit: Unit,
+    broker: DemoBroker,
+    home: HomeAssistant,
+    record_property: Callable[[str, object], None],
+    *,
+    broker_too: bool,
+) -> None:
     house = House(home)
     unit.configure(more=SCENE)
     unit.start()
     house.becomes("front_person_occupancy", "on")
     known = set(house.entities())
     home.stop()
-    home.start()
-    house.becomes("front_person_occupancy", "on", seconds=SECONDS)
-    assert set(house.entities()) == known
+    with ExitStack() as stack:
+        if broker_too:  # what it kept is gone with it
+            broker.stop()
+            again = start_broker("mosquitto", broker.port)
+            stack.callback(again.stop)
+        home.start()
+        began = time.monotonic()
+        house.becomes("front_person_occupancy", "on")
+        record_property("seconds", round(time.monotonic() - began, 1))
+        assert set(house.entities()) == known
+        house.becomes("front_connected", "on")
+        assert home.warnings() == []

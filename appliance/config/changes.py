@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from appliance.config.settings import Settings
 
-OWNERS = frozenset({"name", "source", "options", "filter"})
-"""Keys of a camera that only the files set: they name addresses, paths and other programs' code."""
+OWNERS = frozenset({"name", "source", "options", "filter", "mask"})
+"""Keys of a camera that only the files set: addresses, paths, other programs' code; and what nobody
+may see, which is not for everybody who may send a command to uncover."""
 _UNUSABLE = "the settings cannot be used:"
 
 

@@ -48,6 +48,12 @@ class IgnoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     labels: Annotated[tuple[str, ...], Meta(description=_LABELS)] = ()
 
 
+class MaskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the picture that nobody may see, the model included: its pixels are blank."""
+
+    polygon: Annotated[Polygon, Meta(description=_POLYGON)]
+
+
 class ObjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same object over time: events, counts, zones and lines."""
 
@@ -88,6 +94,13 @@ def scene_faults(camera: CameraSettings) -> list[str]:
         ]
     areas = [(f"{key}.zone[{zone.name}]", zone.polygon) for zone in camera.zone]
     areas += [(f"{key}.ignore[{at}]", one.polygon) for at, one in enumerate(camera.ignore, 1)]
+    areas += [(f"{key}.mask[{at}]", one.polygon) for at, one in enumerate(camera.mask, 1)]
+    faults += [
+        f"{where}.polygon: its edges {one} and {other} cross; expected corners in order around it"
+        for where, polygon in areas
+        for one, other in [crossing(polygon)]
+        if one
+    ]
     faults += [
         f"{where}.polygon: got {[list(point) for point in polygon]}, expected corners around "
         "some area"
@@ -109,6 +122,20 @@ def scene_faults(camera: CameraSettings) -> list[str]:
             f"{key}.objects.enabled: got false, expected true where there are zones or lines"
         )
     return faults
+
+
+def crossing(polygon: Sequence[tuple[float, float]]) -> tuple[int, int]:
+    """Return the numbers, from 1, of two edges that cross each other; zeros where none do."""
+    edges = list(zip(polygon, [*polygon[1:], polygon[0]], strict=True))
+    for at, (a, b) in enumerate(edges):
+        for further, (c, d) in enumerate(edges[at + 1 :], at + 1):
+            if _side(a, b, c) * _side(a, b, d) < 0 and _side(c, d, a) * _side(c, d, b) < 0:
+                return at + 1, further + 1
+    return 0, 0
+
+
+def _side(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def _area(polygon: Sequence[tuple[float, float]]) -> float:

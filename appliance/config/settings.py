@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from appliance.config.scene import (
     IgnoreSettings,
     LineSettings,
+    MaskSettings,
     ObjectSettings,
     Share,
     ZoneSettings,
@@ -295,6 +296,10 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ignore: Annotated[
         tuple[IgnoreSettings, ...],
         Meta(description="Parts whose objects are left out: [[camera.ignore]] tables."),
+    ] = ()
+    mask: Annotated[
+        tuple[MaskSettings, ...],
+        Meta(description="Parts that nobody may see: [[camera.mask]] tables."),
     ] = ()
     filter: Annotated[
         tuple[dict[str, Any], ...],

@@ -17,6 +17,7 @@ from appliance.pipeline.lane import FROZEN_SECONDS
 from appliance.reports.policy import Policy
 from appliance.sources import RepeatsPictures, create_source, view_of
 from appliance.values.happened import NOTHING
+from appliance.vision.mask import Mask
 from appliance.vision.motion import MotionGate
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def make_lanes(
                 clock=clock,
                 pace=pace.lane(),
                 gate=_gate(camera),
+                mask=_mask(camera),
                 period_seconds=1 / camera.fps,
                 frozen_seconds=partial(_frozen_seconds, camera, source),
                 on_change=on_change,
@@ -228,6 +230,11 @@ def _gate(camera: CameraSettings) -> MotionGate | None:
     if not motion.gate:
         return None
     return MotionGate(view_of(camera), motion.threshold, motion.keepalive_seconds)
+
+
+def _mask(camera: CameraSettings) -> Mask | None:
+    polygons = [one.polygon for one in camera.mask]
+    return Mask(polygons, view_of(camera)) if polygons else None
 
 
 def _frozen_seconds(camera: CameraSettings, source: Source) -> float:

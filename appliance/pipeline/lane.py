@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.sources import Source
     from appliance.values import Frame, Observation
     from appliance.values.happened import Ending, Happened
+    from appliance.vision.mask import Mask
     from appliance.vision.motion import MotionGate
     from appliance.vision.preprocess import View
 
@@ -89,6 +90,7 @@ class Lane:
         on_event: told when the camera is lost and when it is back.
         pace: this camera's share of what the governor allows.
         gate: leaves out frames in which nothing moved; None to look at all.
+        mask: blanks what nobody may see; None where everything may be.
         period_seconds: between two frames, as configured.
         frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
@@ -114,6 +116,7 @@ class Lane:
         clock: Clock,
         pace: LanePace | None = None,
         gate: MotionGate | None = None,
+        mask: Mask | None = None,
         period_seconds: float = 0.0,
         frozen_seconds: Callable[[], float] = lambda: 0.0,
         on_change: Callable[[], None] = lambda: None,
@@ -145,6 +148,7 @@ class Lane:
         self._clock = clock
         self.pace = pace or Pace().lane()
         self.gate = gate
+        self._mask = mask
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._first_ns: int | None = None
@@ -245,7 +249,7 @@ class Lane:
             self._wait_for_turn(stop)
         self.heartbeat.wait("a frame", STALL_SECONDS)
         try:
-            frame = self.source.read()
+            frame = self._read()
         except FrameError as error:
             self.statistics.captured()
             reason: DropReason = (
@@ -283,6 +287,11 @@ class Lane:
                 return False
             self.heartbeat.wait("a free worker", STALL_SECONDS)
         return True
+
+    def _read(self) -> Frame | None:
+        """Return the next frame as everybody may see it."""
+        frame = self.source.read()
+        return frame if frame is None or self._mask is None else self._mask.apply(frame)
 
     def _refusal(self, frame: Frame) -> DropReason | None:
         """Return why the frame is not worked on; None if it is."""

@@ -200,6 +200,16 @@ def _refuse_view(camera: CameraSettings, kind: str) -> None:
     """A camera that detects by itself has looked before we could turn or cut its picture."""
     plain = (0, False, False, (0.0, 0.0, 1.0, 1.0))
     given = (camera.rotation, camera.flip_horizontal, camera.flip_vertical, camera.crop)
+    if camera.mask and detects(kind):
+        raise ConfigError(
+            "the configuration cannot be used:",
+            faults=(
+                (
+                    f"camera[{camera.name}].mask: does not work with {kind}, whose chip has seen "
+                    "the pixels before we could blank them; use a camera that does not detect"
+                ),
+            ),
+        )
     if given != plain and detects(kind):
         raise ConfigError(
             "the configuration cannot be used:",

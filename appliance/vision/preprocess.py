@@ -200,7 +200,7 @@ class Preprocessor:
 
 
 def _raw_crop(view: View, width: int, height: int) -> tuple[int, int, int, int]:
-    x, y, w, h = _to_raw(view, view.crop)
+    x, y, w, h = to_raw(view, view.crop)
     x0, x1 = _even(x, x + w, width)
     y0, y1 = _even(y, y + h, height)
     return x0, y0, x1, y1
@@ -232,10 +232,10 @@ def _to_upright(
     return x, y, w, h
 
 
-def _to_raw(
+def to_raw(
     view: View, rect: tuple[float, float, float, float]
 ) -> tuple[float, float, float, float]:
-    """Undo ``_to_upright``."""
+    """Turn a rectangle of the upright picture (0..1) back as the raw one is."""
     x, y, w, h = rect
     if view.flip_horizontal:
         x = 1 - x - w

@@ -1,0 +1,101 @@
+"""Parts of the picture that nobody may see: blanked before anything looks at a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from appliance.values import PixelFormat
+from appliance.vision.preprocess import to_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.values import Frame, Pixels
+    from appliance.vision.preprocess import View
+
+_SHIFT = 4
+"""Corners are placed to a sixteenth of a pixel."""
+_GREY = 128
+"""U and V of no colour."""
+_TOUCHED = np.ones((3, 3), np.uint8)
+
+
+def _released() -> None:
+    """Release nothing: the pixels are our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """What becomes of a plane: ``(pixels & keep) | fill``."""
+
+    keep: Pixels
+    fill: Pixels | None
+
+
+class Mask:
+    """Blanks parts of one camera's frames. Not thread-safe.
+
+    The pixels are copied: a driver's buffer may not be ours to write, and a decoder still predicts
+    from its own. Every pixel that a part touches is blank, and so is each colour sample over one.
+
+    Args:
+        polygons: each its corners x, y in 0..1 of the upright picture.
+        view: how the camera looks at the world.
+    """
+
+    def __init__(self, polygons: Sequence[Sequence[tuple[float, float]]], view: View) -> None:
+        self._polygons = [
+            np.array([to_raw(view, (x, y, 0.0, 0.0))[:2] for x, y in polygon])
+            for polygon in polygons
+        ]
+        self._key: tuple[PixelFormat, tuple[int, int]] | None = None
+        self._planes: tuple[_Plane, ...] = ()
+
+    def apply(self, frame: Frame) -> Frame:
+        """Return the frame with pixels of its own, some blank; the one given is released."""
+        key = frame.format, frame.decoded_size
+        if key != self._key:
+            self._planes = self._prepare(*key)
+            self._key = key
+        planes = tuple(_blanked(*pair) for pair in zip(frame.planes, self._planes, strict=True))
+        frame.release()
+        return replace(frame, planes=planes, release=_released)
+
+    def _prepare(self, pixel_format: PixelFormat, size: tuple[int, int]) -> tuple[_Plane, ...]:
+        bits = self._bits(*size)
+        if pixel_format in {PixelFormat.BGR24, PixelFormat.RGB24}:
+            return (_Plane(_repeated(~bits, 3), None),)
+        both = pixel_format is PixelFormat.NV12
+        half = _repeated(_halved(bits), 2) if both else _halved(bits)
+        colour = _Plane(~half, np.bitwise_and(half, np.uint8(_GREY)))
+        return (_Plane(~bits, None), *((colour,) if both else (colour, colour)))
+
+    def _bits(self, width: int, height: int) -> Pixels:
+        """Return 255 where a pixel is masked, else 0."""
+        bits = np.zeros((height, width), np.uint8)
+        for polygon in self._polygons:
+            corners = polygon * (width, height) - 0.5  # the middle of the first pixel is 0
+            cv2.fillPoly(bits, [np.round(corners * (1 << _SHIFT)).astype(np.int32)], 255, 8, _SHIFT)
+        return np.asarray(cv2.dilate(bits, _TOUCHED), np.uint8)
+
+
+def _halved(bits: Pixels) -> Pixels:
+    """Return which samples of half the size cover a masked pixel."""
+    height, width = bits.shape
+    even = np.pad(bits, ((0, height % 2), (0, width % 2)))
+    return np.asarray(even.reshape(even.shape[0] // 2, 2, -1, 2).max(axis=(1, 3)), np.uint8)
+
+
+def _repeated(bits: Pixels, channels: int) -> Pixels:
+    return np.ascontiguousarray(np.repeat(bits[..., None], channels, axis=2))
+
+
+def _blanked(plane: Pixels, wanted: _Plane) -> Pixels:
+    pixels = cv2.bitwise_and(plane, wanted.keep)
+    if wanted.fill is not None:
+        cv2.bitwise_or(pixels, wanted.fill, dst=pixels)
+    return np.asarray(pixels, np.uint8)
