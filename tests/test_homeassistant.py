@@ -193,6 +193,28 @@ def test_what_is_renamed_or_removed_leaves_nothing_behind(
     assert [one for one in home.warnings() if echo not in one] == []
 
 
+def test_the_last_picture_is_shown_and_another_can_be_asked_for(
+    unit: Unit, broker: DemoBroker, home: HomeAssistant
+) -> None:
+    house = House(home)
+    with closing(Subscriber(broker.port)) as subscriber:
+        path = unit.configure(more='labels = ["person"]\n[camera.pictures]\nenabled = true\n')
+        process = unit.start()
+        until(lambda: "T" in str(house.state("front_image")))
+        seen = len([one for one in subscriber.messages if one.topic.endswith("front/snapshot")])
+        home.call("button", "press", entity_id=house.id_of("front_snapshot"))
+        until(
+            lambda: (
+                len([m for m in subscriber.messages if m.topic.endswith("front/snapshot")]) > seen
+            )
+        )
+        path.write_text(path.read_text().replace("enabled = true", "enabled = false"))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "unit-ha_front_image" not in house.entities())
+        until(lambda: not [topic for topic in kept(broker) if topic.endswith("/image")])
+        assert home.warnings() == []
+
+
 @pytest.mark.parametrize("broker_too", [False, True], ids=["home", "home and broker"])
 def test_all_is_right_again_after_a_restart(
     unit: Unit,

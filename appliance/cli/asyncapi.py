@@ -62,6 +62,8 @@ def _channel(address: str, key: str, message: dict[str, Any], text: str) -> dict
 
 
 def _message(topic: Topic) -> dict[str, Any]:
+    if topic.content:
+        return {"contentType": topic.content, "payload": {"type": "string", "format": "binary"}}
     if not topic.kind:
         return {
             "contentType": "text/plain",

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from appliance.config.settings import Settings
 
-OWNERS = frozenset({"name", "source", "options", "filter", "mask"})
-"""Keys of a camera that only the files set: addresses, paths, other programs' code; and what nobody
-may see, which is not for everybody who may send a command to uncover."""
+OWNERS = frozenset({"name", "source", "options", "filter", "mask", "pictures"})
+"""Keys of a camera that only the files set: addresses, paths, other programs' code; and what leaves
+of the pictures, which is not for everybody who may send a command to say."""
 _UNUSABLE = "the settings cannot be used:"
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from appliance.config.pictures import PictureSettings
 from appliance.config.scene import (
     IgnoreSettings,
     LineSettings,
@@ -301,6 +302,9 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[MaskSettings, ...],
         Meta(description="Parts that nobody may see: [[camera.mask]] tables."),
     ] = ()
+    pictures: Annotated[
+        PictureSettings, Meta(description="Pictures of objects, with their events; off by default.")
+    ] = field(default_factory=PictureSettings)
     filter: Annotated[
         tuple[dict[str, Any], ...],
         Meta(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from appliance.album.drawing import Drawer
+from appliance.album.photographer import NONE, Bucket, Photographer
 from appliance.config import CameraSettings
 from appliance.config.scene import labels_of
 from appliance.filters import create_filters
@@ -57,6 +59,7 @@ class Plan:
         watches: what makes objects of detections, of each camera; one that goes on is among the
             filters that it was among.
         rules: of the watches that go on: has them go on with other rules.
+        photographers: take the pictures of each camera that wants any.
         kept: the lanes that go on, by camera.
         sources: of the cameras that are new or changed.
     """
@@ -65,6 +68,7 @@ class Plan:
     filters: dict[str, tuple[Filter, ...]]
     watches: dict[str, ObjectWatch]
     rules: dict[str, Callable[[], None]]
+    photographers: dict[str, Photographer]
     kept: dict[str, Lane]
     sources: dict[str, Source]
 
@@ -141,7 +145,14 @@ def plan_cameras(
         for camera in settings.camera
         if camera.name not in kept
     }
-    return Plan(settings, filters, watches, rules, kept, sources)
+    photographers = {
+        camera.name: previous.photographers[camera.name]
+        if previous is not None and camera.name in kept
+        else _photographer(camera, engine)
+        for camera in settings.camera
+        if camera.pictures.enabled
+    }
+    return Plan(settings, filters, watches, rules, photographers, kept, sources)
 
 
 def make_lanes(
@@ -170,7 +181,7 @@ def make_lanes(
             if camera.name in plan.filters:
                 then = plan.rules.get(camera.name, lambda: None)
                 lane.change_filters(plan.filters[camera.name], then)
-            lane.emit = _emitter(reporter, camera)
+            lane.emit = _emitter(reporter, camera, plan.photographers.get(camera.name))
         else:
             source = plan.sources[camera.name]
             lane = Lane(
@@ -178,13 +189,14 @@ def make_lanes(
                 source=source,
                 view=view_of(camera),
                 filters=plan.filters[camera.name],
-                emit=_emitter(reporter, camera),
+                emit=_emitter(reporter, camera, plan.photographers.get(camera.name)),
                 tell=_teller(reporter),
                 on_event=reporter.camera_event,
                 clock=clock,
                 pace=pace.lane(),
                 gate=_gate(camera),
                 mask=_mask(camera),
+                keeps_frames=camera.pictures.enabled,
                 period_seconds=1 / camera.fps,
                 frozen_seconds=partial(_frozen_seconds, camera, source),
                 on_change=on_change,
@@ -243,14 +255,21 @@ def _frozen_seconds(camera: CameraSettings, source: Source) -> float:
     return source.repeats_seconds if isinstance(source, RepeatsPictures) else FROZEN_SECONDS
 
 
+def _photographer(camera: CameraSettings, engine: Engine) -> Photographer:
+    wanted = camera.pictures
+    drawer = Drawer(view_of(camera), wanted.longest_side, wanted.quality)
+    return Photographer(drawer, Bucket(wanted.per_minute), engine.vocabulary.name)
+
+
 def _emitter(
-    reporter: Reporter, camera: CameraSettings
+    reporter: Reporter, camera: CameraSettings, photographer: Photographer | None
 ) -> Callable[[Observation, Lane], int | None]:
     policy = Policy(camera.detections, follows=camera.objects.enabled)
 
     def emit(observation: Observation, lane: Lane) -> int | None:
-        if observation.happened is not NOTHING:
-            reporter.happened(observation.camera, observation.happened)
+        taken = NONE if photographer is None else photographer.look(observation)
+        if observation.happened is not NOTHING or taken is not NONE:
+            reporter.happened(observation.camera, observation.happened, taken)
         if not policy.wants(observation):
             return None
         return reporter.detections(observation, lane.statistics.published)

@@ -84,6 +84,12 @@ class ConfigApply(Command, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
 
 
+class Snapshot(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send a picture of the next frame, with this `id`, where [camera.pictures] is on."""
+
+    camera: CameraName = ""
+
+
 class Restart(Command, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """End the process; the service manager starts it again."""
 
@@ -100,6 +106,7 @@ COMMANDS: dict[str, type[Command]] = {
     "labels": Labels,
     "config/try": ConfigTry,
     "config/apply": ConfigApply,
+    "snapshot": Snapshot,
     "restart": Restart,
     "update": Update,
 }
@@ -115,6 +122,7 @@ class Decision:
         id: of the command, as given.
         changes: what is in force from now on; None where nothing changes.
         act: what is to be done besides.
+        cameras: with which.
         tried_seconds: it is taken back then; 0 to stay.
         watched: it is taken back where frames stop.
     """
@@ -123,7 +131,8 @@ class Decision:
     detail: str
     id: str = ""
     changes: Changes | None = None
-    act: Literal["", "restart", "update"] = ""
+    act: Literal["", "restart", "update", "snapshot"] = ""
+    cameras: tuple[str, ...] = ()
     tried_seconds: float = 0.0
     watched: bool = False
 
@@ -173,6 +182,9 @@ def _decide(
     if isinstance(command, Update):
         detail = "asked for; see the topic update"
         return Decision(ok=True, detail=detail, id=command.id, act="update")
+    if isinstance(command, Snapshot):
+        detail = "of the next frame"
+        return Decision(ok=True, detail=detail, id=command.id, act="snapshot", cameras=cameras)
     if isinstance(command, Pause | Resume):
         paused = isinstance(command, Pause) and command.paused
         new = msgspec.structs.replace(changes, paused=paused)

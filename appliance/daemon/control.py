@@ -97,7 +97,7 @@ class Control:
                     accept(wanted)
                     self._waiting = Waiting(name, payload, decision)
                     return True
-            self._act(decision)
+            self._act(decision, unit)
         except ApplianceError as error:
             decision = Decision(ok=False, detail=str(error), id=decision.id)
         self._adopt(Waiting(name, payload, decision), unit, files)
@@ -218,7 +218,9 @@ class Control:
             other = decide(waiting.name, waiting.payload, trial.before, files).changes
             trial.before = other or trial.before
 
-    def _act(self, decision: Decision) -> None:
+    def _act(self, decision: Decision, unit: Unit) -> None:
+        if decision.act == "snapshot":
+            self._take_pictures(decision, unit)
         if decision.act == "update":
             try:
                 request(self._runtime_folder)
@@ -226,6 +228,19 @@ class Control:
                 raise ApplianceError(f"cannot be asked for: {error.strerror}") from error
         if decision.act == "restart" and self._restart is None:
             raise ApplianceError("nobody would start it again: it is not run as a service")
+
+    def _take_pictures(self, decision: Decision, unit: Unit) -> None:
+        able = [name for name in decision.cameras if name in unit.photographers]
+        if not able:
+            raise ApplianceError(
+                f"camera {', '.join(decision.cameras)}: pictures are off",
+                hint="[camera.pictures] enabled = true",
+            )
+        looking = [name for name in able if not self.changes.rests(name)]
+        if not looking:
+            raise ApplianceError(f"camera {', '.join(able)}: nobody looks, it is paused or closed")
+        for name in looking:
+            unit.photographers[name].ask(decision.id)
 
     def _safe(self) -> Changes:
         """Return what is in force; of settings on trial only those that are proven and stay."""

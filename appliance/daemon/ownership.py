@@ -133,6 +133,7 @@ def topics_of(settings: Settings, device: str, devices: tuple[Discovery, ...]) -
     cameras += [
         f"{base}/{camera.name}/objects" for camera in settings.camera if camera.objects.enabled
     ]
+    cameras += [f"{base}/{one.name}/image" for one in settings.camera if one.pictures.enabled]
     return frozenset(
         [*(f"{base}/{name}" for name in _OF_UNIT), *cameras, *(one.topic for one in devices)]
     )

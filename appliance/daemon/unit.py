@@ -20,6 +20,7 @@ from appliance.reports.messages import (
 )
 
 if TYPE_CHECKING:
+    from appliance.album.photographer import Photographer
     from appliance.config import Settings
     from appliance.config.changes import Changes
     from appliance.daemon.engine import Engine
@@ -43,6 +44,7 @@ class Unit:
     Attributes:
         lanes: of its cameras, also when the pipeline has retired them.
         watches: what makes objects of detections, of each camera.
+        photographers: take the pictures of each camera that wants any.
         known: the last lane of every camera that there was; one that comes back counts on from it.
         book: what every camera counted, for ever.
         ownership: of retained topics.
@@ -54,6 +56,7 @@ class Unit:
     engine: Engine
     lanes: tuple[Lane, ...]
     watches: dict[str, ObjectWatch]
+    photographers: dict[str, Photographer]
     known: dict[str, Lane]
     pipeline: Pipeline
     pace: Pace

@@ -118,6 +118,7 @@ def wire(
         engine=engine,
         lanes=lanes,
         watches=plan.watches,
+        photographers=plan.photographers,
         known={**before, **{lane.name: lane for lane in lanes}},
         pipeline=pipeline,
         pace=pace,

@@ -61,7 +61,7 @@ class Followed:
         self._id = event_id
         self._tally = tally
         self._score = track.score
-        self._best = track.score, track.box
+        self._best = track.score, track.detected
         self._crossings: list[Crossing] = []
         self._past: list[Stay] = []
         self._entered: dict[str, tuple[int, str]] = {}
@@ -101,7 +101,7 @@ class Followed:
         if track.stationary != before.stationary:
             self._news.append("stationary" if track.stationary else "moving")
         if track.score >= self._best[0] + BETTER:
-            self._best = track.score, track.box
+            self._best = track.score, track.detected
             self._news.append("better")
         x, y = _foot(track)
         height = track.box[3] - track.box[1]
@@ -139,7 +139,7 @@ class Followed:
             label=self.label,
             label_id=track.label_id,
             score=self._score,
-            box=track.box,
+            box=track.detected,
             best_score=self._best[0],
             best_box=self._best[1],
             first_ns=track.first_ns,

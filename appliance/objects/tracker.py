@@ -55,12 +55,16 @@ VOTE_KEPT = 0.95
 """What a label's votes are worth at the next look: an object may turn, a mistake is outvoted."""
 
 
+Corners = tuple[float, float, float, float]
+
+
 class Track(msgspec.Struct, frozen=True, gc=False):
     """An object, as of one look.
 
     Attributes:
         number: of the track, since the tracker began; never used twice.
         box: xmin, ymin, xmax, ymax in 0..1 of the frame, smoothed; may reach out of it.
+        detected: the box of the last detection that was it, as the detector gave it.
         label_id: what most looks said, newest counting most.
         score: of this look's detection; 0 where it was not seen.
         seen: in this look; else it is where it is expected.
@@ -70,7 +74,8 @@ class Track(msgspec.Struct, frozen=True, gc=False):
     """
 
     number: int
-    box: tuple[float, float, float, float]
+    box: Corners
+    detected: Corners
     label_id: int
     score: float
     seen: bool
@@ -85,6 +90,7 @@ class _Memory:
 
     __slots__ = (
         "confirmed",
+        "detected",
         "first_ns",
         "label_id",
         "last_ns",
@@ -105,12 +111,14 @@ class _Memory:
         self.votes: dict[int, float] = {}
         self.label_id = 0
         self.score = 0.0
+        self.detected: Corners = (0.0, 0.0, 0.0, 0.0)
 
-    def see(self, now_ns: int, score: float, label_id: int) -> None:
+    def see(self, now_ns: int, score: float, label_id: int, corners: list[float]) -> None:
         self.looks += 1
         self.missed = 0
         self.last_ns = now_ns
         self.score = score
+        self.detected = corners[0], corners[1], corners[2], corners[3]
         votes = self.votes
         if len(votes) > 1 or label_id not in votes:
             for one in votes:
@@ -171,6 +179,7 @@ class Tracker:
     def _match(self, boxes: Rows, found: Detections, sure: NDArray[np.bool_], now_ns: int) -> None:
         known = self._known
         scores, label_ids = found.scores.tolist(), found.label_ids.tolist()
+        corners = found.boxes.tolist()
         tracks: list[int] = []
         matched: list[int] = []
         if known:
@@ -181,7 +190,7 @@ class Tracker:
             places = rows[:, kalman.BOX].tolist()
             for track, box, (x, y, w, h) in zip(tracks, matched, places, strict=True):
                 one = known[track]
-                one.see(now_ns, scores[box], label_ids[box])
+                one.see(now_ns, scores[box], label_ids[box], corners[box])
                 one.stillness.look(x, y, (w * h) ** 0.5, now_ns)
         fresh = [box for box in np.flatnonzero(sure).tolist() if box not in matched]
         if not fresh:
@@ -192,7 +201,7 @@ class Tracker:
             x, y = boxes[box, :2].tolist()
             one = _Memory(self._next, now_ns, x, y)
             self._next += 1
-            one.see(now_ns, scores[box], label_ids[box])
+            one.see(now_ns, scores[box], label_ids[box], corners[box])
             known.append(one)
 
     def _pairs(
@@ -250,6 +259,7 @@ class Tracker:
             Track(
                 one.number,
                 tuple(box),
+                one.detected,
                 one.label_id,
                 one.score if not one.missed else 0.0,
                 not one.missed,

@@ -94,6 +94,7 @@ class Lane:
         period_seconds: between two frames, as configured.
         frozen_seconds: after how long the same picture is a fault; 0 never is.
         on_change: told when there is something new in what is wrong.
+        keeps_frames: results carry their frames, for pictures of them.
         before: this camera's lane before a reload, stopped: its books, window, numbers and the
             loss of its camera go on.
         clock: the appliance's clock.
@@ -117,6 +118,7 @@ class Lane:
         pace: LanePace | None = None,
         gate: MotionGate | None = None,
         mask: Mask | None = None,
+        keeps_frames: bool = False,
         period_seconds: float = 0.0,
         frozen_seconds: Callable[[], float] = lambda: 0.0,
         on_change: Callable[[], None] = lambda: None,
@@ -149,6 +151,7 @@ class Lane:
         self.pace = pace or Pace().lane()
         self.gate = gate
         self._mask = mask
+        self.keeps_frames = keeps_frames
         self._sequencer: Sequencer[Result] = Sequencer(self._deliver)
         self._backoff = Backoff(REOPEN_FIRST_SECONDS, REOPEN_LONGEST_SECONDS)
         self._first_ns: int | None = None

@@ -135,8 +135,11 @@ class Worker:
         if frame.seen is not None:
             return self._pass_through(pending, frame.seen)
         taken_ns = clock.monotonic_ns()
+        kept = None
         try:
             plan, size, picture = self._load(pending)
+            if pending.lane.keeps_frames:
+                kept = frame.kept()
         finally:
             frame.release()
         preprocessed_ns = clock.monotonic_ns()
@@ -167,11 +170,13 @@ class Worker:
             picture=picture,
             accelerator=self.detector.accelerator,
             model_id=self.detector.model_id,
+            frame=kept,
         )
 
     def _pass_through(self, pending: Pending[Lane], seen: Seen) -> Observation:
         """Return what the camera itself saw; no stage of ours took part."""
         frame, now_ns = pending.frame, self._clock.monotonic_ns()
+        kept = frame.kept() if pending.lane.keeps_frames else None
         frame.release()
         ids = np.asarray([self._vocabulary.id_of(name) for name in seen.names], np.int32)
         found = Detections.of(seen.boxes, seen.scores, ids)
@@ -193,6 +198,7 @@ class Worker:
             name=frame.name,
             accelerator=seen.accelerator,
             model_id=seen.model_id,
+            frame=kept,
         )
 
     def _load(self, pending: Pending[Lane]) -> tuple[Placement, tuple[int, int], Pixels | None]:

@@ -69,6 +69,10 @@ class EventMessage(Message, frozen=True, kw_only=True):
         tuple[tuple[float, float], ...],
         Meta(description="Where it stood, x and y in 0..1, few points."),
     ]
+    snapshot: Annotated[
+        str | None,
+        Meta(description="SHA-256 of the picture sent with this; null where none is."),
+    ] = None
     ended: Annotated[
         Literal["", "left", "unwatched", "stopped", "restarted"],
         Meta(

@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from appliance.reports.common import Message
 
 
+JSON, JPEG = "application/json", "image/jpeg"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outgoing:
     """One encoded message.
 
     Attributes:
-        kind: of message, as in ``appliance.reports.messages.MESSAGES``; or ``discovery``.
+        kind: of message, as in ``appliance.reports.messages.MESSAGES``; ``snapshot``,
+            ``image`` and ``discovery``.
         topic: below ``{prefix}/{device}/``; from the root where it begins with ``/``.
-        payload: JSON.
+        payload: JSON, or what ``content_type`` says.
         message: what was encoded, for sinks in this process; None where it is not ours.
         qos: 0 or 1.
         retain: the broker keeps it as the topic's state.
         durable: must arrive: waits in the outbox for the broker.
+        content_type: of the payload.
+        user: words and their meanings besides (user properties of MQTT 5).
         fold: while it waits, a later message with the same word replaces it, and it goes before
             others where there is no room; empty for what nothing replaces.
         expiry_seconds: the broker forgets it after this (MQTT 5), None for never.
@@ -41,6 +47,8 @@ class Outgoing:
     handed_ns: int
     written: Callable[[int], None] | None = None
     fold: str = ""
+    content_type: str = JSON
+    user: tuple[tuple[str, str], ...] = ()
 
 
 class Sink(Protocol):

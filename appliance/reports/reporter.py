@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from appliance.album.photographer import NONE
 from appliance.clock import NS_PER_MS, rfc3339, wall_of
 from appliance.reports.encode import event_fields, rounded_box, state_fields
 from appliance.reports.messages import (
@@ -37,7 +38,7 @@ from appliance.reports.messages import (
     WindowInfo,
 )
 from appliance.reports.objects import EventMessage, ObjectsMessage
-from appliance.reports.outgoing import Outgoing
+from appliance.reports.outgoing import JPEG, Outgoing
 from appliance.reports.problems import OF_CAMERAS
 from appliance.telemetry.thermal import Thermal
 from appliance.values import StageTimes
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from appliance.album.photographer import Taken
     from appliance.clock import Clock
     from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from appliance.selection.failover import AcceleratorEvent
     from appliance.telemetry import Snapshot
     from appliance.update.state import UpdateState
-    from appliance.values import Observation
+    from appliance.values import Observation, Picture
     from appliance.values.happened import Happened
 
 DETECTIONS_EXPIRY_SECONDS = 60
@@ -153,21 +155,56 @@ class Reporter:
         )
         return message.seq
 
-    def happened(self, camera: str, happened: Happened) -> None:
-        """Publish what became of objects, and how many are where."""
+    def happened(self, camera: str, happened: Happened, pictures: Taken = NONE) -> None:
+        """Publish what became of objects, their pictures, and how many are where."""
         topic = f"{camera}/events"
         for event in happened.events:
+            has_picture = pictures.clean is not None and event.id in pictures.objects
             told = EventMessage(
-                **self._head(topic), camera=camera, **event_fields(event, self._clock)
+                **self._head(topic),
+                camera=camera,
+                snapshot=pictures.clean.sha256 if pictures.clean and has_picture else None,
+                **event_fields(event, self._clock),
             )
             fold = event.id if event.change == "update" else ""
             self._send("event", topic, told, qos=1, durable=True, fold=fold)
+        self._pictures(camera, pictures)
         if happened.state is not None:
             topic = f"{camera}/objects"
             state = ObjectsMessage(
                 **self._head(topic), camera=camera, **state_fields(happened.state)
             )
             self._send("objects", topic, state, qos=1, retain=True)
+
+    def _pictures(self, camera: str, taken: Taken) -> None:
+        if taken.clean is None or taken.boxed is None:
+            return
+        for number in (*sorted(taken.objects), *taken.asked):
+            self._send_picture("snapshot", camera, taken.clean, number, retain=False)
+        self._send_picture("image", camera, taken.boxed, "", retain=True)
+
+    def _send_picture(
+        self, kind: str, camera: str, picture: Picture, number: str, *, retain: bool
+    ) -> None:
+        self._put(
+            Outgoing(
+                kind=kind,
+                topic=f"{camera}/{kind}",
+                payload=picture.jpeg,
+                message=None,
+                qos=0,
+                retain=retain,
+                durable=False,
+                expiry_seconds=None,
+                handed_ns=self._clock.monotonic_ns(),
+                content_type=JPEG,
+                user=(
+                    ("id", number),
+                    ("sha256", picture.sha256),
+                    ("captured_at", wall_of(self._clock, picture.captured_ns)),
+                ),
+            )
+        )
 
     def ended(self, event: EventMessage) -> None:
         """Publish that an object of an earlier start is gone, as it was last told."""

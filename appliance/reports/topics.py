@@ -16,6 +16,7 @@ class Topic:
         qos: 0 or 1.
         retained: the broker keeps the last.
         expires: the broker forgets it after a while (MQTT 5).
+        content: media type of what is neither JSON nor plain text.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Topic:
     qos: int = 1
     retained: bool = False
     expires: bool = False
+    content: str = ""
 
 
 TOPICS = (
@@ -46,5 +48,19 @@ TOPICS = (
         "event",
     ),
     Topic("{camera}/objects", "counts, occupancy, totals; on change", "objects", retained=True),
+    Topic(
+        "{camera}/snapshot",
+        "JPEG of a new object or a better look, where `[camera.pictures]` is on: user properties "
+        "`id` (of the event, or of the command), `sha256`, `captured_at`",
+        qos=0,
+        content="image/jpeg",
+    ),
+    Topic(
+        "{camera}/image",
+        "the last of these with boxes, for Home Assistant",
+        qos=0,
+        retained=True,
+        content="image/jpeg",
+    ),
     Topic("{camera}/metrics", "one a window", "metrics", qos=0, retained=True, expires=True),
 )

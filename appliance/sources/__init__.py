@@ -103,11 +103,13 @@ class SourceRequest:
     def reduction(self, width: int, height: int) -> int:
         """Return by how much a frame of that size may be decoded smaller: the model sees no less.
 
-        Only the model looks at frames of a source; whoever wants all of a frame asks for 1.
+        Nor does anybody else: where pictures leave the unit, they stay as large as is wished.
         """
-        return reduction_for(
-            view_of(self.camera), width, height, self.input_width, self.input_height
-        )
+        view, pictures = view_of(self.camera), self.camera.pictures
+        by = reduction_for(view, width, height, self.input_width, self.input_height)
+        while pictures.enabled and by > 1 and max(width, height) < by * pictures.longest_side:
+            by //= 2
+        return by
 
 
 def view_of(camera: CameraSettings) -> View:

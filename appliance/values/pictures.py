@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -147,10 +148,36 @@ class Frame:
         if any(plane.strides[-1] != 1 and plane.shape[-1] > 1 for plane in self.planes):
             raise FrameError(f"frame {self.seq}: the bytes of a row must follow each other")
 
+    def kept(self) -> Frame:
+        """Return the frame with pixels of its own, which stay what they are after ``release``."""
+        planes = tuple(np.array(plane) for plane in self.planes)
+        return replace(self, planes=planes, release=_nothing)
+
     @property
     def decoded_size(self) -> tuple[int, int]:
         """Return width and height of what is in the planes."""
         return reduced(self.width, self.height, self.reduction)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG that may leave the unit.
+
+    Attributes:
+        jpeg: its bytes.
+        width, height: pixels.
+        captured_ns: of its frame, CLOCK_MONOTONIC.
+        sha256: of the bytes, hexadecimal.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+    captured_ns: int
+    sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha256", hashlib.sha256(self.jpeg).hexdigest())
 
 
 def reduced(width: int, height: int, reduction: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from appliance.values.happened import NOTHING, Happened
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from appliance.values.pictures import ClockOrigin, Floats, Ints, Pixels
+    from appliance.values.pictures import ClockOrigin, Floats, Frame, Ints, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ class Observation:
         accelerator: what the model ran on.
         model_id: the model that ran.
         happened: what it means for the objects before the camera.
+        frame: the frame, with pixels of its own, where pictures of it may be wanted; else None.
     """
 
     camera: str
@@ -160,6 +161,7 @@ class Observation:
     accelerator: str = ""
     model_id: str = ""
     happened: Happened = NOTHING
+    frame: Frame | None = None
 
     def finished(self, done_ns: int) -> Observation:
         """Return it as it is handed on at ``done_ns``; spelt out, for ``replace`` is slow."""
@@ -176,4 +178,5 @@ class Observation:
             self.accelerator,
             self.model_id,
             self.happened,
+            self.frame,
         )

@@ -51,6 +51,8 @@ def camera_entities(
     entities = _rates(settings, topic)
     if settings.mqtt.commands:
         entities |= _commands(camera.name, base)
+    if camera.pictures.enabled:
+        entities |= _pictures(camera.name, base, commands=settings.mqtt.commands)
     if not camera.objects.enabled:
         return entities
     labels = labels_told(camera, settings, known)
@@ -200,6 +202,23 @@ def _commands(camera: str, base: str) -> Entities:
             "mode": "slider",
         },
     }
+
+
+def _pictures(camera: str, base: str, *, commands: bool) -> Entities:
+    """Return the last picture of an object, and what takes one."""
+    image = {
+        "platform": "image",
+        "name": "Last object picture",
+        "content_type": "image/jpeg",
+        "image_topic": f"{base}/{camera}/image",
+    }
+    button = {
+        "platform": "button",
+        "name": "Snapshot",
+        "command_topic": f"{base}/cmd/snapshot",
+        "payload_press": json.dumps({"camera": camera}),
+    }
+    return {"image": image, "snapshot": button} if commands else {"image": image}
 
 
 def _in(path: str, key: str) -> str:

@@ -22,6 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from appliance.errors import BrokerUnavailableError
+from appliance.reports.outgoing import JSON
 from appliance.sinks.mqtt.terms import SUSPECT_SECONDS, Terms
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Connection:
         """
         properties = None
         if self._version == MQTTv5 and letter.topic != self._status_topic:
-            properties = self._properties(letter.expiry_seconds)
+            properties = self._properties(letter)
         if self.terms.packet_bytes is not None:
             size = len(properties.pack()) if properties else 1  # type: ignore[no-untyped-call]
             refusal = self.terms.refusal(letter, size)
@@ -307,16 +308,13 @@ class Connection:
             "(mqtt.tls_certificate_file)?"
         )
 
-    def _properties(self, expiry_seconds: int | None) -> Properties:
-        """Return what says of a message that it is JSON and how long it counts; made once each."""
-        if expiry_seconds not in self._made_properties:
-            made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            made.ContentType = "application/json"
-            made.PayloadFormatIndicator = 1
-            if expiry_seconds is not None:
-                made.MessageExpiryInterval = expiry_seconds
-            self._made_properties[expiry_seconds] = made
-        return self._made_properties[expiry_seconds]
+    def _properties(self, letter: Queued) -> Properties:
+        """Return what says of a message what it is and how long it counts; once each for JSON."""
+        if letter.content_type != JSON:
+            return _made(letter)
+        if letter.expiry_seconds not in self._made_properties:
+            self._made_properties[letter.expiry_seconds] = _made(letter)
+        return self._made_properties[letter.expiry_seconds]
 
     def _on_connect(self, _c: Any, _u: Any, _f: Any, reason: Any, said: Any) -> None:
         self._connack = reason
@@ -345,3 +343,14 @@ class Connection:
             self._answers.refused(letter, reason.getName())
         else:
             self._answers.delivered(letter)
+
+
+def _made(letter: Queued) -> Properties:
+    made = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    made.ContentType = letter.content_type
+    made.PayloadFormatIndicator = int(letter.content_type == JSON)
+    if letter.expiry_seconds is not None:
+        made.MessageExpiryInterval = letter.expiry_seconds
+    if letter.user:
+        made.UserProperty = list(letter.user)
+    return made

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.reports.outgoing import JSON
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,7 @@ class Queued:
 
     Attributes:
         topic, payload, qos, retain, expiry_seconds: as published.
+        content_type, user: as in ``Outgoing``.
         outbox_number: its number in the outbox, or None.
         handed_ns, written: for the time to written; see ``Outgoing``.
     """
@@ -32,6 +35,8 @@ class Queued:
     qos: int
     retain: bool
     expiry_seconds: int | None
+    content_type: str = JSON
+    user: tuple[tuple[str, str], ...] = ()
     outbox_number: int | None = None
     handed_ns: int = 0
     written: Callable[[int], None] | None = None
@@ -68,6 +73,8 @@ class SendQueue:
             outgoing.qos,
             outgoing.retain,
             outgoing.expiry_seconds,
+            outgoing.content_type,
+            outgoing.user,
             handed_ns=outgoing.handed_ns,
             written=outgoing.written,
         )
