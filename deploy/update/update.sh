@@ -26,8 +26,9 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C APPLIANCE_UPDATING=1
 say() { echo "update: $*"; }
 get() { sed -n "s/^$1=//p" "$state/state" 2>/dev/null | tail -1; }
 field() { sed -n "s/^$1=//p" "$progress" 2>/dev/null | tail -1; }
-installed() { dpkg-query -W -f '${Version}' appliance 2>/dev/null; }
-whole() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' appliance 2>/dev/null)" = "ii " ]; }
+version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null; }
+installed() { version_of appliance; }
+whole() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 main_pid() { systemctl show -P MainPID appliance.service; }
 
 now() { cut -d. -f1 /proc/uptime; } # a board without a clock sets the time while it runs
@@ -70,20 +71,21 @@ check() {
     printf 'Types: deb\nURIs: %s\nSuites: ./\nSigned-By: %s\n' "$APPLIANCE_ORIGIN" "$APPLIANCE_KEY" >"$state/appliance.sources"
     found=$(with_origin apt-get -o APT::Update::Error-Mode=any update 2>&1) ||
         fail "the origin cannot be used: $(printf '%s\n' "$found" | grep -m1 '^[EW]:')" "is it reachable, and signed by that key?"
-    available=$(with_origin apt-cache madison appliance | awk -F' *[|] *' '{print $2}' | head -1)
+    available=$(offered appliance)
     [ -n "$available" ] || fail "the origin has no package appliance for this machine"
     record installed="$(installed)" available="$available"
     say "installed $(installed), available $available"
 }
 
+offered() { with_origin apt-cache madison "$1" | awk -F' *[|] *' '{print $2}' | head -1; }
 newer() { dpkg --compare-versions "$1" gt "$2"; }
 
-stage() { # version
-    file=$packages/appliance_$1.deb
+stage() { # package, version
+    file=$packages/$1_$2.deb
     [ -f "$file" ] && return 0
     mkdir -p "$packages/partial"
     rm -f "$packages"/partial/*
-    (cd "$packages/partial" && with_origin apt-get download "appliance=$1" >/dev/null) || return 1
+    (cd "$packages/partial" && with_origin apt-get download "$1=$2" >/dev/null) || return 1
     keep "$packages"/partial/*.deb "$file"
 }
 
@@ -95,13 +97,19 @@ keep() { # from, to: there whole or not at all
 }
 
 # The way back: kept from before, else from the origin, else packed from what is installed.
-stage_way_back() {
-    from=$(installed)
-    stage "$from" 2>/dev/null && return 0
+stage_way_back() { # package
+    now_there=$(version_of "$1")
+    stage "$1" "$now_there" 2>/dev/null && return 0
     command -v dpkg-repack >/dev/null || return 1
-    say "packing $from as the way back"
-    (cd "$packages/partial" && rm -f ./*.deb && dpkg-repack appliance >/dev/null 2>&1) || return 1
-    keep "$packages"/partial/*.deb "$packages/appliance_$from.deb"
+    say "packing $1 $now_there as the way back"
+    (cd "$packages/partial" && rm -f ./*.deb && dpkg-repack "$1" >/dev/null 2>&1) || return 1
+    keep "$packages"/partial/*.deb "$packages/$1_$now_there.deb"
+}
+
+# The packages of an update, or of the way back from it: a card's own goes with the appliance.
+files() { # to|from
+    echo "$packages/appliance_$(get "$1").deb"
+    [ -z "$(get to_card)" ] || echo "$packages/appliance-card_$(get "${1}_card").deb"
 }
 
 install() {
@@ -114,18 +122,27 @@ install() {
         say "$to was taken back before; it is not tried again by itself"
         exit 0
     fi
-    record phase=staging from="$from" to="$to" result= reason= || exit 69
+    from_card='' to_card=''
+    if whole appliance-card && newer "$(offered appliance-card)" "$(version_of appliance-card)"; then
+        from_card=$(version_of appliance-card) to_card=$(offered appliance-card)
+    fi
+    record phase=staging from="$from" to="$to" from_card="$from_card" to_card="$to_card" result= reason= || exit 69
     free=$(df --output=avail -B1 /opt | tail -1)
     size=$(with_origin apt-cache show "appliance=$to" | awk '/^Installed-Size:/ {i = $2 * 1024} /^Size:/ {s = $2} END {printf "%d", i + 2 * s}')
     [ "$free" -gt "$size" ] || fail "$free bytes free, $size needed" "make space on the card"
-    stage "$to" || fail "$to cannot be fetched, or is damaged"
-    stage_way_back || fail "there is no way back from $to" "apt install dpkg-repack, or keep $from at the origin"
+    stage appliance "$to" || fail "$to cannot be fetched, or is damaged"
+    stage_way_back appliance || fail "there is no way back from $to" "apt install dpkg-repack, or keep $from at the origin"
+    if [ -n "$to_card" ]; then
+        stage appliance-card "$to_card" || fail "appliance-card $to_card cannot be fetched, or is damaged"
+        stage_way_back appliance-card || fail "there is no way back from appliance-card $to_card" "apt install dpkg-repack, or keep $from_card at the origin"
+    fi
     record ran_before="$(makes_progress)" || exit 69
     trap '' HUP INT PIPE TERM # whoever asked may go away; half an installation is worth nothing
     record phase=installing || exit 69
     say "installing $to"
-    if ! dpkg --force-confold --install "$packages/appliance_$to.deb"; then
-        if whole && [ "$(installed)" = "$from" ]; then # dpkg was busy, or refused before it began
+    # shellcheck disable=SC2046 # a list without spaces
+    if ! dpkg --force-confold --install $(files to); then
+        if whole appliance && [ "$(installed)" = "$from" ] && { [ -z "$to_card" ] || [ "$(version_of appliance-card)" = "$from_card" ]; }; then # dpkg was busy, or refused before it began
             record phase=idle
             fail "the package was not installed: dpkg refused"
         fi
@@ -149,7 +166,7 @@ prove() {
     if proved; then
         record phase=idle result=installed reason= installed="$(installed)" refused= at="$(when)"
         for old in "$packages"/*.deb; do # the last two are kept: this one and the way back
-            case "$old" in */appliance_"$to".deb | */appliance_"$(get from)".deb) ;; *) rm -f "$old" ;; esac
+            case " $(files to) $(files from) " in *"$old"*) ;; *) rm -f "$old" ;; esac
         done
         say "$to is proved"
     else
@@ -186,11 +203,13 @@ go_back() { # why
 
 put_back() {
     from=$(get from)
-    if [ -z "$from" ] || ! dpkg --force-confold --force-downgrade --install "$packages/appliance_$from.deb"; then
+    # shellcheck disable=SC2046 # a list without spaces
+    if [ -z "$from" ] || ! dpkg --force-confold --force-downgrade --install $(files from); then
         record reason="going back to $from failed: $(get reason)"
         return 1
     fi
-    rm -f "$packages/appliance_$(get to).deb"
+    # shellcheck disable=SC2046
+    rm -f $(files to)
     record phase=idle result="taken back" installed="$(installed)" at="$(when)"
 }
 

@@ -12,7 +12,7 @@ make_origin() { # package, folder
         "$version+1 $version+4" "$version $version+2"; do
         signed=$2/signed/$(echo "$offer" | tr ' ' _)
         mkdir -p "$signed"
-        for one in $offer; do ln "$2/packages/appliance_$one.deb" "$signed/"; done
+        for one in $offer; do ln "$2/packages/appliance_$one.deb" "$2/packages/appliance-card_$one.deb" "$signed/"; done
         sh "$here/../../scripts/make_repository.sh" "$signed" origin@example.org
         rm "$signed"/*.deb
     done

@@ -14,6 +14,11 @@ base=${version%%~*}
 pack() { # suffix: written uncompressed, these are read once
     sed -i "s/^Version: .*/Version: $base$1~${version#*~}/" "$work/tree/DEBIAN/control"
     dpkg-deb --root-owner-group -Znone -b "$work/tree" "$folder/appliance_$base$1.deb" >/dev/null
+    # Beside it the card's package, of which an update knows no more than name and version.
+    mkdir -p "$work/card/DEBIAN"
+    printf 'Package: appliance-card\nVersion: %s\nArchitecture: all\nDepends: appliance\nMaintainer: tests <tests@example.org>\nDescription: stands for the card\n' \
+        "$base$1" >"$work/card/DEBIAN/control"
+    dpkg-deb --root-owner-group -Znone -b "$work/card" "$folder/appliance-card_$base$1.deb" >/dev/null
 }
 change() { # file, python lines put at its end
     cp "$program/$1" "$work/kept"

@@ -167,8 +167,13 @@ def second_start(kind: str, built: Path, card: Card, password: str, ca: str) -> 
         board.fail("; ".join(faults))
     board.wait(lambda: board.restarts, 120, "a restart after the service manager crashed")
     owner.messages.clear()
+    restarted = board.seconds
     board.wait(lambda: owner.last("/porch/door/detections"), START_SECONDS, "detections again")
-    step(board, "the service manager crashed, the board restarted itself, detections are back")
+    took = board.seconds - restarted
+    step(
+        board,
+        f"the service manager crashed, the board restarted itself: detections in {took:.0f} s",
+    )
     began = re.findall(r"Startup finished in .*", board.console())
     print("\n".join(f"   {line.strip()}" for line in began))
     owner.close()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The images and the boot kit, built and started on emulated boards.
+# The images and the boot kit, built by the README's commands and started on emulated boards.
 #
 # Usage: PYTHON=.venv/bin/python tests/image/run.sh [--all | --cuts N]
 #
@@ -18,12 +18,9 @@ sh "$here/tools.sh"
 sh scripts/install_prometheus.sh
 kernel=$(basename "$(tar -tf "$base" | grep -m1 'lib/modules/[^/]*/$')")
 
-rm -rf dist/arm64 dist/image dist/raspios dist/standin dist/boot-kit
-"$PYTHON" scripts/build_deb.py --arch arm64 --out dist/arm64
-"$PYTHON" scripts/build_card_deb.py --out dist/arm64
-
+rm -rf dist/image dist/raspios dist/standin
 if [ "$what" != --cuts ]; then
-    sh deploy/image/debian.sh dist/arm64 dist/image "$cache"
+    make image BASE=debian
     CACHE=$cache sh deploy/kernel/build.sh "$kernel" dist/image "$here/fake_firmware.c"
     "$PYTHON" -m tests.image.parity dist/arm64/appliance_*.deb "$base"
     if [ "$what" = --all ]; then boards="virt raspi3b read-only"; else boards=virt; fi
@@ -35,16 +32,14 @@ fi
 sh "$here/standin/make.sh" dist/standin "$cache"
 (cd dist/standin/packages && apt-ftparchive packages . >Packages) # the archive that the kit's board asks
 sh scripts/check_base.sh dist/standin/base.img
-PACKAGES=dist/standin/packages ACCELERATORS=coral,hailo,imx500 \
-    sh deploy/image/raspios.sh dist/standin/base.img dist/arm64 dist/raspios
+PACKAGES=dist/standin/packages ACCELERATORS=coral,hailo,imx500 make image BASE=dist/standin/base.img
 for one in libedgetpu1-std hailo-all imx500-all; do
     grep -q "pkg:deb/debian/$one@" dist/raspios/appliance-raspios.cdx.json || {
         echo "FAILED: $one is not in the image" >&2
         exit 1
     }
 done
-cp -R deploy/boot-kit dist/boot-kit
-cp dist/arm64/*.deb dist/boot-kit/appliance-kit/
+make boot-kit
 case $what in
 --cuts)
     "$PYTHON" -m tests.image.raspios image dist/standin --cuts "$cuts"
