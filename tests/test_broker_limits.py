@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from appliance.sinks.mqtt.commands import Commands
 from appliance.sinks.mqtt.connection import BrokerAddress
-from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.queue import Queued
 from appliance.sinks.mqtt.sink import MqttSink
 from appliance.sinks.mqtt.terms import STRIKES, Suspicion, Terms
+from appliance.sinks.outbox.outbox import Outbox
 from tests.helpers import Subscriber, free_port, wait_for
 from tests.scripted import Stage, stage
 from tests.strict_broker import StrictBroker

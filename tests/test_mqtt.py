@@ -17,8 +17,8 @@ import pytest
 from appliance.cli.demo_broker import DemoBroker, start_broker
 from appliance.pipeline import CameraEvent
 from appliance.sinks.mqtt.connection import BrokerAddress
-from appliance.sinks.mqtt.outbox import MAX_BYTES, Outbox
 from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.outbox.outbox import MAX_BYTES, Outbox
 from tests.helpers import Subscriber, free_port, open_descriptors, wait_for
 from tests.scripted import stage
 
@@ -58,7 +58,7 @@ def test_a_killed_process_leaves_its_will(broker: DemoBroker, subscriber: Subscr
     code = (
         "import sys;from appliance.sinks.mqtt.sink import *;"
         "from appliance.sinks.mqtt.connection import *;"
-        "from appliance.sinks.mqtt.outbox import Outbox;"
+        "from appliance.sinks.outbox.outbox import Outbox;"
         f"s=MqttSink(BrokerAddress('127.0.0.1',{broker.port},'u'),'{BASE}',Outbox(None,9));s.start();"
         "sys.stdin.read()"
     )

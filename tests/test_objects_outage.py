@@ -10,7 +10,7 @@ from appliance.clock import ManualClock
 from appliance.config import CameraSettings
 from appliance.models import Labels, Vocabulary
 from appliance.reports.reporter import Identity, Reporter
-from appliance.sinks.mqtt.outbox import Outbox
+from appliance.sinks.outbox.outbox import Outbox
 from tests.helpers import Subscriber, free_port, wait_for
 from tests.moving import Eyes
 from tests.test_mqtt import make_sink

@@ -17,8 +17,8 @@ import pytest
 
 from appliance.pipeline import CameraEvent
 from appliance.sinks.mqtt.connection import BrokerAddress
-from appliance.sinks.mqtt.outbox import RETRY_SECONDS, Outbox
 from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.outbox.outbox import RETRY_SECONDS, Outbox
 from tests.helpers import Gate, SmallDisk, Subscriber, small_disk, wait_for
 from tests.scripted import stage
 from tests.test_daemon import Systemd, Unit
@@ -88,7 +88,8 @@ def test_what_is_acknowledged_on_a_full_disk_is_not_sent_by_the_next_process(
     outbox.close()
     disk.fill()
     code = (
-        "import os, sys; from pathlib import Path; from appliance.sinks.mqtt.outbox import Outbox\n"
+        "import os, sys; from pathlib import Path\n"
+        "from appliance.sinks.outbox.outbox import Outbox\n"
         "o = Outbox(Path(sys.argv[1]), 100)\n"
         "for number in (1, 2, 4): o.remove(number)\n"
         "print(o.size(), o.problem); sys.stdout.flush(); os._exit(9)"
@@ -417,7 +418,8 @@ def test_a_killed_process_whose_log_is_damaged(tmp_path: Path) -> None:
     """What was written last is lost then; the rest is not, and nothing is raised."""
     path = tmp_path / "outbox.sqlite"
     code = (
-        "import os, sys; from pathlib import Path; from appliance.sinks.mqtt.outbox import Outbox\n"
+        "import os, sys; from pathlib import Path\n"
+        "from appliance.sinks.outbox.outbox import Outbox\n"
         "o = Outbox(Path(sys.argv[1]), 100)\n"
         "for number in range(20): o.add('t', b'%d' % number, None)\n"
         "os._exit(9)"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sinks.mqtt.outbox import MAX_BYTES, RETRY_SECONDS, Outbox
+from appliance.sinks.outbox.outbox import MAX_BYTES, RETRY_SECONDS, Outbox
 
 LIMIT = 5
 ACTIONS = st.lists(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.reports.outgoing import Outgoing
-from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.queue import STREAM_LIMIT, Queued, SendQueue
+from appliance.sinks.outbox.outbox import Outbox
 from tests.helpers import wait_for
 
 if TYPE_CHECKING:

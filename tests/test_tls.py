@@ -11,8 +11,8 @@ import pytest
 from appliance.config.settings import MqttSettings
 from appliance.errors import ConfigError
 from appliance.sinks.mqtt.address import broker_address
-from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.outbox.outbox import Outbox
 from tests.helpers import free_port, wait_for
 
 if TYPE_CHECKING:

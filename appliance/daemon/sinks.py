@@ -11,8 +11,8 @@ from appliance.daemon.commands import COMMANDS
 from appliance.sinks import Counting, create_outlet, sink_options
 from appliance.sinks.mqtt.address import broker_address, secrets_of
 from appliance.sinks.mqtt.commands import Commands
-from appliance.sinks.mqtt.outbox import Outbox
 from appliance.sinks.mqtt.sink import MqttSink
+from appliance.sinks.outbox.outbox import Outbox
 from appliance.sinks.queue.backlog import Backlog
 from appliance.sinks.queue.queued_sink import QueuedSink
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.reports.outgoing import Outgoing
-    from appliance.sinks.mqtt.outbox import Outbox
+    from appliance.sinks.outbox.outbox import Outbox
 
 STREAM_LIMIT = 64
 """Per-frame messages that may wait for the network; older ones are dropped and counted."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.sinks import SinkProblem
     from appliance.sinks.mqtt.commands import Commands
     from appliance.sinks.mqtt.connection import BrokerAddress
-    from appliance.sinks.mqtt.outbox import Outbox
+    from appliance.sinks.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

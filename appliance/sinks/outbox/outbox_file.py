@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.errors import UnavailableError
 from appliance.files import claim_folder
-from appliance.sinks.mqtt.delivered import Delivered, Entry
-from appliance.sinks.mqtt.salvage import FAILURES, Message, examine, is_damage
+from appliance.sinks.outbox.delivered import Delivered, Entry
+from appliance.sinks.outbox.salvage import FAILURES, Message, examine, is_damage
 
 if TYPE_CHECKING:
     from pathlib import Path

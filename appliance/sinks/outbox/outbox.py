@@ -1,6 +1,6 @@
-"""Must-deliver messages that wait for the broker: bounded, oldest dropped first and counted.
+"""Must-deliver messages that wait for the receiver: bounded, oldest dropped first and counted.
 
-They are held in memory, in order, and that is what the broker gets; the file beside it is a copy
+They are held in memory, in order, and that is what the receiver gets; the file beside it is a copy
 for the next process. A disk that is full, damaged or gone costs the copy, never the message.
 """
 
@@ -13,8 +13,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.sinks.mqtt.outbox_file import OutboxFile
-from appliance.sinks.mqtt.salvage import Message
+from appliance.sinks.outbox.outbox_file import OutboxFile
+from appliance.sinks.outbox.salvage import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 1 << 20
-"""All payloads together; with the message limit, what an unreachable broker can cost."""
+"""All payloads together; with the message limit, what an unreachable receiver can cost."""
 RETRY_SECONDS = 5.0
 """A disk that failed is left alone for so long."""
 
