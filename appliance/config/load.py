@@ -15,6 +15,7 @@ import msgspec
 from appliance.config.faults import find_faults
 from appliance.config.scene import scene_faults
 from appliance.config.settings import CameraSettings, Settings
+from appliance.config.webhook import webhook_faults
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def cross_faults(settings: Settings) -> list[str]:
                 "height inside 0..1 with some area"
             )
         faults += scene_faults(camera)
+    faults += webhook_faults(settings.webhook, tuple(names))
     kinds = {camera.source.partition(":")[0] for camera in settings.camera}
     picamera2 = sorted(kinds & {"picamera2", "imx500"})
     if picamera2 and "libcamera" in kinds:

@@ -19,6 +19,7 @@ from appliance.config.scene import (
     Share,
     ZoneSettings,
 )
+from appliance.config.webhook import WebhookSettings
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -409,5 +410,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Where messages go besides MQTT, one table a kind: [sinks.jsonl]."),
     ] = field(default_factory=dict)
     update: UpdateSettings = field(default_factory=UpdateSettings)
+    webhook: Annotated[
+        tuple[WebhookSettings, ...],
+        Meta(description="Receivers of events by HTTP: [[webhook]] tables."),
+    ] = ()
     homeassistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     camera: tuple[CameraSettings, ...] = field(default_factory=lambda: (CameraSettings(),))

@@ -15,6 +15,8 @@ from appliance.sinks.mqtt.sink import MqttSink
 from appliance.sinks.outbox.outbox import Outbox
 from appliance.sinks.queue.backlog import Backlog
 from appliance.sinks.queue.queued_sink import QueuedSink
+from appliance.sinks.webhook.receiver import receiver_of
+from appliance.sinks.webhook.sink import WebhookSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.reports.outgoing import Outgoing, Sink
     from appliance.selection.environment import Environment
     from appliance.sinks import Outlet
+    from appliance.sinks.webhook.receiver import Receiver
 
 EXTRA = "extra"
 """Stands for the outlets that no setting names."""
@@ -105,6 +108,8 @@ def check_sinks(settings: Settings, environment: Environment) -> None:
         ConfigError: it cannot be used.
     """
     sink_options(settings.sinks)
+    for one in settings.webhook:
+        receiver_of(one)
     if settings.mqtt.enabled:
         device = device_of(settings, environment)
         broker_address(settings.mqtt, device, environment.variables)
@@ -137,7 +142,9 @@ def make_sinks(
     options = sink_options(settings.sinks)
     mqtt, device = settings.mqtt, device_of(settings, environment)
     address = broker_address(mqtt, device, environment.variables) if mqtt.enabled else None
+    receivers = {f"webhook:{one.name}": receiver_of(one) for one in settings.webhook}
     made_from: dict[str, object] = {**options, EXTRA: extra}
+    made_from |= {kind: (one, device, mqtt.outbox) for kind, one in receivers.items()}
     origin = bool(settings.update.origin)
     secrets = secrets_of(mqtt, environment.variables)
     made_from["mqtt"] = (mqtt, device, origin, settings.homeassistant, secrets)
@@ -161,9 +168,15 @@ def make_sinks(
             others[kind] = before.others[kind]
             continue
         others[kind] = tuple(QueuedSink(outlet, environment.clock) for outlet in outlets[kind])
+    for kind, receiver in receivers.items():
+        if before is not None and kind in kept:
+            others[kind] = before.others[kind]
+        else:
+            others[kind] = (_webhook(receiver, settings, environment, device),)
     sink = before.mqtt if before is not None and "mqtt" in kept else None
     if address is not None and "mqtt" not in kept:
-        outbox = Outbox(_outbox_path(settings, environment, device), mqtt.outbox_messages)
+        path = _outbox_path(settings, environment, f"outbox-{device}")
+        outbox = Outbox(path, mqtt.outbox_messages)
         base = f"{mqtt.prefix}/{device}"
         wanted = settings.homeassistant
         birth_topic = f"{wanted.prefix}/status" if wanted.discovery else ""
@@ -203,9 +216,25 @@ def _commands(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in names if name != "update" or settings.update.origin)
 
 
-def _outbox_path(settings: Settings, environment: Environment, device: str) -> Path | None:
+def _webhook(
+    receiver: Receiver, settings: Settings, environment: Environment, device: str
+) -> WebhookSink:
+    wanted = receiver.settings
+    path = _outbox_path(settings, environment, f"webhook-{wanted.name}-{device}")
+    sink = WebhookSink(
+        wanted,
+        receiver.secret,
+        Outbox(path, wanted.waiting),
+        environment.clock,
+        receiver.poster(),
+    )
+    sink.start()
+    return sink
+
+
+def _outbox_path(settings: Settings, environment: Environment, name: str) -> Path | None:
     kind = settings.mqtt.outbox
     if kind == "memory":
         return None
     folder = environment.runtime_folder() if kind == "runtime" else environment.state_folder()
-    return folder / f"outbox-{device}.sqlite"
+    return folder / f"{name}.sqlite"

@@ -1,0 +1,1 @@
+"""Events posted to a receiver of the owner's: in order, at least once, signed."""
