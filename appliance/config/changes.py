@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from appliance.config.settings import Settings
 
-OWNERS = frozenset({"name", "source", "options", "filter", "mask", "pictures"})
-"""Keys of a camera that only the files set: addresses, paths, other programs' code; and what leaves
-of the pictures, which is not for everybody who may send a command to say."""
+OWNERS = frozenset({"name", "source", "options", "filter", "mask", "pause", "pictures"})
+"""Keys of a camera that only the files set: addresses, paths, other programs' code; and what is
+seen and leaves at all, which is not for everybody who may send a command to say."""
 _UNUSABLE = "the settings cannot be used:"
 
 

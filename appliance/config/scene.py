@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from appliance.config.schedule import parse
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -112,6 +114,11 @@ def scene_faults(camera: CameraSettings) -> list[str]:
         for line in camera.line
         if line.start == line.end
     ]
+    for at, text in enumerate(camera.pause, 1):
+        try:
+            parse(text)
+        except ValueError as error:
+            faults.append(f"{key}.pause[{at}]: {error}")
     if camera.min_area >= camera.max_area:
         faults.append(
             f"{key}.min_area: got {camera.min_area}, expected less than max_area "

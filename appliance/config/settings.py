@@ -303,6 +303,13 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[MaskSettings, ...],
         Meta(description="Parts that nobody may see: [[camera.mask]] tables."),
     ] = ()
+    pause: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="When nobody looks, in the machine's own time zone: "
+            '"22:00-06:00", "Mon-Fri 08:00-17:30".'
+        ),
+    ] = ()
     pictures: Annotated[
         PictureSettings, Meta(description="Pictures of objects, with their events; off by default.")
     ] = field(default_factory=PictureSettings)

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 _OF_ADMISSION = ("labels", "threshold", "thresholds", "min_area", "max_area", "ignore")
 """Which detections count: whoever is there stays who it is when that changes."""
-_UNFILTERED = ("detections",)
-"""What becomes of results after all filters."""
+_UNFILTERED = ("detections", "pause")
+"""What becomes of results after all filters, and when there are any."""
 _OF_RESULTS = (*_OF_ADMISSION, *_UNFILTERED, "filter", "objects", "zone", "line")
 """Settings that only what is done with results depends on: the lane goes on."""
 

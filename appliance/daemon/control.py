@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.config.changes import Changes, overlay
+from appliance.config.schedule import covered, parse
 from appliance.daemon.commands import Decision, decide
 from appliance.daemon.kept import read_kept
 from appliance.daemon.trial import Flow, Trial
@@ -64,6 +65,7 @@ class Control:
         self.changes = self._kept = read_kept(path, Changes, "what commands changed is not known")
         self.notice = ""
         self._flow = Flow()
+        self._scheduled: frozenset[str] = frozenset()
         self._trial: Trial | None = None
         self._waiting: Waiting | None = None
 
@@ -113,6 +115,9 @@ class Control:
     ) -> bool:
         """Watch over settings on trial; return whether the unit has to change back."""
         now_ns = self._note_flow(unit)
+        if _scheduled(unit) != self._scheduled:
+            self.apply(unit)
+            self.publish(unit, files)
         trial = self._trial
         if trial is None:
             return False
@@ -168,13 +173,15 @@ class Control:
 
     def apply(self, unit: Unit) -> None:
         """Let those cameras rest that have to, and the others look."""
+        self._scheduled = _scheduled(unit)
         for lane in unit.lanes:
-            lane.rest(rests=self.changes.rests(lane.name))
+            lane.rest(rests=self._rests(lane.name))
 
     def publish(self, unit: Unit, files: Settings) -> None:
         """Publish what commands can change, as it is now."""
         is_tried = self._trial is not None and self._trial.is_tried
-        unit.publish_state(overlay(files, self.changes), self.changes, is_tried=is_tried)
+        settings = overlay(files, self.changes)
+        unit.publish_state(settings, self.changes, self._scheduled, is_tried=is_tried)
 
     def _note_flow(self, unit: Unit) -> int:
         """Note which cameras deliver; return the time, CLOCK_MONOTONIC."""
@@ -236,11 +243,14 @@ class Control:
                 f"camera {', '.join(decision.cameras)}: pictures are off",
                 hint="[camera.pictures] enabled = true",
             )
-        looking = [name for name in able if not self.changes.rests(name)]
+        looking = [name for name in able if not self._rests(name)]
         if not looking:
             raise ApplianceError(f"camera {', '.join(able)}: nobody looks, it is paused or closed")
         for name in looking:
             unit.photographers[name].ask(decision.id)
+
+    def _rests(self, camera: str) -> bool:
+        return camera in self._scheduled or self.changes.rests(camera)
 
     def _safe(self) -> Changes:
         """Return what is in force; of settings on trial only those that are proven and stay."""
@@ -261,3 +271,11 @@ class Control:
         except OSError as error:
             return error.strerror or str(error)
         return ""
+
+
+def _scheduled(unit: Unit) -> frozenset[str]:
+    """Return the cameras at which nobody looks at this time of the week."""
+    moment = unit.environment.clock.utc().astimezone()
+    return frozenset(
+        camera.name for camera in unit.settings.camera if covered(map(parse, camera.pause), moment)
+    )

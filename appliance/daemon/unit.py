@@ -91,12 +91,20 @@ class Unit:
         known = self.engine.layouts.of(taken.finding, taken.accelerator, taken.model)
         return known.why if known == taken.layout else taken.layout.why
 
-    def publish_state(self, settings: Settings, changes: Changes, *, is_tried: bool) -> None:
+    def publish_state(
+        self,
+        settings: Settings,
+        changes: Changes,
+        scheduled: frozenset[str],
+        *,
+        is_tried: bool,
+    ) -> None:
         """Publish what commands can change.
 
         Args:
             settings: in force from now on.
             changes: what commands made other than the files say.
+            scheduled: cameras at which nobody looks at this time.
             is_tried: they are taken back by themselves.
         """
         cameras = {
@@ -104,6 +112,7 @@ class Unit:
                 enabled=changes.of(camera.name).enabled,
                 threshold=threshold_of(camera, settings.model),
                 labels=labels_of(camera, settings.model),
+                scheduled=camera.name in scheduled,
                 settings=changes.of(camera.name).settings,
             )
             for camera in settings.camera

@@ -337,6 +337,9 @@ class CameraStateInfo(Struct, frozen=True, kw_only=True):
     enabled: bool
     threshold: float
     labels: Annotated[tuple[str, ...], Meta(description="What is looked for; empty for all.")]
+    scheduled: Annotated[
+        bool, Meta(description="Nobody looks now, because `pause` of the camera says so.")
+    ]
     settings: Annotated[
         dict[str, Any], Meta(description="Keys of [[camera]] that are other than the files say.")
     ]
