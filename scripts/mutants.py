@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 LONGEST_SECONDS = 300.0
 """A fault that makes the tests hang is noticed too; each test has its own limit besides."""
+SIDE_BY_SIDE = ("-n", "4", "--dist", "worksteal")
+"""All tests at once, without any fault: they wait more than they compute."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?: - .*)?$", re.MULTILINE)
 
 
@@ -83,9 +86,11 @@ def main(names: list[str]) -> int:
             return 1
         verdicts = []
         for one in chosen:
+            began = time.monotonic()
             verdicts.append(judge(tree, one))
             shown = verdicts[-1].killer or verdicts[-1].problem
-            print(f"{len(verdicts)}/{len(chosen)} {one.name}: {shown}", flush=True)
+            took = f"{time.monotonic() - began:.0f} s"
+            print(f"{len(verdicts)}/{len(chosen)} {one.name}: {shown} ({took})", flush=True)
     show(verdicts)
     return any(one.problem for one in verdicts)
 
@@ -108,7 +113,7 @@ def unbroken(tree: Path, mutants: list[Mutant]) -> str:
     """Return why the tests say nothing of these faults: they fail without them; else nothing."""
     tests = list(dict.fromkeys(test for one in mutants for test in one.tests))
     try:
-        failed = run_tests(tree, tests)
+        failed = run_tests(tree, tests, *SIDE_BY_SIDE)
     except RuntimeError as error:  # a test that is no longer there, for instance
         failed = str(error)
     return f"without any fault: {failed}" if failed else ""
@@ -129,13 +134,19 @@ def judge(tree: Path, mutant: Mutant) -> Verdict:
     return Verdict(mutant, killer=failed) if failed else Verdict(mutant, problem="SURVIVED")
 
 
-def run_tests(tree: Path, tests: list[str]) -> str:
+def run_tests(tree: Path, tests: list[str], *words: str) -> str:
     """Return the first test that fails in the tree; nothing if all pass.
+
+    Args:
+        tree: copy of the repository.
+        tests: files, or single tests.
+        words: for pytest besides.
 
     Raises:
         RuntimeError: pytest could not run them.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    common = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    command = [sys.executable, "-m", "pytest", *common, *words, *tests]
     # A copy's byte code of the same second and size would be taken for the changed file's.
     variables = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:

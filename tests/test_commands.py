@@ -265,6 +265,25 @@ def test_what_is_tried_goes_by_itself_and_what_is_applied_stays(
     owner.subscriber.close()
 
 
+def test_what_is_only_tried_does_not_outlive_the_process(unit: Unit, broker: DemoBroker) -> None:
+    owner = Owner(unit, broker)
+    unit.configure()
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        process = unit.start()
+        seen = owner.count("front/detections")
+        wait_for(lambda seen=seen: owner.count("front/detections") > seen + 3)  # type: ignore[misc]
+        assert owner.say("config/try", camera="front", settings={"zone": [ZONE]})["ok"]
+        wait_for(lambda: owner.state()["cameras"]["front"]["settings"] == {"zone": [ZONE]})
+        process.send_signal(end)
+        unit.ended()
+    states = owner.count("state")
+    unit.start()
+    wait_for(lambda: owner.count("state") > states)
+    assert owner.state()["cameras"]["front"]["settings"] == {}
+    unit.stop()
+    owner.subscriber.close()
+
+
 class Door(BaseHTTPRequestHandler):
     """A network camera that can refuse whoever opens it anew."""
 
