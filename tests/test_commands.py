@@ -82,6 +82,7 @@ def test_whatever_comes_is_answered(name: str, payload: bytes) -> None:
         ("config/try", b'{"settings": {"fps": 9}, "seconds": 1}', "`float` >= 5.0"),
         ("config/apply", b'{"settings": {"source": "video:/etc/shadow"}}', "only the files set it"),
         ("config/apply", b'{"settings": {"zone": [{"name": "a"}]}}', "polygon: is missing"),
+        ("config/apply", b'{"settings": {"rotation": 180}}', "rotation: only the files set it"),
         ("config/apply", b"", "nothing is tried now"),
         (
             "config/apply",

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.album.drawing import Drawer, with_boxes
-from appliance.album.photographer import Bucket
+from appliance.album.photographer import Bucket, Photographer
 from appliance.clock import NS_PER_SECOND
 from appliance.sources.pictures import timecode
-from appliance.values import Frame, PixelFormat
+from appliance.values import ClockOrigin, Detections, Frame, Observation, PixelFormat, StageTimes
+from appliance.values.happened import Happened, ObjectEvent
 from appliance.vision.preprocess import View
 from tests.helpers import Subscriber, wait_for
 from tests.test_daemon import Systemd, Unit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.cli.demo_broker import DemoBroker
+    from appliance.values.happened import Change
 
 ON = """
 labels = []
@@ -104,6 +106,45 @@ def test_no_more_pass_than_the_owner_says(per_minute: float, gaps: list[float]) 
         within = sum(begin <= one < begin + 60 for one in passed)
         assert within <= 2 * per_minute + 1  # what was saved up, and what came since
     assert passed[:1] == ([gaps[0]] if gaps else [])
+
+
+def seen_with(happened: Happened, number: int) -> Observation:
+    """Return a frame that is all of one grey, its number."""
+    planes = (np.full((48, 80, 3), number, np.uint8),)
+    frame = Frame(planes, PixelFormat.BGR24, 80, 48, captured_ns=number, seq=number)
+    times = StageTimes(*(number * NS_PER_SECOND,) * 6)
+    nothing = Detections.empty()
+    return Observation(
+        "c", number, 80, 48, ClockOrigin.READ, nothing, times, happened=happened, frame=frame
+    )
+
+
+def event(change: Change, *news: str) -> ObjectEvent:
+    box = (0.1, 0.1, 0.2, 0.2)
+    return ObjectEvent(
+        "one", change, news, "cat", 17, 0.9, box, 0.9, box, 0, 0, 3,
+        stationary=False, stays=(), crossings=(), path=(),
+    )  # fmt: skip
+
+
+def test_the_picture_of_a_better_look_is_that_look_s_though_it_is_told_later() -> None:
+    better = frozenset({"one"})
+    photographer = Photographer(Drawer(View(), 80, 95), Bucket(600), str)
+    told = [
+        photographer.look(seen_with(happened, number))
+        for number, happened in (
+            (20, Happened((event("new"),))),
+            (90, Happened(better=better)),
+            (150, Happened()),
+            (200, Happened((event("update", "better"),))),
+            (220, Happened(better=better)),
+            (240, Happened((event("end"),))),
+        )
+    ]
+    greys = [
+        [round(float(decoded(picture.jpeg).mean())) for _, picture in one.pictures] for one in told
+    ]
+    assert greys == [[20], [], [], [90], [], []]
 
 
 def pictures(subscriber: Subscriber, topic: str) -> list[tuple[dict[str, str], bytes]]:

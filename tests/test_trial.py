@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.clock import ManualClock
+from appliance.config import CameraSettings, Settings
 from appliance.config.changes import Changes
 from appliance.daemon.commands import Decision
+from appliance.daemon.control import Control
 from appliance.daemon.trial import FLOWING_SECONDS, SILENT_SECONDS, WATCHED_SECONDS, Flow, Trial
+from appliance.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 10**9
 
@@ -66,6 +78,80 @@ def test_nobody_is_expected_to_deliver_while_nobody_looks() -> None:
     assert trial.fault(camera.flow, camera.now_ns) == ""
     camera.live(SILENT_SECONDS, delivers=False)
     assert trial.fault(camera.flow, camera.now_ns)
+
+
+def test_rest_is_no_proof() -> None:
+    camera = Camera()
+    camera.live(5)
+    trial = camera.trial()
+    camera.live(20, delivers=False, rests=True)
+    assert not trial.proven(camera.flow)
+    camera.live(1)
+    assert trial.proven(camera.flow)
+
+
+class Stub:
+    """What of a unit ``Control`` looks at, and what it is told to publish."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = ManualClock()
+        self.environment = SimpleNamespace(clock=self.clock)
+        self.pace = SimpleNamespace(paused=False, resting=lambda _now_ns: False)
+        self.lanes: list[Any] = []
+        self.results: list[tuple[str, bool, str]] = []
+        self.reporter = SimpleNamespace(result=self._result)
+
+    def _result(self, name: str, *, ok: bool, detail: str, request: str) -> None:
+        self.results.append((name, ok, detail))
+
+    def publish_state(self, *_words: Any, **_more: Any) -> None:
+        return
+
+
+def camera_with(**keys: Any) -> Settings:
+    return Settings(camera=(CameraSettings(name="front", **keys),))
+
+
+def changed(**keys: Any) -> bytes:
+    return json.dumps({"settings": keys, "seconds": 5}).encode()
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["fits", "does not fit any more"])
+def test_what_is_taken_back_is_what_fits_and_is_tried_until_it_is_accepted(
+    fits: bool, tmp_path: Path
+) -> None:
+    files = camera_with()
+    unit: Any = Stub(files)
+    control = Control(tmp_path / "changes.json", tmp_path)
+    accepted: list[Settings] = []
+
+    def change(name: str, payload: bytes) -> None:
+        assert control.obey(name, payload, unit, files, accepted.append)
+        unit.settings = accepted[-1]
+        control.done(unit, files)
+
+    change("config/apply", json.dumps({"settings": {"min_area": 0.3}}).encode())
+    change("config/try", changed(min_area=0.01))
+    if not fits:
+        files = camera_with(max_area=0.2)
+        unit.settings = camera_with(max_area=0.2, min_area=0.01)
+    unit.clock.advance(6.0)
+
+    def refuse(_settings: Settings) -> None:
+        raise ConfigError("not now")
+
+    assert not control.look(unit, files, refuse)
+    assert control.notice == "settings cannot be taken back: not now"
+    assert len(unit.results) == 2
+    assert control.look(unit, files, accepted.append)
+    control.failed(unit, files, ConfigError("nor now"))
+    assert control.look(unit, files, accepted.append)
+    unit.settings = accepted[-1]
+    control.done(unit, files)
+    assert unit.results[-1][1:] == (False, "taken back: the time to try is over")
+    assert unit.settings.camera[0].min_area == (0.3 if fits else 0.0)
+    assert not control.look(unit, files, accepted.append)
 
 
 def test_a_camera_that_is_no_more_is_not_waited_for() -> None:

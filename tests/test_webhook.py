@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.clock import SystemClock
-from appliance.config import load
+from appliance.config import Settings, load
+from appliance.config.secrets import secrets_in, shown
 from appliance.config.webhook import WebhookSettings, webhook_faults
 from appliance.errors import ConfigError
 from appliance.reports.outgoing import Outgoing
@@ -136,6 +137,59 @@ def test_who_does_not_answer_is_asked_again(server: Server) -> None:
     answer = Poster(server.url, 5).post(b"{}", {})
     assert (answer.taken, answer.again) == (False, True)
     assert "Connection refused" in answer.words
+
+
+class Hasty(Receiver):
+    """Closes an idle connection, as receivers do, without a word of it."""
+
+    def do_POST(self) -> None:
+        super().do_POST()
+        self.close_connection = True
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_fault() -> None:
+    server = Server()
+    server.start()
+    server.server.RequestHandlerClass = Hasty
+    poster = Poster(f"{server.url}/200", 5)
+    for _ in range(4):
+        assert poster.post(b"{}", {}) == Answer(taken=True)
+    poster.close()
+    server.stop()
+
+
+@pytest.mark.parametrize("host", ["a..b", ".foo", "x" * 64])
+def test_a_name_that_can_be_none_is_no_answer(host: str) -> None:
+    answer = Poster(f"http://{host}/", 1).post(b"{}", {})
+    assert (answer.taken, answer.again) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://[::1]/x", 80), ("https://[fd00::25]/x", 443), ("http://h:8/", 8)]
+)
+def test_the_port_is_the_usual_one_where_none_is_given(url: str, port: int) -> None:
+    assert Poster(url, 1)._open().port == port
+
+
+def test_the_path_of_a_receiver_is_shown_to_nobody() -> None:
+    url = "https://house.local/api/webhook/SECRETID?also=THIS"
+    settings = Settings(webhook=(WebhookSettings(url=url),))
+    assert "https://house.local/" in str(shown(settings))
+    assert "SECRETID" not in str(shown(settings)) and "THIS" not in str(shown(settings))
+    assert {"api/webhook/SECRETID", "also=THIS"} <= set(secrets_in(settings))
+
+
+def test_whatever_goes_wrong_is_told_and_the_thread_goes_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(None, 10)
+    settings = WebhookSettings(url=f"{server.url}/200")
+    sink = WebhookSink(settings, b"", outbox, SystemClock(), Poster(settings.url, 5))
+    outbox.add("c/events", b"no JSON", None)
+    sink.start()
+    wait_for(sink.problems)
+    assert "JSON" in sink.problems()[0][2]
+    sink.close()
 
 
 @given(st.binary(max_size=200), st.binary(min_size=1, max_size=80))

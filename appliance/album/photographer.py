@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from appliance.album.drawing import Drawer
     from appliance.values import Observation, Pixels
+    from appliance.values.happened import ObjectEvent
 
 MOST_ASKED = 8
 """Requests that may wait for the next frame."""
+SOON_SECONDS = 10.0
+"""A frame that comes later is not the next one that somebody asked for."""
 
 
 class Bucket:
@@ -47,19 +50,19 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The pictures of a frame.
+    """What is to be sent with a frame's events.
 
     Attributes:
-        clean: without boxes; None where none was taken.
-        boxed: the same, with the boxes of all that was seen.
-        objects: ids of the events that it belongs to.
-        asked: ids of the requests that it answers.
+        pictures: clean, each with the id of the event, or of the request, that it belongs to.
+        boxed: of this frame, with the boxes of all that was seen; None where none was taken.
     """
 
-    clean: Picture | None = None
+    pictures: tuple[tuple[str, Picture], ...] = ()
     boxed: Picture | None = None
-    objects: frozenset[str] = frozenset()
-    asked: tuple[str, ...] = ()
+
+    def of(self, number: str) -> Picture | None:
+        """Return the picture of an event; None where there is none."""
+        return next((picture for name, picture in self.pictures if name == number), None)
 
 
 NONE = Taken()
@@ -68,6 +71,8 @@ NONE = Taken()
 @dataclass(slots=True)
 class Photographer:
     """Of one camera. Results come one at a time; requests from any thread.
+
+    A better look is kept until its event is told, which may be some looks later.
 
     Attributes:
         drawer: makes the JPEGs.
@@ -80,42 +85,64 @@ class Photographer:
     bucket: Bucket
     name: Callable[[int], str]
     left_out: int = 0
-    _asked: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
+    _asked: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
+    _better: dict[str, Picture] = field(default_factory=dict)
 
-    def ask(self, request: str) -> None:
-        """Have a picture taken of the next frame."""
-        self._asked.append(request)
+    def ask(self, request: str, now_ns: int) -> None:
+        """Have a picture taken of the next frame, if one comes soon (CLOCK_MONOTONIC)."""
+        self._asked.append((request, now_ns))
 
     def look(self, seen: Observation) -> Taken:
-        """Return the pictures of a frame, if any is wanted."""
-        asked = tuple(self._drain())
-        wanted = frozenset(
-            event.id
-            for event in seen.happened.events
-            if event.change == "new" or "better" in event.news
-        )
+        """Return what is to be sent with a frame."""
+        asked = tuple(self._drain(seen.times.captured_ns))
+        events = seen.happened.events
+        new = frozenset(event.id for event in events if event.change == "new")
+        wanted = new | seen.happened.better
         if wanted and not self.bucket.take(seen.times.captured_ns):
             wanted = frozenset()
             self.left_out += 1
-        if seen.frame is None or not (wanted or asked):
-            return NONE
+        rgb = self._upright(seen) if wanted or asked else None
+        clean = boxed = None
+        if rgb is not None:
+            clean, boxed = self._picture(rgb, seen), self._picture(self._drawn(rgb, seen), seen)
+            self._better |= dict.fromkeys(wanted - new, clean)
+        told = [(event.id, self._picture_of(event, clean, wanted)) for event in events]
+        told += [(request, clean) for request in asked]
+        pictures = tuple((name, picture) for name, picture in told if picture is not None)
+        return Taken(pictures, boxed) if pictures or boxed else NONE
+
+    def _picture_of(
+        self, event: ObjectEvent, clean: Picture | None, wanted: frozenset[str]
+    ) -> Picture | None:
+        if event.change == "new":
+            return clean if event.id in wanted else None
+        if event.change == "end" or "better" in event.news:
+            kept = self._better.pop(event.id, None)
+            return kept if event.change == "update" else None
+        return None
+
+    def _upright(self, seen: Observation) -> Pixels | None:
+        if seen.frame is None:
+            return None
         try:
-            rgb = self.drawer.upright(seen.frame)
+            return self.drawer.upright(seen.frame)
         except FrameError:
             self.left_out += 1
-            return NONE
+            return None
+
+    def _drawn(self, rgb: Pixels, seen: Observation) -> Pixels:
         found = seen.detections
         rows = zip(
             found.boxes.tolist(), found.scores.tolist(), found.label_ids.tolist(), strict=True
         )
         boxes = [(f"{self.name(label)} {score:.2f}", tuple(box)) for box, score, label in rows]
-        return Taken(
-            self._picture(rgb, seen), self._picture(with_boxes(rgb, boxes), seen), wanted, asked
-        )
+        return with_boxes(rgb, boxes)
 
-    def _drain(self) -> Iterator[str]:
+    def _drain(self, captured_ns: int) -> Iterator[str]:
         while self._asked:
-            yield self._asked.popleft()
+            request, asked_ns = self._asked.popleft()
+            if captured_ns - asked_ns < SOON_SECONDS * NS_PER_SECOND:
+                yield request
 
     def _picture(self, rgb: Pixels, seen: Observation) -> Picture:
         height, width = rgb.shape[:2]

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
     from appliance.config.settings import Settings
 
-OWNERS = frozenset({"name", "source", "options", "filter", "mask", "pause", "pictures"})
+OWNERS = frozenset(
+    {
+        *("name", "source", "options", "filter"),
+        *("mask", "pause", "pictures"),
+        *("rotation", "flip_horizontal", "flip_vertical"),
+    }
+)
 """Keys of a camera that only the files set: addresses, paths, other programs' code; and what is
-seen and leaves at all, which is not for everybody who may send a command to say."""
+seen and leaves at all, which is not for everybody who may send a command to say. A picture that is
+turned moves away from under its masks."""
 _UNUSABLE = "the settings cannot be used:"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Point = tuple[Share, Share]
-Polygon = Annotated[tuple[Point, ...], Meta(min_length=3)]
+Polygon = Annotated[tuple[Point, ...], Meta(min_length=3, max_length=64)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$", examples=["front-door"])]
 _POLYGON = "Corners x, y in 0..1 of the upright picture, e.g. [[0.1, 0.5], [0.4, 0.5], [0.4, 1]]."
 _SMALLEST_AREA = 1e-6

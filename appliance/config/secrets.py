@@ -7,6 +7,7 @@ package's. What is secret in them is known by two signs only: the name of the ke
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 HIDDEN = "(secret)"
 _NAMES = ("password", "passphrase", "secret", "token", "username", "api_key", "apikey")
+_RECEIVER = "url"
+"""Of a webhook: whoever knows its path may post there (Home Assistant, Slack, Discord)."""
 _PLACES = ("_file", "_credential")
 """Endings of keys that say where a secret lies, which helpers need to know."""
 
@@ -41,15 +44,27 @@ def _secret(key: str) -> bool:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: HIDDEN if _secret(key) and one else _shown(one) for key, one in value.items()}
+        return {key: _shown_of(key, one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_shown(one) for one in value]
     return without_secrets(value) if isinstance(value, str) else value
 
 
+def _shown_of(key: str, value: Any) -> Any:
+    if _secret(key) and value:
+        return HIDDEN
+    if key == _RECEIVER and isinstance(value, str):
+        parts = urlsplit(value)
+        return f"{parts.scheme}://{parts.hostname}/{HIDDEN}"
+    return _shown(value)
+
+
 def _found(value: Any, *, secret: bool = False) -> Iterator[str]:
     if isinstance(value, dict):
         for key, one in value.items():
+            if key == _RECEIVER and isinstance(one, str):
+                parts = urlsplit(one)
+                yield from (part for part in (parts.path.strip("/"), parts.query) if part)
             yield from _found(one, secret=secret or _secret(key))
     elif isinstance(value, list | tuple):
         for one in value:

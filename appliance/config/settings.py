@@ -306,8 +306,8 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pause: Annotated[
         tuple[str, ...],
         Meta(
-            description="When nobody looks, in the machine's own time zone: "
-            '"22:00-06:00", "Mon-Fri 08:00-17:30".'
+            description="When nobody looks, by the machine's clock (be it set or not) and time "
+            'zone: "22:00-06:00", "Mon-Fri 08:00-17:30".'
         ),
     ] = ()
     pictures: Annotated[

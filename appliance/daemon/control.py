@@ -13,7 +13,7 @@ from appliance.config.schedule import covered, parse
 from appliance.daemon.commands import Decision, decide
 from appliance.daemon.kept import read_kept
 from appliance.daemon.trial import Flow, Trial
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ConfigError
 from appliance.files import write_whole
 from appliance.update.state import request
 
@@ -33,11 +33,13 @@ class Waiting:
 
     Attributes:
         payload: as it came; None where settings are taken back.
+        flowing: the cameras that delivered when it came.
     """
 
     name: str
     payload: bytes | None
     decision: Decision
+    flowing: frozenset[str] = frozenset()
 
 
 class Control:
@@ -89,7 +91,8 @@ class Control:
         Returns:
             Whether the unit has to change to what was accepted; ``done`` or ``failed`` comes next.
         """
-        self._note_flow(unit)
+        now_ns = self._note_flow(unit)
+        flowing = self._flow.flowing(now_ns)
         tries = self._trial is not None and self._trial.is_tried
         decision = decide(name, payload, self.changes, files, tries=tries)
         try:
@@ -97,12 +100,12 @@ class Control:
                 wanted = overlay(files, decision.changes)
                 if wanted != overlay(files, self.changes):
                     accept(wanted)
-                    self._waiting = Waiting(name, payload, decision)
+                    self._waiting = Waiting(name, payload, decision, flowing)
                     return True
             self._act(decision, unit)
         except ApplianceError as error:
             decision = Decision(ok=False, detail=str(error), id=decision.id)
-        self._adopt(Waiting(name, payload, decision), unit, files)
+        self._adopt(Waiting(name, payload, decision, flowing), unit, files)
         if decision.act == "restart" and self._restart is not None:
             self._restart()
         return False
@@ -127,21 +130,40 @@ class Control:
             if trial.over(now_ns):
                 self._trial = None
             return False
-        if fault:
-            self.notice = f"settings taken back: {fault}"
-            log.warning("%s", self.notice)
-        detail = f"taken back: {fault or 'the time to try is over'}"
-        decision = Decision(ok=False, detail=detail, id=trial.id, changes=trial.before)
-        waiting = Waiting(trial.name, None, decision)
-        self._trial = None
+        return self._take_back(trial, fault, unit, files, accept)
+
+    def _take_back(
+        self,
+        trial: Trial,
+        fault: str,
+        unit: Unit,
+        files: Settings,
+        accept: Callable[[Settings], None],
+    ) -> bool:
+        """Go back to what was in force before a trial; tried again later where that fails."""
+        before = trial.before
         try:
-            wanted = overlay(files, trial.before)
+            wanted = overlay(files, before)
+        except ConfigError:  # the files have changed meanwhile
+            before = before.without_settings()
+            wanted = overlay(files, before)
+        detail = f"taken back: {fault or 'the time to try is over'}"
+        decision = Decision(ok=False, detail=detail, id=trial.id, changes=before)
+        waiting = Waiting(trial.name, None, decision)
+        notice = f"settings taken back: {fault}" if fault else ""
+        try:
             if wanted != unit.settings:
                 accept(wanted)
                 self._waiting = waiting
+                self.notice = notice
                 return True
         except ApplianceError as error:
-            log.warning("settings cannot be taken back: %s", error)
+            notice = f"settings cannot be taken back: {error}"
+            if notice != self.notice:
+                log.warning("%s", notice)
+            self.notice = notice
+            return False
+        self.notice = notice
         self._adopt(waiting, unit, files)
         return False
 
@@ -187,7 +209,7 @@ class Control:
         """Note which cameras deliver; return the time, CLOCK_MONOTONIC."""
         now_ns = unit.environment.clock.monotonic_ns()
         counts = {lane.name: lane.ledger.counts() for lane in unit.lanes}
-        asleep = unit.pace.resting(now_ns)
+        asleep = unit.pace.paused or unit.pace.resting(now_ns)
         self._flow.look(
             {name: one.processed + one.dropped["gated"] for name, one in counts.items()},
             [lane.name for lane in unit.lanes if lane.rests or asleep],
@@ -213,15 +235,16 @@ class Control:
         safe, trial = self._safe(), self._trial
         goes_on = changes == self.changes and not waiting.decision.tried_seconds
         self.changes = changes
-        if waiting.decision.watched:
+        if waiting.payload is None:
+            self._trial = None
+        elif waiting.decision.watched:
             self.notice = ""
             if trial is not None and goes_on:
                 self._trial = trial.going_on(waiting.name, waiting.decision)
             else:
                 now_ns = unit.environment.clock.monotonic_ns()
-                flowing = self._flow.flowing(now_ns)
-                self._trial = Trial(waiting.name, waiting.decision, safe, flowing, now_ns)
-        elif trial is not None and waiting.payload is not None:
+                self._trial = Trial(waiting.name, waiting.decision, safe, waiting.flowing, now_ns)
+        elif trial is not None:
             other = decide(waiting.name, waiting.payload, trial.before, files).changes
             trial.before = other or trial.before
 
@@ -247,7 +270,7 @@ class Control:
         if not looking:
             raise ApplianceError(f"camera {', '.join(able)}: nobody looks, it is paused or closed")
         for name in looking:
-            unit.photographers[name].ask(decision.id)
+            unit.photographers[name].ask(decision.id, unit.environment.clock.monotonic_ns())
 
     def _rests(self, camera: str) -> bool:
         return camera in self._scheduled or self.changes.rests(camera)

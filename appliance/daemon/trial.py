@@ -21,11 +21,12 @@ WATCHED_SECONDS = 120.0
 
 
 class Flow:
-    """When each camera had its last result."""
+    """When each camera had its last result, and since when its silence counts."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._moved_ns: dict[str, int] = {}
+        self._result_ns: dict[str, int] = {}
 
     def look(self, counts: Mapping[str, int], resting: Iterable[str], now_ns: int) -> None:
         """Note how many results each camera had so far.
@@ -37,17 +38,19 @@ class Flow:
         """
         for name, count in counts.items():
             if self._counts.get(name, 0) != count:
-                self._moved_ns[name] = now_ns
+                self._moved_ns[name] = self._result_ns[name] = now_ns
         for name in resting:
             if name in self._moved_ns:
                 self._moved_ns[name] = now_ns
         self._counts = dict(counts)
-        self._moved_ns = {name: at for name, at in self._moved_ns.items() if name in counts}
+        for known in (self._moved_ns, self._result_ns):
+            for name in known.keys() - counts.keys():
+                del known[name]
 
     def flowing(self, now_ns: int) -> frozenset[str]:
         """Return the cameras that deliver."""
         reach_ns = FLOWING_SECONDS * NS_PER_SECOND
-        return frozenset(name for name, at in self._moved_ns.items() if now_ns - at < reach_ns)
+        return frozenset(name for name, at in self._result_ns.items() if now_ns - at < reach_ns)
 
     def watches(self, name: str) -> bool:
         """Say whether there is such a camera now."""
@@ -55,7 +58,7 @@ class Flow:
 
     def moved_since(self, name: str, since_ns: int) -> bool:
         """Say whether a camera had a result since then."""
-        return self._moved_ns.get(name, since_ns) > since_ns
+        return self._result_ns.get(name, since_ns) > since_ns
 
     def silent_seconds(self, name: str, since_ns: int, now_ns: int) -> float:
         """Return for how long a camera had no result, counted from then at the earliest."""

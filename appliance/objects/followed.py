@@ -51,6 +51,9 @@ class Followed:
         label: name of what it is.
         layout: what is drawn on the picture.
         tally: counts what happens.
+
+    Attributes:
+        improved: the last look was better than any before.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Followed:
         x, y = _foot(track)
         self._path = [(round(x, 4), round(y, 4))]
         self._news: list[str] = []
+        self.improved = False
         self._told_ns = 0
         self._places = {
             zone.name: Presence(is_inside=inside(zone.polygon, x, y), now_ns=track.last_ns)
@@ -78,6 +82,11 @@ class Followed:
         tally.object(label)
         self._settle(layout, track.last_ns)
         self._cross(layout, x, y)
+
+    @property
+    def id(self) -> str:
+        """Return what it is called, for ever."""
+        return self._id
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -92,6 +101,7 @@ class Followed:
     def look(self, track: Track, label: str, layout: Layout) -> None:
         """Take where it is now."""
         before, self.track = self.track, track
+        self.improved = False
         if not track.seen:
             return
         self._score = track.score
@@ -103,6 +113,7 @@ class Followed:
         if track.score >= self._best[0] + BETTER:
             self._best = track.score, track.detected
             self._news.append("better")
+            self.improved = True
         x, y = _foot(track)
         height = track.box[3] - track.box[1]
         self._walk(x, y, height, layout.aspect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.objects.followed import Followed, Layout
@@ -89,7 +90,9 @@ class Scene:
         self._looked_ns = now_ns
         tracks = self._tracker.step(found, sure, aspect=aspect, now_ns=now_ns)
         events = tuple(self._follow(tracks, self._layout, now_ns))
-        return self._happened(events, now_ns)
+        happened = self._happened(events, now_ns)
+        better = frozenset(one.id for one in self._followed.values() if one.improved)
+        return replace(happened, better=better) if better else happened
 
     def tick(self, now_ns: int) -> Happened:
         """Let time pass without a look; called now and then."""

@@ -77,8 +77,8 @@ class EventMessage(Message, frozen=True, kw_only=True):
         Literal["", "left", "unwatched", "stopped", "restarted"],
         Meta(
             description="For end. left: out of sight. unwatched: no frames came. stopped: the "
-            "unit, or what is looked for, changed. restarted: the unit died; told at its next "
-            "start."
+            "unit ended, or its lines, zones or model changed. restarted: the unit died; told at "
+            "its next start."
         ),
     ]
 

@@ -159,11 +159,11 @@ class Reporter:
         """Publish what became of objects, their pictures, and how many are where."""
         topic = f"{camera}/events"
         for event in happened.events:
-            has_picture = pictures.clean is not None and event.id in pictures.objects
+            picture = pictures.of(event.id)
             told = EventMessage(
                 **self._head(topic),
                 camera=camera,
-                snapshot=pictures.clean.sha256 if pictures.clean and has_picture else None,
+                snapshot=picture.sha256 if picture else None,
                 **event_fields(event, self._clock),
             )
             fold = event.id if event.change == "update" else ""
@@ -177,11 +177,10 @@ class Reporter:
             self._send("objects", topic, state, qos=1, retain=True)
 
     def _pictures(self, camera: str, taken: Taken) -> None:
-        if taken.clean is None or taken.boxed is None:
-            return
-        for number in (*sorted(taken.objects), *taken.asked):
-            self._send_picture("snapshot", camera, taken.clean, number, retain=False)
-        self._send_picture("image", camera, taken.boxed, "", retain=True)
+        for number, picture in taken.pictures:
+            self._send_picture("snapshot", camera, picture, number, retain=False)
+        if taken.boxed is not None:
+            self._send_picture("image", camera, taken.boxed, "", retain=True)
 
     def _send_picture(
         self, kind: str, camera: str, picture: Picture, number: str, *, retain: bool
@@ -212,6 +211,7 @@ class Reporter:
         head = {"schema": event.schema, **self._head(topic)}
         known = msgspec.structs.asdict(event) | head
         known |= {"event": "end", "changes": (), "zones": (), "ended": "restarted"}
+        known |= {"snapshot": None}
         self._send("event", topic, EventMessage(**known), qos=1, durable=True)
 
     def metrics(

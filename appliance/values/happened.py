@@ -132,12 +132,14 @@ class Happened:
     Attributes:
         events: in order.
         state: None where it is as it was.
+        better: ids of objects that this look shows better than any before.
         changed: the objects, their labels, zones or stillness are other than at the last look.
     """
 
     events: tuple[ObjectEvent, ...] = ()
     state: ObjectState | None = None
     changed: bool = False
+    better: frozenset[str] = frozenset()
 
 
 NOTHING = Happened()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from appliance.values import Frame, Pixels
     from appliance.vision.preprocess import View
 
-_ROWS = 64
-"""Of the picture that are worked out at once."""
 _NEAR = 1.0
 """A pixel whose middle is no farther from an edge is blank: what it touches lies within 0.71."""
 _GREY = 128
@@ -83,32 +82,40 @@ class Mask:
     def _bits(self, width: int, height: int) -> Pixels:
         """Return 255 where a pixel is masked, else 0."""
         bits = np.zeros((height, width), np.uint8)
-        for top in range(0, height, _ROWS):
-            rows = bits[top : top + _ROWS]
-            y, x = np.mgrid[top : top + len(rows), 0:width] + 0.5
-            for polygon in self._polygons:
-                rows[_touched(polygon * (width, height), x, y)] = 255
+        for polygon in self._polygons:
+            bits[_touched(polygon * (width, height), width, height)] = 255
         return bits
 
 
-def _touched(corners: Reals, x: Reals, y: Reals) -> NDArray[np.bool_]:
+def _touched(corners: Reals, width: int, height: int) -> NDArray[np.bool_]:
     """Say which pixels, by their middles, a polygon covers or comes near to.
 
     Worked out, not drawn: what draws polygons (OpenCV's ``fillPoly``) leaves out parts of thin ones
-    at the picture's edge.
+    at the picture's edge. Of each edge only the rows and columns are looked at that it concerns.
     """
-    inside = np.zeros(x.shape, bool)
-    near = np.zeros(x.shape, bool)
+    inside = np.zeros((height, width), bool)
+    near = np.zeros((height, width), bool)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        rows, columns = _reach(y0, y1, height), _reach(x0, x1, width)
+        y = np.arange(rows.start, rows.stop)[:, None] + 0.5
         across = (y0 > y) != (y1 > y)  # the edge crosses the pixel's row
         if across.any():
-            inside ^= across & (x < x0 + (x1 - x0) * (y - y0) / (y1 - y0))
+            crossing = x0 + (x1 - x0) * (y - y0) / (y1 - y0)
+            inside[rows] ^= across & (np.arange(width) + 0.5 < crossing)
+        x = np.arange(columns.start, columns.stop) + 0.5
         length = (x1 - x0) ** 2 + (y1 - y0) ** 2
         along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / (length or 1.0)
         along = np.clip(along, 0, 1)
         off_x, off_y = x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0)
-        near |= off_x**2 + off_y**2 <= _NEAR**2
+        near[rows, columns] |= off_x**2 + off_y**2 <= _NEAR**2
     return inside | near
+
+
+def _reach(one: float, other: float, size: int) -> slice:
+    """Return the rows, or columns, that an edge between two places comes near to."""
+    low, high = sorted((one, other))
+    first = min(max(math.floor(low - _NEAR - 0.5), 0), size)
+    return slice(first, min(max(math.ceil(high + _NEAR + 0.5), first), size))
 
 
 def _halved(bits: Pixels) -> Pixels:

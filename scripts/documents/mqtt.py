@@ -85,8 +85,8 @@ def _commands() -> list[str]:
         f"{', '.join(sorted(OWNERS))}, which only files set. What `config/try` set goes after",
         "`seconds`, unless `config/apply` follows. Either is taken back, and says so as a second",
         "result with the same `id`, where a camera that delivered has no result for",
-        f"{SILENT_SECONDS:g} s within {WATCHED_SECONDS:g} s; what no result has proven yet does",
-        "not outlive a restart.",
+        f"{SILENT_SECONDS:g} s: while it is tried, or within {WATCHED_SECONDS:g} s of being",
+        "applied. What no result has proven yet does not outlive a restart.",
     ]
     return lines
 

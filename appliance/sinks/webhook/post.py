@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ MOST_ANSWER_BYTES = 65_536
 """Of an answer that is read, so that the connection can serve again; more ends it."""
 _LATER = frozenset({408, 425, 429})
 """Codes of refusals that are none: the same request may be taken later (RFC 9110, 6585, 8470)."""
+_NO_ANSWER = "no answer"
 LONGEST_WAIT_SECONDS = 300.0
 """Of what a receiver asks us to wait (Retry-After), so much is heeded."""
 
@@ -72,26 +75,42 @@ class Poster:
 
     def __init__(self, url: str, timeout_seconds: float, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port
+        is_tls = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port or (443 if is_tls else 80)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout = timeout_seconds
-        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if is_tls else None
         self._connection: http.client.HTTPConnection | None = None
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body once; never raises for what happens outside."""
-        try:
-            return self._post(body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            words = str(error) or type(error).__name__
-            return Answer(taken=False, again=True, words=f"no answer: {words}")
+        was_open = self._connection is not None
+        answer = self._try(body, headers)
+        if was_open and answer.words.startswith(_NO_ANSWER):
+            answer = self._try(body, headers)  # it had closed an idle connection, as it may
+        return answer
+
+    def abort(self) -> None:
+        """Have a POST that waits for its answer fail; from any thread."""
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let the connection go."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _try(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        try:
+            return self._post(body, headers)
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: bad names
+            self.close()
+            words = str(error) or type(error).__name__
+            return Answer(taken=False, again=True, words=f"{_NO_ANSWER}: {words}")
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         connection = self._connection or self._open()

@@ -119,7 +119,9 @@ class WebhookSink:
         """Let what is being sent be sent; what waits is kept for the next start."""
         self.end()
         if self._thread.is_alive():
-            self._thread.join(CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS / 2)
+            self._poster.abort()  # its answer is not waited for: it is sent again, under its id
+            self._thread.join(CLOSE_SECONDS / 2)
         if not self._thread.is_alive():
             self._outbox.close()
 
@@ -134,16 +136,24 @@ class WebhookSink:
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                self._outbox.catch_up()
-                waiting = self._outbox.after(0)
-                seconds = _IDLE_SECONDS if waiting is None else self._send(waiting)
-                if seconds:
-                    self._pause(seconds, is_idle=waiting is None)
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                    self._fault = f"{type(error).__name__}: {error}"
+                    log.warning("%s: %s", self.name, self._fault)
+                    self._pause(LONGEST_RETRY_SECONDS, is_idle=False)
         finally:
             self._poster.close()
             self.heartbeat.ended = True
             if self._closing.is_set():
                 self._outbox.close()
+
+    def _turn(self) -> None:
+        self._outbox.catch_up()
+        waiting = self._outbox.after(0)
+        seconds = _IDLE_SECONDS if waiting is None else self._send(waiting)
+        if seconds:
+            self._pause(seconds, is_idle=waiting is None)
 
     def _pause(self, seconds: float, *, is_idle: bool) -> None:
         """Wait for something to send, or until it is time to try again."""
