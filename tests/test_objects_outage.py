@@ -37,9 +37,11 @@ def test_beginnings_and_ends_of_ten_minutes_arrive_in_order_and_once() -> None:
     waiting, _, dropped = sink.outbox_state()
     assert dropped == 0
     assert waiting <= 300  # the updates of an object are folded into one
-    broker = start_broker("mosquitto", port)
+    with sink._outbox._lock:  # nothing is sent before somebody listens
+        broker = start_broker("mosquitto", port)
+        listening = Subscriber(port)
     try:
-        with closing(Subscriber(port)) as subscriber:
+        with closing(listening) as subscriber:
             wait_for(lambda: sink.outbox_state()[0] == 0)
             wait_for(lambda: len(subscriber.of("front/events")) == waiting)
             told = subscriber.of("front/events")
