@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from appliance.models import Model
     from tests.rtsp.camera import Server
+    from tests.test_daemon import Unit
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,17 @@ def picture(data: Samples) -> Path:
 @pytest.fixture(scope="session")
 def video(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Video:
     return find_video(data, tmp_path_factory.mktemp("video"))
+
+
+@pytest.fixture
+def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
+    """Return a daemon in a process of its own, with a state folder that outlives its starts."""
+    from tests.test_daemon import Systemd, Unit
+
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
+    yield one
+    one.close()
 
 
 @pytest.fixture

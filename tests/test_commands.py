@@ -22,13 +22,13 @@ from appliance.config.changes import CameraChange, Changes, overlay
 from appliance.daemon.commands import COMMANDS, command_schema, decide
 from appliance.reports.messages import json_schema
 from tests.helpers import Subscriber, wait_for
-from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.cli.demo_broker import DemoBroker
+    from tests.test_daemon import Unit
 
 SETTINGS = Settings(camera=(CameraSettings(name="front"), CameraSettings(name="back")))
 KEYS = [
@@ -131,14 +131,6 @@ def test_patches_say_what_a_merge_patch_says(patches: list[dict[str, Any]]) -> N
             else:
                 expected[key] = value
     assert change.settings == {key: value for key, value in expected.items() if value is not None}
-
-
-@pytest.fixture
-def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
-    yield one
-    one.close()
 
 
 class Owner:

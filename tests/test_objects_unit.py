@@ -10,17 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
-import pytest
 
 from appliance.reports.messages import json_schema
 from tests.helpers import Subscriber, wait_for
-from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
     from appliance.cli.demo_broker import DemoBroker
+    from tests.test_daemon import Unit
 
 SCENE = """
 labels = ["person"]
@@ -32,14 +33,6 @@ name = "middle"
 start = [0.5, 0]
 end = [0.5, 1]
 """
-
-
-@pytest.fixture
-def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
-    yield one
-    one.close()
 
 
 def events(subscriber: Subscriber) -> list[dict[str, Any]]:

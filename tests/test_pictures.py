@@ -21,14 +21,13 @@ from appliance.values import ClockOrigin, Detections, Frame, Observation, PixelF
 from appliance.values.happened import Happened, ObjectEvent
 from appliance.vision.preprocess import View
 from tests.helpers import Subscriber, wait_for
-from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from appliance.cli.demo_broker import DemoBroker
     from appliance.values.happened import Change
+    from tests.test_daemon import Unit
 
 ON = """
 labels = []
@@ -38,14 +37,6 @@ quality = 90
 """
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 """Of the corners, clockwise from the top left: red, green, blue, white."""
-
-
-@pytest.fixture
-def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
-    yield one
-    one.close()
 
 
 @pytest.fixture
@@ -145,6 +136,20 @@ def test_the_picture_of_a_better_look_is_that_look_s_though_it_is_told_later() -
         [round(float(decoded(picture.jpeg).mean())) for _, picture in one.pictures] for one in told
     ]
     assert greys == [[20], [], [], [90], [], []]
+
+
+def test_what_ended_without_a_frame_is_kept_by_nobody() -> None:
+    photographer = Photographer(Drawer(View(), 80, 95), Bucket(600), str)
+    photographer.look(seen_with(Happened(better=frozenset({"one", "two"})), 20))
+    photographer.forget(["one"])
+    assert set(photographer._better) == {"two"}
+
+
+def test_each_object_s_picture_counts() -> None:
+    photographer = Photographer(Drawer(View(), 80, 95), Bucket(2), str)
+    many = frozenset({"a", "b", "c"})
+    photographer.look(seen_with(Happened(better=many), 20))
+    assert len(photographer._better) == 2
 
 
 def pictures(subscriber: Subscriber, topic: str) -> list[tuple[dict[str, str], bytes]]:

@@ -13,13 +13,10 @@ from appliance.config import CameraSettings
 from appliance.config.scene import scene_faults
 from appliance.config.schedule import DAYS, covered, parse
 from tests.helpers import Subscriber, wait_for
-from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from appliance.cli.demo_broker import DemoBroker
+    from tests.test_daemon import Unit
 
 MONDAY = datetime(2026, 11, 30)  # noqa: DTZ001 - local time, as a wall clock shows it
 
@@ -80,14 +77,6 @@ def test_what_is_no_time_is_refused_in_words(text: str, words: str) -> None:
     assert words in fault
 
 
-@pytest.fixture
-def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
-    yield one
-    one.close()
-
-
 def test_at_its_time_no_frame_is_looked_at_whatever_a_command_says(
     unit: Unit, broker: DemoBroker
 ) -> None:
@@ -97,6 +86,9 @@ def test_at_its_time_no_frame_is_looked_at_whatever_a_command_says(
     wait_for(lambda: subscriber.of("health") and subscriber.of("health")[-1]["state"] == "paused")
     subscriber.publish(f"appliance/{unit.device}/cmd/resume", "")
     wait_for(lambda: subscriber.of("cmd/resume/result"))
+    assert subscriber.of("cmd/resume/result")[-1]["detail"] == (
+        "resumed; by its schedule (pause) nobody looks at front now"
+    )
     assert subscriber.of("state")[-1]["cameras"]["front"]["scheduled"]
     healths = len(subscriber.of("health"))
     wait_for(lambda: len(subscriber.of("health")) > healths + 2)  # a second each

@@ -14,7 +14,7 @@ from appliance.clock import ManualClock
 from appliance.config import CameraSettings, Settings
 from appliance.config.changes import Changes
 from appliance.daemon.commands import Decision
-from appliance.daemon.control import Control
+from appliance.daemon.control import RETRY_SECONDS, Control
 from appliance.daemon.trial import FLOWING_SECONDS, SILENT_SECONDS, WATCHED_SECONDS, Flow, Trial
 from appliance.errors import ConfigError
 
@@ -143,9 +143,14 @@ def test_what_is_taken_back_is_what_fits_and_is_tried_until_it_is_accepted(
 
     assert not control.look(unit, files, refuse)
     assert control.notice == "settings cannot be taken back: not now"
-    assert len(unit.results) == 2
+    assert not control.look(unit, files, accepted.append)  # it is left alone for a while
+    unit.clock.advance(RETRY_SECONDS)
     assert control.look(unit, files, accepted.append)
     control.failed(unit, files, ConfigError("nor now"))
+    assert control.notice == "settings cannot be taken back: nor now"
+    assert not control.look(unit, files, accepted.append)
+    assert len(unit.results) == 2  # nothing is told as done
+    unit.clock.advance(RETRY_SECONDS)
     assert control.look(unit, files, accepted.append)
     unit.settings = accepted[-1]
     control.done(unit, files)

@@ -26,13 +26,13 @@ from appliance.sinks.webhook.post import LONGEST_WAIT_SECONDS, Answer, Poster, h
 from appliance.sinks.webhook.receiver import receiver_of
 from appliance.sinks.webhook.sink import WebhookSink
 from tests.helpers import Subscriber, wait_for
-from tests.test_daemon import Systemd, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.cli.demo_broker import DemoBroker
+    from tests.test_daemon import Unit
 
 SECRET = b"a key of the owner's"
 
@@ -302,14 +302,6 @@ def test_only_events_are_taken() -> None:
     sink = WebhookSink(settings, b"", outbox, SystemClock(), Scripted([]))
     sink.put(outgoing())
     assert outbox.size() == (0, 0)
-
-
-@pytest.fixture
-def unit(tmp_path: Path, broker: DemoBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    one = Unit(tmp_path, broker.port, Systemd(tmp_path))
-    yield one
-    one.close()
 
 
 def test_a_receiver_that_is_away_gets_every_event_later_also_after_a_kill(

@@ -12,7 +12,7 @@ from appliance.errors import FrameError
 from appliance.values import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from appliance.album.drawing import Drawer
     from appliance.values import Observation, Pixels
@@ -78,13 +78,11 @@ class Photographer:
         drawer: makes the JPEGs.
         bucket: how many there may be; those that are asked for are not counted.
         name: of a label id.
-        left_out: pictures that there would have been one too many of, or that could not be made.
     """
 
     drawer: Drawer
     bucket: Bucket
     name: Callable[[int], str]
-    left_out: int = 0
     _asked: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
     _better: dict[str, Picture] = field(default_factory=dict)
 
@@ -92,15 +90,21 @@ class Photographer:
         """Have a picture taken of the next frame, if one comes soon (CLOCK_MONOTONIC)."""
         self._asked.append((request, now_ns))
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """Keep no look at these objects: they ended without a frame."""
+        for one in ids:
+            self._better.pop(one, None)
+
     def look(self, seen: Observation) -> Taken:
         """Return what is to be sent with a frame."""
         asked = tuple(self._drain(seen.times.captured_ns))
         events = seen.happened.events
         new = frozenset(event.id for event in events if event.change == "new")
-        wanted = new | seen.happened.better
-        if wanted and not self.bucket.take(seen.times.captured_ns):
-            wanted = frozenset()
-            self.left_out += 1
+        wanted = frozenset(
+            one
+            for one in sorted(new | seen.happened.better)
+            if self.bucket.take(seen.times.captured_ns)
+        )
         rgb = self._upright(seen) if wanted or asked else None
         clean = boxed = None
         if rgb is not None:
@@ -126,8 +130,7 @@ class Photographer:
             return None
         try:
             return self.drawer.upright(seen.frame)
-        except FrameError:
-            self.left_out += 1
+        except FrameError:  # of this one there is no picture, and its events say so
             return None
 
     def _drawn(self, rgb: Pixels, seen: Observation) -> Pixels:

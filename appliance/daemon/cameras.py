@@ -190,7 +190,7 @@ def make_lanes(
                 view=view_of(camera),
                 filters=plan.filters[camera.name],
                 emit=_emitter(reporter, camera, plan.photographers.get(camera.name)),
-                tell=_teller(reporter),
+                tell=_teller(reporter, plan.photographers.get(camera.name)),
                 on_event=reporter.camera_event,
                 clock=clock,
                 pace=pace.lane(),
@@ -277,8 +277,12 @@ def _emitter(
     return emit
 
 
-def _teller(reporter: Reporter) -> Callable[[Happened, Lane], None]:
+def _teller(
+    reporter: Reporter, photographer: Photographer | None
+) -> Callable[[Happened, Lane], None]:
     def tell(happened: Happened, lane: Lane) -> None:
+        if photographer is not None:
+            photographer.forget(event.id for event in happened.events)
         reporter.happened(lane.name, happened)
 
     return tell

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from appliance.clock import NS_PER_SECOND
 from appliance.config.changes import Changes, overlay
 from appliance.config.schedule import covered, parse
 from appliance.daemon.commands import Decision, decide
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from appliance.daemon.unit import Unit
 
 log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""Settings that could not be taken back are left alone for so long."""
+
+
+_LOOK_AGAIN = frozenset({"resume", "pause", "camera"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Control:
         self._scheduled: frozenset[str] = frozenset()
         self._trial: Trial | None = None
         self._waiting: Waiting | None = None
+        self._retry_ns = 0
 
     def obey(
         self,
@@ -130,6 +138,8 @@ class Control:
             if trial.over(now_ns):
                 self._trial = None
             return False
+        if now_ns < self._retry_ns:
+            return False
         return self._take_back(trial, fault, unit, files, accept)
 
     def _take_back(
@@ -158,10 +168,7 @@ class Control:
                 self.notice = notice
                 return True
         except ApplianceError as error:
-            notice = f"settings cannot be taken back: {error}"
-            if notice != self.notice:
-                log.warning("%s", notice)
-            self.notice = notice
+            self._put_off(unit, error)
             return False
         self.notice = notice
         self._adopt(waiting, unit, files)
@@ -176,9 +183,18 @@ class Control:
     def failed(self, unit: Unit, files: Settings, error: ApplianceError) -> None:
         """Note that the unit could not change, and goes on as it was."""
         waiting, self._waiting = self._waiting, None
-        if waiting is not None:
+        if waiting is not None and waiting.payload is None:
+            self._put_off(unit, error)
+        elif waiting is not None:
             decision = Decision(ok=False, detail=str(error), id=waiting.decision.id)
             self._adopt(Waiting(waiting.name, waiting.payload, decision), unit, files)
+
+    def _put_off(self, unit: Unit, error: ApplianceError) -> None:
+        """Say that settings stay though their trial is over, and try again later."""
+        now_ns = unit.environment.clock.monotonic_ns()
+        self._retry_ns = now_ns + round(RETRY_SECONDS * NS_PER_SECOND)
+        self.notice = f"settings cannot be taken back: {error}"
+        log.warning("%s", self.notice)
 
     def close(self, unit: Unit) -> None:
         """Keep what is proven by now: the process ends."""
@@ -226,6 +242,9 @@ class Control:
         detail = (
             f"{decision.detail}, until the next start only: {lost}" if lost else decision.detail
         )
+        if decision.ok and waiting.name in _LOOK_AGAIN and self._scheduled:
+            names = ", ".join(sorted(self._scheduled))
+            detail = f"{detail}; by its schedule (pause) nobody looks at {names} now"
         log.info("command %s: %s", waiting.name, detail)
         self.apply(unit)
         self.publish(unit, files)

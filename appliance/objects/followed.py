@@ -53,6 +53,7 @@ class Followed:
         tally: counts what happens.
 
     Attributes:
+        id: unique for ever.
         improved: the last look was better than any before.
     """
 
@@ -61,7 +62,7 @@ class Followed:
     ) -> None:
         self.track = track
         self.label = label
-        self._id = event_id
+        self.id = event_id
         self._tally = tally
         self._score = track.score
         self._best = track.score, track.detected
@@ -82,11 +83,6 @@ class Followed:
         tally.object(label)
         self._settle(layout, track.last_ns)
         self._cross(layout, x, y)
-
-    @property
-    def id(self) -> str:
-        """Return what it is called, for ever."""
-        return self._id
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -144,7 +140,7 @@ class Followed:
         track = self.track
         here = (Stay(zone, since_ns) for zone, (since_ns, _) in self._entered.items())
         return ObjectEvent(
-            id=self._id,
+            id=self.id,
             change=change,
             news=tuple(dict.fromkeys(self._news)),
             label=self.label,

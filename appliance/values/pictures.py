@@ -148,10 +148,15 @@ class Frame:
         if any(plane.strides[-1] != 1 and plane.shape[-1] > 1 for plane in self.planes):
             raise FrameError(f"frame {self.seq}: the bytes of a row must follow each other")
 
+    def with_planes(self, planes: tuple[Pixels, ...]) -> Frame:
+        """Return the frame with other pixels, which are its own."""
+        return replace(self, planes=planes, release=_nothing)
+
     def kept(self) -> Frame:
         """Return the frame with pixels of its own, which stay what they are after ``release``."""
-        planes = tuple(np.array(plane) for plane in self.planes)
-        return replace(self, planes=planes, release=_nothing)
+        if self.release is _nothing:
+            return self
+        return self.with_planes(tuple(np.array(plane) for plane in self.planes))
 
     @property
     def decoded_size(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -24,10 +24,6 @@ _NEAR = 1.0
 """A pixel whose middle is no farther from an edge is blank: what it touches lies within 0.71."""
 _GREY = 128
 """U and V of no colour."""
-
-
-def _released() -> None:
-    """Release nothing: the pixels are our own."""
 
 
 Reals: TypeAlias = "NDArray[np.float64]"
@@ -68,7 +64,7 @@ class Mask:
             self._key = key
         planes = tuple(_blanked(*pair) for pair in zip(frame.planes, self._planes, strict=True))
         frame.release()
-        return replace(frame, planes=planes, release=_released)
+        return frame.with_planes(planes)
 
     def _prepare(self, pixel_format: PixelFormat, size: tuple[int, int]) -> tuple[_Plane, ...]:
         bits = self._bits(*size)
