@@ -9,7 +9,8 @@ from appliance.cli.demo_broker import start_broker
 from appliance.clock import ManualClock
 from appliance.config import CameraSettings
 from appliance.models import Labels, Vocabulary
-from appliance.reports.reporter import Identity, Reporter
+from appliance.reports.reporter import Reporter
+from appliance.reports.sender import Identity
 from appliance.sinks.outbox.outbox import Outbox
 from tests.helpers import Subscriber, free_port, wait_for
 from tests.moving import Eyes

@@ -18,7 +18,8 @@ from appliance.models import Labels, Vocabulary
 from appliance.objects.admission import lowest_of
 from appliance.pipeline import Pipeline
 from appliance.pipeline.pace import Pace
-from appliance.reports.reporter import Identity, Reporter, new_boot_id
+from appliance.reports.reporter import Reporter
+from appliance.reports.sender import Identity, new_boot_id
 from appliance.selection.choose import AUTO, load_model
 from appliance.sources import check_source, create_source
 from appliance.telemetry import Telemetry

@@ -1,11 +1,8 @@
-"""Makes messages from what happened, numbers and encodes them once, hands them to the sinks."""
+"""Makes messages from what happened; ``sender`` numbers, encodes and hands them over."""
 
 from __future__ import annotations
 
-import threading
-import uuid
-from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -40,6 +37,7 @@ from appliance.reports.messages import (
 from appliance.reports.objects import EventMessage, ObjectsMessage
 from appliance.reports.outgoing import JPEG, Outgoing
 from appliance.reports.problems import OF_CAMERAS
+from appliance.reports.sender import Sender
 from appliance.telemetry.thermal import Thermal
 from appliance.values import StageTimes
 
@@ -49,12 +47,11 @@ if TYPE_CHECKING:
 
     from appliance.album.photographer import Taken
     from appliance.clock import Clock
-    from appliance.models import Vocabulary
     from appliance.pipeline import CameraEvent, Counts, Window
-    from appliance.reports.common import Message
     from appliance.reports.homeassistant import Discovery
     from appliance.reports.outgoing import Sink
     from appliance.reports.problems import Change
+    from appliance.reports.sender import Identity
     from appliance.selection.failover import AcceleratorEvent
     from appliance.telemetry import Snapshot
     from appliance.update.state import UpdateState
@@ -68,28 +65,6 @@ _SCORE_DIGITS = 4
 _FPS_DIGITS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What all messages of a unit say of it.
-
-    Attributes:
-        device: its name.
-        boot_id: of this run of the daemon.
-        workers: detectors in parallel.
-        vocabulary: names by label id.
-    """
-
-    device: str
-    boot_id: str
-    workers: int
-    vocabulary: Vocabulary
-
-
-def new_boot_id() -> str:
-    """Return an id for this run of the daemon."""
-    return uuid.uuid4().hex[:12]
-
-
 class Reporter:
     """Thread-safe. One for the life of the daemon.
 
@@ -100,33 +75,26 @@ class Reporter:
     """
 
     def __init__(self, identity: Identity, sinks: tuple[Sink, ...], clock: Clock) -> None:
-        self._identity = identity
-        self._sinks = sinks
+        self._sender = Sender(identity, sinks, clock)
         self._clock = clock
-        self._encoder = msgspec.json.Encoder()
-        self._lock = threading.Lock()
-        self._seqs: defaultdict[str, int] = defaultdict(int)
 
     def use(self, identity: Identity) -> None:
         """Go on as this; the numbers of the messages go on."""
-        with self._lock:
-            self._identity = identity
+        self._sender.use(identity)
 
     def use_sinks(self, sinks: tuple[Sink, ...], device: str) -> None:
         """Send to these from the next message on, which carries this name: topics do, too."""
-        with self._lock:
-            self._sinks = sinks
-            self._identity = replace(self._identity, device=device)
+        self._sender.use_sinks(sinks, device)
 
     @property
     def boot_id(self) -> str:
         """Return what every message of this start carries."""
-        return self._identity.boot_id
+        return self._sender.identity.boot_id
 
     def detections(self, seen: Observation, written: Callable[[int], None] | None = None) -> int:
         """Publish what was seen in one frame; return the message's number."""
         topic = f"{seen.camera}/detections"
-        head = self._head(topic)
+        head = self._sender.head(topic)
         message = DetectionsMessage(
             **head,
             camera=seen.camera,
@@ -145,7 +113,7 @@ class Reporter:
             stages_ms=_stages_ms(seen.times),
             detections=self._detections(seen),
         )
-        self._send(
+        self._sender.send(
             "detections",
             topic,
             message,
@@ -161,20 +129,20 @@ class Reporter:
         for event in happened.events:
             picture = pictures.of(event.id)
             told = EventMessage(
-                **self._head(topic),
+                **self._sender.head(topic),
                 camera=camera,
                 snapshot=picture.sha256 if picture else None,
                 **event_fields(event, self._clock),
             )
             fold = event.id if event.change == "update" else ""
-            self._send("event", topic, told, qos=1, durable=True, fold=fold)
+            self._sender.send("event", topic, told, qos=1, durable=True, fold=fold)
         self._pictures(camera, pictures)
         if happened.state is not None:
             topic = f"{camera}/objects"
             state = ObjectsMessage(
-                **self._head(topic), camera=camera, **state_fields(happened.state)
+                **self._sender.head(topic), camera=camera, **state_fields(happened.state)
             )
-            self._send("objects", topic, state, qos=1, retain=True)
+            self._sender.send("objects", topic, state, qos=1, retain=True)
 
     def _pictures(self, camera: str, taken: Taken) -> None:
         for number, picture in taken.pictures:
@@ -185,7 +153,7 @@ class Reporter:
     def _send_picture(
         self, kind: str, camera: str, picture: Picture, number: str, *, retain: bool
     ) -> None:
-        self._put(
+        self._sender.put(
             Outgoing(
                 kind=kind,
                 topic=f"{camera}/{kind}",
@@ -208,11 +176,11 @@ class Reporter:
     def ended(self, event: EventMessage) -> None:
         """Publish that an object of an earlier start is gone, as it was last told."""
         topic = f"{event.camera}/events"
-        head = {"schema": event.schema, **self._head(topic)}
+        head = {"schema": event.schema, **self._sender.head(topic)}
         known = msgspec.structs.asdict(event) | head
         known |= {"event": "end", "changes": (), "zones": (), "ended": "restarted"}
         known |= {"snapshot": None}
-        self._send("event", topic, EventMessage(**known), qos=1, durable=True)
+        self._sender.send("event", topic, EventMessage(**known), qos=1, durable=True)
 
     def metrics(
         self,
@@ -225,9 +193,9 @@ class Reporter:
         gated: bool = False,
     ) -> MetricsMessage:
         topic = f"{camera}/metrics"
-        workers = self._identity.workers
+        workers = self._sender.identity.workers
         message = MetricsMessage(
-            **self._head(topic),
+            **self._sender.head(topic),
             camera=camera,
             valid_until=rfc3339(self._clock.utc() + valid_for),
             window=WindowInfo(
@@ -251,7 +219,7 @@ class Reporter:
             ),
         )
         expiry = round(valid_for.total_seconds())
-        self._send("metrics", topic, message, retain=True, expiry=expiry)
+        self._sender.send("metrics", topic, message, retain=True, expiry=expiry)
         return message
 
     def health(
@@ -272,7 +240,7 @@ class Reporter:
         """Publish how the unit is."""
         thermal = snapshot.get(Thermal)
         message = HealthMessage(
-            **self._head("health"),
+            **self._sender.head("health"),
             valid_until=rfc3339(self._clock.utc() + valid_for),
             state=_state(reasons, starting=starting, paused=paused),
             reasons=reasons,
@@ -288,7 +256,9 @@ class Reporter:
         )
         expiry = round(valid_for.total_seconds())
         payload = message.flat()
-        self._send("health", "health", message, payload=payload, qos=1, retain=True, expiry=expiry)
+        self._sender.send(
+            "health", "health", message, payload=payload, qos=1, retain=True, expiry=expiry
+        )
         return message
 
     def info(
@@ -306,26 +276,26 @@ class Reporter:
     ) -> None:
         """Publish who the unit is."""
         message = InfoMessage(
-            **self._head("info"),
+            **self._sender.head("info"),
             software=software,
             board=board,
             python=python,
             accelerator=accelerator,
-            workers=self._identity.workers,
+            workers=self._sender.identity.workers,
             threads=threads,
             layout=layout,
             accelerators=accelerators,
             model=model,
             cameras=cameras,
         )
-        self._send("info", "info", message, qos=1, retain=True)
+        self._sender.send("info", "info", message, qos=1, retain=True)
 
     def update(self, state: UpdateState, software: str) -> None:
         """Publish what is installed and available."""
         installed = state.installed or software
         reason = f"{state.result}: {state.reason}" if state.reason else state.result
         message = UpdateMessage(
-            **self._head("update"),
+            **self._sender.head("update"),
             installed_version=installed,
             latest_version=state.available or installed,
             in_progress=state.phase != "idle",
@@ -333,20 +303,22 @@ class Reporter:
             phase=state.phase,
             result=state.result,
         )
-        self._send("update", "update", message, qos=1, retain=True)
+        self._sender.send("update", "update", message, qos=1, retain=True)
 
     def state(self, *, paused: bool, tried: bool, cameras: dict[str, CameraStateInfo]) -> None:
         """Publish what commands can change."""
-        message = StateMessage(**self._head("state"), paused=paused, tried=tried, cameras=cameras)
-        self._send("state", "state", message, qos=1, retain=True)
+        message = StateMessage(
+            **self._sender.head("state"), paused=paused, tried=tried, cameras=cameras
+        )
+        self._sender.send("state", "state", message, qos=1, retain=True)
 
     def result(self, command: str, *, ok: bool, detail: str, request: str = "") -> None:
         """Publish what became of a command."""
         topic = f"cmd/{command}/result"
         message = ResultMessage(
-            **self._head(topic), command=command, id=request, ok=ok, detail=detail
+            **self._sender.head(topic), command=command, id=request, ok=ok, detail=detail
         )
-        self._send("result", topic, message, qos=1)
+        self._sender.send("result", topic, message, qos=1)
 
     def discovery(self, device: Discovery, *, gone: dict[str, str]) -> None:
         """Publish what Home Assistant needs to find a device.
@@ -356,14 +328,14 @@ class Reporter:
             gone: platforms of the entities that are no more; it wants to be told of each, once.
         """
         topic = f"/{device.topic}"
-        self._send("discovery", topic, None, qos=1, retain=True, payload=device.payload)
+        self._sender.send("discovery", topic, None, qos=1, retain=True, payload=device.payload)
         if gone:
             told = device.without(gone).payload
-            self._send("discovery", topic, None, qos=1, durable=True, payload=told)
+            self._sender.send("discovery", topic, None, qos=1, durable=True, payload=told)
 
     def clear(self, topic: str, done: Callable[[], None]) -> None:
         """Empty a retained topic that is no longer ours; ``done`` once the broker has it."""
-        self._put(
+        self._sender.put(
             Outgoing(
                 kind="clear",
                 topic=f"/{topic}",
@@ -389,11 +361,11 @@ class Reporter:
 
     def alert(self, kind: str, **fields: Any) -> None:
         """Publish any other transition; delivered even if the broker is away."""
-        head = self._head("alerts")
-        number = f"{self._identity.boot_id}-{head['seq']}"
+        head = self._sender.head("alerts")
+        number = f"{self._sender.identity.boot_id}-{head['seq']}"
         values = {**head, "id": number, "kind": kind, "camera": "", **fields}
         message = AlertMessage(**values)
-        self._send("alert", "alerts", message, qos=1, durable=True)
+        self._sender.send("alert", "alerts", message, qos=1, durable=True)
 
     def problem(self, change: Change) -> None:
         """Publish that something is wrong, or no longer is."""
@@ -416,55 +388,9 @@ class Reporter:
             duration_seconds=event.seconds if event.kind == "failback" else None,
         )
 
-    def _head(self, topic: str) -> dict[str, Any]:
-        with self._lock:
-            seq = self._seqs[topic]
-            self._seqs[topic] = seq + 1
-        return {
-            "device": self._identity.device,
-            "boot_id": self._identity.boot_id,
-            "seq": seq,
-            "at": rfc3339(self._clock.utc()),
-            "clock": "synced" if self._clock.synced() else "unsynced",
-        }
-
-    def _send(
-        self,
-        kind: str,
-        topic: str,
-        message: Message | None,
-        *,
-        payload: dict[str, Any] | None = None,
-        qos: int = 0,
-        retain: bool = False,
-        durable: bool = False,
-        fold: str = "",
-        expiry: int | None = None,
-        written: Callable[[int], None] | None = None,
-        handed_ns: int | None = None,
-    ) -> None:
-        outgoing = Outgoing(
-            kind=kind,
-            topic=topic,
-            payload=self._encoder.encode(message if payload is None else payload),
-            message=message,
-            qos=qos,
-            retain=retain,
-            durable=durable,
-            fold=fold,
-            expiry_seconds=expiry,
-            handed_ns=self._clock.monotonic_ns() if handed_ns is None else handed_ns,
-            written=written,
-        )
-        self._put(outgoing)
-
-    def _put(self, outgoing: Outgoing) -> None:
-        for sink in self._sinks:
-            sink.put(outgoing)
-
     def _detections(self, seen: Observation) -> tuple[Detection, ...]:
         found = seen.detections
-        name = self._identity.vocabulary.name
+        name = self._sender.identity.vocabulary.name
         return tuple(
             Detection(
                 label=name(label_id),
